@@ -1,0 +1,1 @@
+//! An LLM agent core with MCP over Streamable HTTP, compiled to WebAssembly.
