@@ -1,0 +1,272 @@
+//! Everything an agent is told when it is made.
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::llm::config::ModelConfig;
+use crate::llm::types::Message;
+use crate::mcp::config::ServerConfig;
+use crate::mcp::types::Annotations;
+use crate::options::{Fields, FunctionId, expected};
+use crate::time::Millis;
+
+/// When the user is asked before a tool is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// Never.
+    Never,
+    /// For every tool whose annotations do not say that it only reads.
+    #[default]
+    Writes,
+    /// For every call.
+    Always,
+    /// The app's function decides: true asks the user.
+    Function(FunctionId),
+}
+
+/// A tool that the app itself provides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppTool {
+    /// Name: 1 to 64 of `[A-Za-z0-9_-]`, unique among the app's tools.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub input_schema: Value,
+    /// Hints on its effects.
+    pub annotations: Annotations,
+    /// The function to call.
+    pub execute: FunctionId,
+}
+
+/// Bounds of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most turns of a run; default 10.
+    pub max_turns: u32,
+    /// Longest silence of the model, in milliseconds, before the turn fails; default 120,000.
+    pub turn_timeout: Millis,
+    /// Longest silence of a tool before its call fails; default that of its server, 60,000. Progress starts it anew.
+    pub tool_timeout: Option<Millis>,
+    /// Most tool calls at work at once; default 8.
+    pub max_parallel_tools: u32,
+    /// Most tries of one model call, the first included; default 4.
+    pub max_attempts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_turns: 10,
+            turn_timeout: Millis::from_secs(120),
+            tool_timeout: None,
+            max_parallel_tools: 8,
+            max_attempts: 4,
+        }
+    }
+}
+
+impl Limits {
+    fn read(value: &Value, path: &str) -> Result<Limits> {
+        let mut fields = Fields::open(value, path)?;
+        let default = Limits::default();
+        let count = |number: Option<u64>, default: u32| number.map_or(default, |number| number as u32);
+        let limits = Limits {
+            max_turns: count(fields.whole("maxTurns", 1..=1_000_000)?, default.max_turns),
+            turn_timeout: fields.whole("turnTimeoutMs", 1..=Millis::MAX_TIMER.0)?.map_or(default.turn_timeout, Millis),
+            tool_timeout: fields.whole("toolTimeoutMs", 1..=Millis::MAX_TIMER.0)?.map(Millis),
+            max_parallel_tools: count(fields.whole("maxParallelTools", 1..=1000)?, default.max_parallel_tools),
+            max_attempts: count(fields.whole("maxAttempts", 1..=100)?, default.max_attempts),
+        };
+        fields.finish()?;
+        Ok(limits)
+    }
+}
+
+/// Everything an agent is told when it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentConfig {
+    /// The model.
+    pub model: ModelConfig,
+    /// The MCP servers, in the app's order.
+    pub servers: Vec<ServerConfig>,
+    /// The app's own tools.
+    pub tools: Vec<AppTool>,
+    /// System prompt.
+    pub system: Option<String>,
+    /// When the user is asked.
+    pub approval: Approval,
+    /// Bounds of a run.
+    pub limits: Limits,
+}
+
+impl AgentConfig {
+    /// Reads the argument of `new Agent(...)`.
+    ///
+    /// # Errors
+    ///
+    /// `config` with the path of the first field that is wrong; also for two servers, or two tools, of one name.
+    pub fn read(value: &Value) -> Result<AgentConfig> {
+        let mut fields = Fields::open(value, "")?;
+        let model = match fields.value("model") {
+            Some(model) => ModelConfig::read(model, "model")?,
+            None => return Err(Error::config("model", "is required (an object)")),
+        };
+        let mut servers: Vec<ServerConfig> = Vec::new();
+        for (path, item) in fields.array("servers")? {
+            let server = ServerConfig::read(item, &path)?;
+            if servers.iter().any(|known| known.name == server.name) {
+                let message = ["another server is named `", &server.name, "` already"].concat();
+                return Err(Error::config([&path, ".name"].concat(), &message));
+            }
+            servers.push(server);
+        }
+        let mut tools: Vec<AppTool> = Vec::new();
+        for (path, item) in fields.array("tools")? {
+            let tool = read_tool(item, &path)?;
+            if tools.iter().any(|known| known.name == tool.name) {
+                let message = ["another tool is named `", &tool.name, "` already"].concat();
+                return Err(Error::config([&path, ".name"].concat(), &message));
+            }
+            tools.push(tool);
+        }
+        let config = AgentConfig {
+            model,
+            servers,
+            tools,
+            system: fields.string("system")?.map(str::to_owned),
+            approval: read_approval(fields.value("approval"))?,
+            limits: fields.value("limits").map_or(Ok(Limits::default()), |value| Limits::read(value, "limits"))?,
+        };
+        fields.finish()?;
+        Ok(config)
+    }
+}
+
+fn read_approval(value: Option<&Value>) -> Result<Approval> {
+    let Some(value) = value else { return Ok(Approval::default()) };
+    match value.as_str() {
+        Some("never") => Ok(Approval::Never),
+        Some("writes") => Ok(Approval::Writes),
+        Some("always") => Ok(Approval::Always),
+        _ => match FunctionId::from_marker(value) {
+            Some(function) => Ok(Approval::Function(function)),
+            None => Err(expected("approval", "\"never\", \"writes\", \"always\" or a function", value)),
+        },
+    }
+}
+
+fn read_tool(value: &Value, path: &str) -> Result<AppTool> {
+    let mut fields = Fields::open(value, path)?;
+    let name = fields.required("name")?;
+    if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        return Err(Error::config(fields.path("name"), "must be 1 to 64 letters, digits, `_` or `-`"));
+    }
+    let input_schema = match fields.value("inputSchema") {
+        None => json!({ "type": "object" }),
+        Some(schema @ Value::Object(_)) => schema.clone(),
+        Some(other) => return Err(expected(&fields.path("inputSchema"), "a JSON Schema object", other)),
+    };
+    let annotations = fields.value("annotations");
+    if let Some(value) = annotations {
+        let mut hints = Fields::open(value, &fields.path("annotations"))?;
+        hints.string("title")?;
+        for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
+            hints.boolean(hint)?;
+        }
+        hints.finish()?;
+    }
+    let tool = AppTool {
+        name: name.to_owned(),
+        description: fields.string("description")?.unwrap_or("").to_owned(),
+        input_schema,
+        annotations: Annotations::read(annotations),
+        execute: match fields.function("execute")? {
+            Some(function) => function,
+            None => return Err(Error::config(fields.path("execute"), "is required (a function)")),
+        },
+    };
+    fields.finish()?;
+    Ok(tool)
+}
+
+/// What one run is told beyond its agent's configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunOptions {
+    /// History to go on from, as `done.messages` of an earlier run gave it.
+    pub messages: Vec<Message>,
+    /// Most turns of this run, instead of the agent's.
+    pub max_turns: Option<u32>,
+}
+
+impl RunOptions {
+    /// Reads the second argument of `agent.run(...)`; null means none.
+    ///
+    /// # Errors
+    ///
+    /// `config` with the path of the first field that is wrong.
+    pub fn read(value: &Value) -> Result<RunOptions> {
+        if value.is_null() {
+            return Ok(RunOptions::default());
+        }
+        let mut fields = Fields::open(value, "")?;
+        let max_turns = fields.whole("maxTurns", 1..=1_000_000)?.map(|turns| turns as u32);
+        let mut messages = Vec::new();
+        for (path, item) in fields.array("messages")? {
+            let message = serde_json::from_value(item.clone());
+            messages.push(message.map_err(|_| Error::config(path, "is not a message: `{ role, content: [...] }`"))?);
+        }
+        fields.finish()?;
+        Ok(RunOptions { messages, max_turns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(value: Value) -> String {
+        AgentConfig::read(&value).unwrap_err().message
+    }
+
+    #[test]
+    fn the_smallest_agent() {
+        let config = AgentConfig::read(&json!({ "model": { "provider": "offline" } })).unwrap();
+        assert_eq!(config.approval, Approval::Writes);
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let model = json!({ "provider": "offline" });
+        let server = json!({ "name": "a", "url": "https://a.test/mcp" });
+        assert_eq!(message(json!({})), "model: is required (an object)");
+        assert_eq!(message(json!(7)), "options: expected an object, got 7");
+        assert_eq!(
+            message(json!({ "model": model, "servers": [server, server] })),
+            "servers[1].name: another server is named `a` already"
+        );
+        assert_eq!(
+            message(json!({ "model": model, "limits": { "maxTurns": 0 } })),
+            "limits.maxTurns: expected a whole number from 1 to 1000000, got 0"
+        );
+        assert_eq!(
+            message(json!({ "model": model, "tools": [{ "name": "t" }] })),
+            "tools[0].execute: is required (a function)"
+        );
+        assert_eq!(
+            message(json!({ "model": model, "approval": "sometimes" })),
+            "approval: expected \"never\", \"writes\", \"always\" or a function, got a string"
+        );
+        assert!(message(json!({ "model": model, "server": [] })).contains("did you mean `servers`?"));
+    }
+
+    #[test]
+    fn a_history_is_checked_message_by_message() {
+        let good = json!({ "role": "user", "content": [{ "type": "text", "text": "hi" }] });
+        let options = RunOptions::read(&json!({ "messages": [good] })).unwrap();
+        assert_eq!(options.messages, [Message::user("hi")]);
+        let error = RunOptions::read(&json!({ "messages": [good, { "role": "user" }] })).unwrap_err();
+        assert_eq!(error.path.as_deref(), Some("messages[1]"));
+    }
+}

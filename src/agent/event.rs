@@ -1,0 +1,187 @@
+//! What a run tells the app: one flat union, discriminated by `type`.
+//!
+//! Laws, for every run: exactly one terminal event ([`Event::Done`] or [`Event::Error`]), and it is last. Between a
+//! `tool_call` and the end of its turn there is exactly one `tool_result` with its id. The `text_delta`s of a turn
+//! join to the text of its `turn_end.message`. Readers ignore types they do not know.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Code, Error};
+use crate::llm::types::{Message, StopReason, Usage};
+use crate::time::Millis;
+
+/// How a tool call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The tool gave a result and does not call it an error.
+    Ok,
+    /// Anything that went wrong: unknown tool, invalid input, timeout, an error of the protocol or of the tool.
+    Failed,
+    /// The user, or the policy, said no.
+    Denied,
+    /// The run was cancelled before the tool was done.
+    Cancelled,
+}
+
+/// What an MCP server is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerState {
+    /// Not asked yet.
+    Idle,
+    /// Being probed, or its tools being listed.
+    Connecting,
+    /// Its tools are known.
+    Ready,
+    /// It cannot be used; the reason is beside it.
+    Failed,
+    /// Closed by the app.
+    Closed,
+}
+
+/// What a retry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOf {
+    /// The model call of this turn.
+    Model,
+}
+
+/// One event of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The run begins.
+    RunStart {
+        /// Unique id of the run.
+        run_id: String,
+    },
+    /// A server's state changed while this run was looking for tools.
+    ServerStatus {
+        /// Name of the server.
+        server: String,
+        /// Its new state.
+        state: ServerState,
+        /// Why, when it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Error>,
+    },
+    /// The model is about to be asked.
+    TurnStart {
+        /// Number of the turn, from 1.
+        turn: u32,
+    },
+    /// More of the answer; only the new part.
+    TextDelta {
+        /// The new part.
+        text: String,
+    },
+    /// More of the model's reasoning; only the new part.
+    ThinkingDelta {
+        /// The new part.
+        text: String,
+    },
+    /// The model asks for a tool; once per call, complete.
+    ToolCall {
+        /// Id that the result carries too.
+        id: String,
+        /// `server.tool` for MCP tools, the plain name for the app's own, the model's word for unknown ones.
+        name: String,
+        /// Name of the server, for MCP tools.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
+        /// Parsed arguments.
+        input: Value,
+    },
+    /// The call waits until the app answers with `approve(id)` or `deny(id, why)`.
+    ApprovalRequest {
+        /// Id of the tool call.
+        id: String,
+        /// As in `tool_call`.
+        name: String,
+        /// Parsed arguments.
+        input: Value,
+        /// Why the user is asked.
+        reason: String,
+    },
+    /// A tool that is still at work says how far it is.
+    ToolProgress {
+        /// Id of the tool call.
+        id: String,
+        /// Grows with every notice.
+        progress: f64,
+        /// How far it has to go, when known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// For people.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The call ended; once per call.
+    ToolResult {
+        /// Id of the tool call.
+        id: String,
+        /// Content blocks in MCP's shape.
+        content: Vec<Value>,
+        /// The same as data, when the tool gave it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        structured_content: Option<Value>,
+        /// The model is told that it failed.
+        is_error: bool,
+        /// How it ended.
+        outcome: Outcome,
+        /// Milliseconds from start to end by the platform's clock; 0 for calls that never started.
+        duration_ms: Millis,
+    },
+    /// The model call is made again.
+    Retry {
+        /// What is made again.
+        of: RetryOf,
+        /// Number of the coming try, from 2.
+        attempt: u32,
+        /// Wait before it, in milliseconds.
+        delay_ms: Millis,
+        /// What went wrong.
+        code: Code,
+    },
+    /// The model's answer is complete and its tools have answered.
+    TurnEnd {
+        /// Why the model stopped.
+        stop_reason: StopReason,
+        /// Tokens of this turn.
+        usage: Usage,
+        /// What goes into the history.
+        message: Message,
+    },
+    /// The run ended well. Terminal.
+    Done {
+        /// Unique id of the run.
+        run_id: String,
+        /// Text of the last answer.
+        text: String,
+        /// The whole history, the prompt included.
+        messages: Vec<Message>,
+        /// Tokens of all turns.
+        usage: Usage,
+    },
+    /// The run cannot go on. Terminal. Cancelling gives code `cancelled`.
+    Error {
+        /// Unique id of the run.
+        run_id: String,
+        /// What went wrong.
+        error: Error,
+        /// The history so far; ready to be continued from.
+        messages: Vec<Message>,
+        /// Tokens of all turns.
+        usage: Usage,
+    },
+}
+
+impl Event {
+    /// True for the last event of a run.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Event::Done { .. } | Event::Error { .. })
+    }
+}

@@ -1,0 +1,1 @@
+//! Finding what is relevant: ranking, token counts, budgets.

@@ -1,0 +1,143 @@
+//! Waiting with a way out: cancel tokens and deadlines.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use futures_util::future::{Either, select};
+
+use crate::platform::Platform;
+use crate::time::Millis;
+
+/// A wish to stop that any number of futures can wait for. Clones share it; it cannot be taken back.
+#[derive(Clone, Default)]
+pub struct Cancel(Rc<CancelState>);
+
+#[derive(Default)]
+struct CancelState {
+    cancelled: Cell<bool>,
+    next: Cell<u64>,
+    waiting: RefCell<Vec<(u64, Waker)>>,
+}
+
+impl Cancel {
+    /// A token that nobody has cancelled yet.
+    pub fn new() -> Cancel {
+        Cancel::default()
+    }
+
+    /// Cancels; again does nothing.
+    pub fn cancel(&self) {
+        if !self.0.cancelled.replace(true) {
+            for (_, waker) in self.0.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// True once cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.get()
+    }
+
+    /// Ends when cancelled, at once if it is already. Dropping it forgets the waiter.
+    pub async fn cancelled(&self) {
+        let id = self.0.next.replace(self.0.next.get() + 1);
+        let _forget = Forget { state: &self.0, id };
+        poll_fn(|context| {
+            if self.0.cancelled.get() {
+                return Poll::Ready(());
+            }
+            let mut waiting = self.0.waiting.borrow_mut();
+            match waiting.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, waker)) => waker.clone_from(context.waker()),
+                None => waiting.push((id, context.waker().clone())),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+struct Forget<'a> {
+    state: &'a CancelState,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.state.waiting.borrow_mut().retain(|(id, _)| *id != self.id);
+    }
+}
+
+/// Why a wait ended without its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody cancelled.
+    Cancelled,
+    /// The time was up.
+    TimedOut,
+}
+
+/// Waits for `future`, but no longer than `limit` and not past a cancel. The future is dropped when it loses.
+///
+/// # Errors
+///
+/// [`Stop`] says which of the two came first; a result that is there already always wins.
+pub async fn within<P: Platform, T>(
+    platform: &P,
+    limit: Millis,
+    cancel: &Cancel,
+    future: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    let timer = pin!(platform.sleep(limit));
+    match unless_cancelled(cancel, select(pin!(future), timer)).await? {
+        Either::Left((result, _)) => Ok(result),
+        Either::Right(_) => Err(Stop::TimedOut),
+    }
+}
+
+/// Waits for `future`, but not past a cancel. The future is dropped when it loses.
+///
+/// # Errors
+///
+/// [`Stop::Cancelled`]; a result that is there already always wins.
+pub async fn unless_cancelled<T>(cancel: &Cancel, future: impl Future<Output = T>) -> Result<T, Stop> {
+    match select(pin!(future), pin!(cancel.cancelled())).await {
+        Either::Left((result, _)) => Ok(result),
+        Either::Right(_) => Err(Stop::Cancelled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn every_waiter_is_woken_and_forgotten() {
+        let cancel = Cancel::new();
+        let mut first = Box::pin(cancel.cancelled());
+        let mut second = Box::pin(cancel.cancelled());
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert_eq!(cancel.0.waiting.borrow().len(), 2);
+        drop(second);
+        assert_eq!(cancel.0.waiting.borrow().len(), 1);
+        cancel.clone().cancel();
+        assert!(cancel.is_cancelled());
+        assert!(first.now_or_never().is_some());
+        assert!(cancel.0.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_result_that_is_there_beats_a_cancel() {
+        let cancel = Cancel::new();
+        cancel.cancel();
+        assert_eq!(unless_cancelled(&cancel, async { 7 }).now_or_never(), Some(Ok(7)));
+        let never = std::future::pending::<()>();
+        assert_eq!(unless_cancelled(&cancel, never).now_or_never(), Some(Err(Stop::Cancelled)));
+    }
+}

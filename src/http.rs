@@ -1,0 +1,164 @@
+//! HTTP requests and answers as plain data.
+
+use std::fmt;
+
+/// Request methods in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST
+    Post,
+    /// DELETE
+    Delete,
+}
+
+impl Method {
+    /// Upper-case name, as it goes on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// Header fields in order; names compare without regard to ASCII case.
+///
+/// `Debug` shows the values of credentials as `***`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// No fields.
+    pub const fn new() -> Headers {
+        Headers(Vec::new())
+    }
+
+    /// First value of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Sets the field, replacing every earlier one of that name.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// Adds a field beside any earlier one of that name.
+    pub fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// Every field in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.iter().map(|(key, value)| (key, if is_secret(key) { "***" } else { value }));
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+/// Header names whose values are never shown. Apps choose names freely, so anything that sounds like a
+/// credential counts.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["auth", "key", "token", "cookie", "secret"].iter().any(|word| name.contains(word))
+}
+
+/// One request, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Absolute URL, or one that the platform resolves against its own location (pages: `/llm/v1/messages`).
+    pub url: String,
+    /// Fields beyond those the platform adds.
+    pub headers: Headers,
+    /// Body, if any; always UTF-8 JSON in this crate.
+    pub body: Option<String>,
+}
+
+/// Status and fields of an answer whose body is still to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Status code, 200 to 599.
+    pub status: u16,
+    /// Fields that the platform lets us see; in browsers CORS hides most.
+    pub headers: Headers,
+}
+
+impl Head {
+    /// True for 200 to 299.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Media type in lower case without parameters, or an empty string.
+    pub fn media_type(&self) -> String {
+        let value = self.headers.get("content-type").unwrap_or("");
+        value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+    }
+}
+
+/// Seconds of a `Retry-After` field as milliseconds; `None` for absent, malformed, or an HTTP date.
+///
+/// Providers send seconds; a date would need the server's clock. Also reads `retry-after-ms`, which is finer.
+pub fn retry_after(headers: &Headers) -> Option<crate::time::Millis> {
+    if let Some(ms) = headers.get("retry-after-ms").and_then(|value| value.trim().parse::<f64>().ok())
+        && ms >= 0.0
+    {
+        return Some(crate::time::Millis(ms as u64));
+    }
+    let secs: f64 = headers.get("retry-after")?.trim().parse().ok()?;
+    (secs >= 0.0).then_some(crate::time::Millis((secs * 1000.0) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Millis;
+
+    #[test]
+    fn names_compare_without_case() {
+        let mut headers = Headers::new();
+        headers.set("Content-Type", "text/plain");
+        headers.set("content-type", "application/json; charset=utf-8");
+        assert_eq!(headers.iter().count(), 1);
+        let head = Head { status: 200, headers };
+        assert_eq!(head.media_type(), "application/json");
+    }
+
+    #[test]
+    fn debug_hides_credentials() {
+        let mut headers = Headers::new();
+        headers.set("Authorization", "Bearer sk-very-secret");
+        headers.set("x-api-key", "sk-very-secret");
+        headers.set("accept", "text/event-stream");
+        let shown = format!("{headers:?}");
+        assert!(!shown.contains("very-secret"), "{shown}");
+        assert!(shown.contains("text/event-stream"));
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_or_milliseconds() {
+        let with = |name: &str, value: &str| {
+            let mut headers = Headers::new();
+            headers.set(name, value);
+            retry_after(&headers)
+        };
+        assert_eq!(with("Retry-After", "2"), Some(Millis(2000)));
+        assert_eq!(with("retry-after", "0.5"), Some(Millis(500)));
+        assert_eq!(with("retry-after-ms", "120"), Some(Millis(120)));
+        assert_eq!(with("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(with("Retry-After", "-1"), None);
+        assert_eq!(with("Retry-After", "NaN"), None);
+    }
+}

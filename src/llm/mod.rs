@@ -1,0 +1,3 @@
+//! Model wires: canonical messages to a provider's request, and its stream to canonical deltas.
+pub mod config;
+pub mod types;

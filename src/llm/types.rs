@@ -1,0 +1,255 @@
+//! Canonical messages, requests and deltas; every wire translates from and to these.
+//!
+//! The JSON of [`Message`] is public: it is what `turn_end.message` and `done.messages` carry, what is stored,
+//! and what an app hands back to go on. Field names are camelCase, `type` values snake_case.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The person, and the results of tools.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, in order.
+    pub content: Vec<Block>,
+}
+
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Block {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// The model's reasoning, returned to the provider as it came.
+    Thinking {
+        /// The reasoning, or a summary of it; may be empty.
+        text: String,
+        /// Proof of origin that some providers demand back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+    },
+    /// The model asks for a tool.
+    ToolUse {
+        /// Id that the result carries too.
+        id: String,
+        /// Name as the model wrote it: the wire name, not `server.tool`.
+        name: String,
+        /// Parsed arguments; `{}` when they were no JSON object.
+        input: Value,
+        /// The arguments as they came, only when they could not be parsed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invalid_input: Option<String>,
+    },
+    /// What the tool gave.
+    ToolResult {
+        /// Id of the tool use.
+        tool_use_id: String,
+        /// Content blocks in MCP's shape (`{"type":"text","text":...}`, `image`, `audio`, `resource`,
+        /// `resource_link`), as they came.
+        content: Vec<Value>,
+        /// The call failed; the content says how.
+        is_error: bool,
+    },
+}
+
+impl Message {
+    /// A user message of one text.
+    pub fn user(text: impl Into<String>) -> Message {
+        Message { role: Role::User, content: vec![Block::Text { text: text.into() }] }
+    }
+
+    /// The texts of the message, joined.
+    pub fn text(&self) -> String {
+        let texts = self.content.iter().filter_map(|block| match block {
+            Block::Text { text } => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+// By hand: serde's derive for internally tagged enums buffers into a tree of its own, which costs several
+// kilobytes of wasm for every such type. `Value` is in the binary anyway.
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
+        let mut map = Map::deserialize(deserializer)?;
+        let mut text = |name: &str| match map.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let kind = text("type").unwrap_or_default();
+        let block = match kind.as_str() {
+            "text" => text("text").map(|text| Block::Text { text }),
+            "thinking" => text("text").map(|content| Block::Thinking { text: content, signature: text("signature") }),
+            "tool_use" => match (text("id"), text("name"), text("invalidInput")) {
+                (Some(id), Some(name), invalid_input) => {
+                    let input = map.remove("input").unwrap_or_else(|| Value::Object(Map::new()));
+                    Some(Block::ToolUse { id, name, input, invalid_input })
+                }
+                _ => None,
+            },
+            "tool_result" => text("toolUseId").and_then(|tool_use_id| {
+                let is_error = map.get("isError").and_then(Value::as_bool).unwrap_or(false);
+                match map.remove("content") {
+                    Some(Value::Array(content)) => Some(Block::ToolResult { tool_use_id, content, is_error }),
+                    _ => None,
+                }
+            }),
+            _ => None,
+        };
+        block.ok_or_else(|| {
+            serde::de::Error::custom(
+                "a content block needs a known type (text, thinking, tool_use, tool_result) and its fields",
+            )
+        })
+    }
+}
+
+/// A tool as the model is told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolDefinition {
+    /// Wire name: 1 to 64 of `[A-Za-z0-9_-]`, unique in the request.
+    pub name: String,
+    /// What it does; may be empty.
+    pub description: String,
+    /// JSON Schema of its arguments, as the server gave it.
+    pub input_schema: Value,
+}
+
+/// Tokens that a model call took, as far as the provider says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Tokens of the request, those read from or written to the prompt cache included.
+    pub input_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub output_tokens: u64,
+    /// Part of the input that was read from the provider's prompt cache.
+    pub cache_read_tokens: u64,
+    /// Part of the input that was written to the provider's prompt cache.
+    pub cache_write_tokens: u64,
+    /// Part of the output that was reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
+    }
+}
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It had said what it wanted to say.
+    EndTurn,
+    /// It wants tools to be called.
+    ToolUse,
+    /// `maxTokens` was reached.
+    MaxTokens,
+    /// A stop sequence was met.
+    StopSequence,
+    /// The provider or the model declined to answer.
+    Refusal,
+    /// The provider paused a long turn; asking again goes on.
+    PauseTurn,
+    /// Something this version does not know.
+    Other,
+}
+
+/// One step of a model's answer, in the order of arrival.
+///
+/// Laws that every wire keeps: `ToolStart` with an index comes before every `ToolInput` of that index and comes
+/// once; indices ascend in order of start; after `Stop` come at most `Usage`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delta {
+    /// More text.
+    Text(String),
+    /// More reasoning.
+    Thinking(String),
+    /// Signature of the reasoning block that just ended.
+    Signature(String),
+    /// The model begins to ask for a tool.
+    ToolStart {
+        /// Place among the tool uses of this answer, from 0.
+        index: u32,
+        /// The provider's id; made up by the wire from the index where the provider gives none.
+        id: String,
+        /// Wire name as the model wrote it.
+        name: String,
+    },
+    /// More of the arguments' JSON text.
+    ToolInput {
+        /// Place among the tool uses of this answer.
+        index: u32,
+        /// The next piece; pieces join to one JSON text.
+        json: String,
+    },
+    /// The arguments of that tool use are complete.
+    ToolEnd {
+        /// Place among the tool uses of this answer.
+        index: u32,
+    },
+    /// Tokens so far; the last one counts.
+    Usage(Usage),
+    /// Why the model stopped.
+    Stop(StopReason),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn messages_survive_being_stored() {
+        let message = Message {
+            role: Role::Assistant,
+            content: vec![
+                Block::Thinking { text: "hm".into(), signature: Some("sig".into()) },
+                Block::Text { text: "I will look.".into() },
+                Block::ToolUse {
+                    id: "t1".into(),
+                    name: "add".into(),
+                    input: json!({ "b": 1, "a": 2 }),
+                    invalid_input: None,
+                },
+                Block::ToolResult {
+                    tool_use_id: "t1".into(),
+                    content: vec![json!({ "type": "text", "text": "3" })],
+                    is_error: false,
+                },
+            ],
+        };
+        let text = serde_json::to_string(&message).unwrap();
+        assert!(text.contains(r#""toolUseId":"t1""#), "{text}");
+        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+    }
+
+    #[test]
+    fn a_block_of_unknown_type_or_without_its_fields_is_refused() {
+        for text in [r#"{"type":"video"}"#, r#"{"type":"text"}"#, r#"{"type":"tool_use","id":"1"}"#, r#"{}"#, r#"[]"#] {
+            assert!(serde_json::from_str::<Block>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Which server to talk to, and how.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::options::{Fields, FunctionId, expected};
+use crate::secret::Secret;
+use crate::time::Millis;
+
+/// Where the bearer token of a server comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Token {
+    /// Given once.
+    Fixed(Secret),
+    /// Asked of the app before each request; the app caches.
+    Callback(FunctionId),
+}
+
+/// An MCP server and how to reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// Name that the app chose: 1 to 64 of `[A-Za-z0-9_-]`, unique among the servers of an agent.
+    pub name: String,
+    /// The server's MCP endpoint.
+    pub url: String,
+    /// Bearer token for `Authorization`.
+    pub token: Option<Token>,
+    /// Further headers on each request. Values may be credentials.
+    pub headers: Vec<(String, Secret)>,
+    /// Longest silence within one request before it fails; default 60,000 ms. Progress starts it anew.
+    pub timeout: Millis,
+}
+
+impl ServerConfig {
+    /// Default of `timeoutMs`.
+    pub const DEFAULT_TIMEOUT: Millis = Millis::from_secs(60);
+
+    /// Reads one element of the option `servers`.
+    ///
+    /// # Errors
+    ///
+    /// `config` with the path of the first field that is wrong.
+    pub fn read(value: &Value, path: &str) -> Result<ServerConfig> {
+        let mut fields = Fields::open(value, path)?;
+        let name = fields.required("name")?;
+        if !is_name(name) {
+            return Err(Error::config(fields.path("name"), "must be 1 to 64 letters, digits, `_` or `-`"));
+        }
+        let url = fields.required("url")?;
+        if !is_http_url(url) {
+            let message =
+                "must be an absolute http or https URL without user name or fragment, or a path that starts with `/`";
+            return Err(Error::config(fields.path("url"), message));
+        }
+        let token = match fields.value("token") {
+            None => None,
+            Some(Value::String(token)) if !token.is_empty() => Some(Token::Fixed(Secret::new(token.as_str()))),
+            Some(value) => match FunctionId::from_marker(value) {
+                Some(function) => Some(Token::Callback(function)),
+                None => return Err(expected(&fields.path("token"), "a non-empty string or a function", value)),
+            },
+        };
+        let headers = fields.strings("headers")?;
+        let timeout = fields.whole("timeoutMs", 1..=Millis::MAX_TIMER.0)?;
+        let config = ServerConfig {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            token,
+            headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
+            timeout: timeout.map_or(ServerConfig::DEFAULT_TIMEOUT, Millis),
+        };
+        fields.finish()?;
+        Ok(config)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// A cheap check against mistakes; the platform's own URL parser has the last word.
+fn is_http_url(url: &str) -> bool {
+    if url.bytes().any(|b| b <= b' ' || b == b'#' || b == b'\\') {
+        return false;
+    }
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
+        return url.starts_with('/') && !url.starts_with("//");
+    };
+    let host = rest.split(['/', '?']).next().unwrap_or("");
+    !host.is_empty() && !host.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reads_a_server() {
+        let value = json!({ "name": "weather", "url": "https://a.test/mcp", "token": { "$function": 0 } });
+        let config = ServerConfig::read(&value, "servers[0]").unwrap();
+        assert_eq!(config.token, Some(Token::Callback(FunctionId(0))));
+        assert_eq!(config.timeout, Millis(60_000));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let message = |value| ServerConfig::read(&value, "servers[0]").unwrap_err().message;
+        assert!(
+            message(json!({ "name": "a.b", "url": "https://a.test" })).starts_with("servers[0].name: must be 1 to 64")
+        );
+        for url in [
+            "a.test/mcp",
+            "ftp://a.test",
+            "https://",
+            "https://user@a.test",
+            "http://a.test/#x",
+            "//a.test",
+            "http://a b",
+        ] {
+            let message = message(json!({ "name": "a", "url": url }));
+            assert!(message.starts_with("servers[0].url: must be"), "{url}: {message}");
+        }
+        assert_eq!(
+            message(json!({ "name": "a", "url": "/mcp", "token": 7 })),
+            "servers[0].token: expected a non-empty string or a function, got 7"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! The Model Context Protocol over HTTP, client side, as data and decisions.
+pub mod config;
+pub mod types;

@@ -1,0 +1,91 @@
+//! The one seam between this crate and the world.
+//!
+//! [`Platform`] has exactly two implementations: `web::WebPlatform` for every JavaScript runtime and
+//! [`sim::SimPlatform`](crate::sim) for native tests, with a simulated network, virtual time and seeded faults.
+//! Both pass the same laws:
+//!
+//! 1. Dropping the future of [`fetch`](Platform::fetch), or the [`Body`], aborts the request; no chunk is
+//!    delivered afterwards and nothing is left running.
+//! 2. [`sleep`](Platform::sleep) ends no earlier than asked and can be dropped at any time, which frees the timer.
+//! 3. A body yields chunks in order, never empty ones, then `None` for ever; after an error it yields `None`.
+//! 4. [`load`](Platform::load) gives what the last finished [`save`](Platform::save) of that key stored, or
+//!    `None`; neither ever fails a run.
+//! 5. [`now`](Platform::now) may stand still or jump; nothing may wait for it to move.
+
+use serde_json::Value;
+
+use crate::http::{Head, Request};
+use crate::options::FunctionId;
+use crate::time::{Millis, UnixMillis};
+
+/// Everything this crate asks of its surroundings.
+pub trait Platform: 'static {
+    /// Streaming body of an answer.
+    type Body: Body;
+
+    /// Wall-clock time; may stand still or jump.
+    fn now(&self) -> UnixMillis;
+
+    /// 64 random bits, good enough for jitter and for ids that must not repeat.
+    fn random(&self) -> u64;
+
+    /// Waits at least that long. Longer waits than [`Millis::MAX_TIMER`] are cut to it.
+    async fn sleep(&self, duration: Millis);
+
+    /// Sends a request and waits for the status and headers of its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError`] when no answer came at all. A status of 400 or 500 is an answer.
+    async fn fetch(&self, request: Request) -> Result<Response<Self::Body>, NetworkError>;
+
+    /// Reads a stored value; `None` when there is none or the store cannot be used.
+    async fn load(&self, key: &str) -> Option<Vec<u8>>;
+
+    /// Stores a value, or removes it with `None`. Best effort: a full or absent store is no error.
+    async fn save(&self, key: &str, value: Option<&[u8]>);
+
+    /// Calls a function of the app and waits for what it returns. Dropping the future aborts the
+    /// `AbortSignal` that the function was given.
+    async fn call_app(&self, call: AppCall) -> AppResult;
+}
+
+/// Body of an answer, chunk by chunk. Dropping it aborts the request.
+pub trait Body {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError`] when the connection broke; what came before is valid, more will not come.
+    async fn chunk(&mut self) -> Option<Result<Vec<u8>, NetworkError>>;
+}
+
+/// Status, headers, and a body to be read.
+#[derive(Debug)]
+pub struct Response<B> {
+    /// Status and headers.
+    pub head: Head,
+    /// The body; dropping it aborts the request.
+    pub body: B,
+}
+
+/// No answer, or an answer that broke off. Carries nothing of the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkError {
+    /// What the platform says, for people; such as `TypeError: Failed to fetch`.
+    pub message: String,
+    /// The platform hides the reason and a CORS refusal is possible (any opaque failure in a browser).
+    pub maybe_cors: bool,
+}
+
+/// A call of a function that the app handed in: an app tool, an approval, a token callback.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppCall {
+    /// Which function.
+    pub function: FunctionId,
+    /// Its first argument; the second is always `{ signal }`.
+    pub argument: Value,
+}
+
+/// What a function of the app returned, or the text of what it threw.
+pub type AppResult = Result<Value, String>;

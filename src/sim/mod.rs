@@ -1,0 +1,1 @@
+//! The native [`Platform`](crate::platform::Platform): a simulated network, virtual time, seeded faults.

@@ -1,0 +1,1 @@
+//! The JavaScript side: exported classes and the [`Platform`](crate::platform::Platform) of every JS runtime.
