@@ -1,0 +1,183 @@
+//! From the crate to `pkg/wasm/`: cargo, wasm-bindgen, `wasm-opt -Oz`, minified glue.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::fingerprint::{Fingerprint, Stamp};
+use crate::npm;
+use crate::run::{Outcome, cargo, output, root, run, say, scratch_dir, target_dir, timed};
+use crate::wasm::imported_modules;
+
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What the package takes from wasm-bindgen's output.
+const FILES: [&str; 3] = ["edgewise.js", "edgewise.d.ts", "edgewise_bg.wasm"];
+
+/// What rustc enables for this target by default. Naming more would let wasm-opt use what some runtime refuses.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Builds the wasm and its glue into `pkg/wasm/`, skipping what is built already.
+///
+/// The dev build takes seconds: no optimiser, debug assertions and function names kept.
+pub(crate) fn package(dev: bool) -> Outcome {
+    check_versions()?;
+    install_target()?;
+    let wasm = compile(dev)?;
+
+    let bytes = fs::read(&wasm).map_err(|error| format!("cannot read {}: {error}", wasm.display()))?;
+    let mut input = Fingerprint::new().add(&bytes).file(&root().join("Cargo.lock"));
+    input = input.add(if dev { b"dev" } else { b"release" }).add(include_bytes!("build.rs"));
+    if !dev {
+        npm::install()?;
+        for tool in ["binaryen", "esbuild"] {
+            input = input.file(&npm::tests_dir().join("node_modules").join(tool).join("package.json"));
+        }
+    }
+    let package = root().join("pkg/wasm");
+    let stamp = Stamp::new("pkg-wasm", input, FILES.iter().map(|name| package.join(name)).collect())?;
+    if stamp.is_fresh() {
+        say("pkg/wasm is up to date");
+        return Ok(());
+    }
+
+    let generated = generate(&wasm, dev)?;
+    if !dev {
+        optimise(&generated)?;
+    }
+    no_unknown_imports(&generated.join("edgewise_bg.wasm"))?;
+    fs::create_dir_all(&package).map_err(|error| format!("cannot create pkg/wasm: {error}"))?;
+    for name in FILES {
+        fs::copy(generated.join(name), package.join(name))
+            .map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
+    }
+    stamp.write()
+}
+
+/// Adds the wasm target to the toolchain when its standard library is not there.
+pub(crate) fn install_target() -> Outcome {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let dir = output(Command::new(rustc).current_dir(root()).args(["--print", "target-libdir", "--target", TARGET]))?;
+    if Path::new(dir.trim()).exists() {
+        return Ok(());
+    }
+    timed("adding the target wasm32-unknown-unknown", || {
+        run(Command::new("rustup").current_dir(root()).args(["target", "add", TARGET]))
+    })
+}
+
+/// Builds the `bindgen` binary when needed and returns its path.
+pub(crate) fn bindgen() -> Outcome<PathBuf> {
+    let path = target_dir().join("debug").join(format!("bindgen{}", env::consts::EXE_SUFFIX));
+    let note = if path.exists() { "" } else { " (the first time takes a minute or two)" };
+    timed(&format!("wasm-bindgen{note}"), || {
+        let args = ["build", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen"];
+        run(&mut cargo(&args))
+    })?;
+    Ok(path)
+}
+
+fn compile(dev: bool) -> Outcome<PathBuf> {
+    let mut command = cargo(&["build", "--package", "edgewise", "--lib", "--target", TARGET]);
+    if !dev {
+        command.arg("--release").arg("--config").arg(format!("target.{TARGET}.rustflags={}", remapped_paths()));
+    }
+    timed("compiling edgewise for wasm32", || run(&mut command))?;
+    let profile = if dev { "debug" } else { "release" };
+    Ok(target_dir().join(TARGET).join(profile).join("edgewise.wasm"))
+}
+
+/// Compiler flags that cut the builder's folders from the file names in panic messages: smaller, and the same bytes
+/// wherever the package is built.
+fn remapped_paths() -> String {
+    let home = env::var("CARGO_HOME").map(PathBuf::from).ok();
+    let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let mut flags = vec![format!("--remap-path-prefix={}/=", root().display())];
+    let registries = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
+    for registry in registries.into_iter().flatten().flatten() {
+        flags.push(format!("--remap-path-prefix={}/=", registry.path().display()));
+    }
+    format!("{flags:?}")
+}
+
+fn generate(wasm: &Path, dev: bool) -> Outcome<PathBuf> {
+    let out = scratch_dir()?.join("generated");
+    let _ = fs::remove_dir_all(&out);
+    let mut command = Command::new(bindgen()?);
+    command.current_dir(root()).arg("generate").arg(wasm).arg("--out-dir").arg(&out);
+    // The package's entries find the wasm themselves, and make a new instance after a panic.
+    command.args(["--target", "web", "--omit-default-module-path", "--experimental-reset-state-function"]);
+    command.args(if dev { &["--debug"][..] } else { &["--remove-producers-section"] });
+    timed("generating bindings", || run(&mut command))?;
+    Ok(out)
+}
+
+fn optimise(dir: &Path) -> Outcome {
+    let (wasm, glue) = (dir.join("edgewise_bg.wasm"), dir.join("edgewise.js"));
+    let optimised = dir.join("optimised.wasm");
+    let mut wasm_opt = npm::script("binaryen/bin/wasm-opt")?;
+    wasm_opt.args(["-Oz", "--strip-target-features"]).args(WASM_FEATURES);
+    wasm_opt.arg(&wasm).arg("-o").arg(&optimised);
+    timed("optimising with wasm-opt -Oz", || run(&mut wasm_opt))?;
+    fs::rename(&optimised, &wasm).map_err(|error| format!("cannot replace {}: {error}", wasm.display()))?;
+
+    let mut esbuild = npm::script("esbuild/bin/esbuild")?;
+    esbuild.arg(&glue).args([
+        "--minify",
+        "--format=esm",
+        "--target=es2022",
+        "--log-level=warning",
+        "--allow-overwrite",
+    ]);
+    esbuild.arg(format!("--outfile={}", glue.display()));
+    run(&mut esbuild)
+}
+
+/// A module named `env` is what C code and a stray `extern` block import from; no JavaScript host has it.
+fn no_unknown_imports(wasm: &Path) -> Outcome {
+    let bytes = fs::read(wasm).map_err(|error| format!("cannot read {}: {error}", wasm.display()))?;
+    match imported_modules(&bytes)?.iter().find(|module| module.as_str() == "env") {
+        Some(module) => Err(format!("the wasm imports from \"{module}\", which no JavaScript host provides")),
+        None => Ok(()),
+    }
+}
+
+/// wasm-bindgen and the command line that reads its private format must be of one version.
+fn check_versions() -> Outcome {
+    let path = root().join("Cargo.lock");
+    let lock = fs::read_to_string(&path).map_err(|error| format!("cannot read Cargo.lock: {error}"))?;
+    let of = |name| locked_version(&lock, name).ok_or(format!("Cargo.lock has no {name}"));
+    let (library, tool) = (of("wasm-bindgen")?, of("wasm-bindgen-cli-support")?);
+    if library == tool {
+        return Ok(());
+    }
+    Err(format!(
+        "wasm-bindgen is {library} but wasm-bindgen-cli-support is {tool}: \
+         pin both to one version in Cargo.toml and xtask/Cargo.toml"
+    ))
+}
+
+fn locked_version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let entry = lock.split_once(&format!("\nname = \"{name}\"\nversion = \""))?.1;
+    Some(entry.split_once('"')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locked_version;
+
+    #[test]
+    fn versions_in_a_lockfile() {
+        let lock = "[[package]]\nname = \"wasm-bindgen-cli\"\nversion = \"9.9.9\"\n\n[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
+        assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
+        assert_eq!(locked_version(lock, "wasm"), None);
+    }
+}
