@@ -3,6 +3,7 @@
 //! | command | what it does |
 //! |---|---|
 //! | `cargo xtask build [--dev]` | crate to wasm to `pkg/wasm/`: cargo, wasm-bindgen, `wasm-opt -Oz` |
+//! | `cargo xtask test [suite ...] [-- filter]` | builds and runs the suites; last line `N passed, N failed` |
 //!
 //! Needed beforehand: rustup, Node 20 or newer with npm, and git. The wasm target, the pinned npm tools (`tests/package.json`,
 //! a newer Node among them) and, as root on a Debian-like system, Chromium are installed when first needed. Whatever is
@@ -17,18 +18,24 @@ use std::env;
 use std::process::ExitCode;
 
 mod build;
+mod chromium;
 mod fingerprint;
 mod npm;
 mod run;
+mod summary;
+mod test;
 mod wasm;
 
 const HELP: &str = "\
 cargo xtask <command>
 
   build [--dev]               build the npm package's wasm into pkg/wasm/ (--dev: fast, unoptimised, with names)
+  test [suite ...] [-- ARGS]  build and run the test suites; the last line is `N passed, N failed`
+                              native, browser, servers, package, e2e, workerd; ARGS go to the test runner
   help                        this text
 
 Needs rustup, Node >= 20 with npm, and git; installs the rest when first needed.
+CHROME and CHROMEDRIVER name the browser and its driver when they are not in a usual place.
 ";
 
 fn main() -> ExitCode {
@@ -39,6 +46,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         "build" => only(rest, &["--dev"]).and_then(|()| build::package(rest.iter().any(|arg| arg == "--dev"))),
+        "test" => return test::suites(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -1,5 +1,6 @@
 //! Where the repository is, how a step is announced, and how a program is run.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -65,6 +66,20 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     }
     eprint!("{text}{}", String::from_utf8_lossy(&output.stderr));
     Err(format!("{} failed ({})", name(command), output.status))
+}
+
+/// Runs a program, hands each line of its standard output to `line` as it comes, and tells whether it succeeded.
+pub(crate) fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Outcome<bool> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| cannot_start(command, &error))?;
+    let stdout = child.stdout.take().expect("standard output was piped");
+    // Test programs may print bytes that are not UTF-8.
+    for bytes in BufReader::new(stdout).split(b'\n') {
+        let bytes = bytes.map_err(|error| format!("cannot read from {}: {error}", name(command)))?;
+        line(String::from_utf8_lossy(&bytes).trim_end_matches('\r'));
+    }
+    let status = child.wait().map_err(|error| format!("cannot wait for {}: {error}", name(command)))?;
+    Ok(status.success())
 }
 
 /// Measures a step and announces how long it took.
