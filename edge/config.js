@@ -1,0 +1,95 @@
+// From the worker's variables and secrets to the options of an agent. Whatever is wrong is a 500 with the variable's
+// name and never its value.
+
+import { Refusal } from "./answers.js";
+
+// Which variable an option comes from, to name it when the core finds a mistake in it.
+const VARIABLES = {
+  "model.provider": "MODEL_PROVIDER",
+  "model.id": "MODEL_ID",
+  "model.baseUrl": "MODEL_BASE_URL",
+  "model.apiKey": "MODEL_API_KEY",
+  servers: "MCP_SERVERS",
+  system: "SYSTEM_PROMPT",
+  approval: "APPROVAL",
+  "limits.maxTurns": "MAX_TURNS",
+};
+
+function mistake(path, message) {
+  return new Refusal(500, "config", `${path}: ${message}`, { path });
+}
+
+/** A variable that is text; one that is absent or blank is `undefined`. */
+export function text(env, name) {
+  const value = env[name];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "string") throw mistake(name, "expected text");
+  return value.trim() || undefined;
+}
+
+/**
+ * The options for `new Agent`.
+ *
+ * @throws {Refusal} 500 for a variable that is not what it should be. What only the core can judge, it judges in
+ * `new Agent`; see `explain`.
+ */
+export function options(env) {
+  const provider = text(env, "MODEL_PROVIDER") ?? "offline";
+  const baseUrl = text(env, "MODEL_BASE_URL");
+  const apiKey = text(env, "MODEL_API_KEY");
+  if (provider !== "offline" && apiKey === undefined && baseUrl === undefined) {
+    throw mistake("MODEL_API_KEY", "is not set; run `npx wrangler secret put MODEL_API_KEY`");
+  }
+  const turns = env.MAX_TURNS === undefined || env.MAX_TURNS === "" ? undefined : Number(env.MAX_TURNS);
+  if (Number.isNaN(turns)) throw mistake("MAX_TURNS", "expected a whole number");
+  return {
+    model: { provider, id: text(env, "MODEL_ID"), baseUrl, apiKey },
+    servers: servers(env),
+    system: text(env, "SYSTEM_PROMPT"),
+    approval: text(env, "APPROVAL") ?? "writes",
+    limits: { maxTurns: turns ?? 10 },
+  };
+}
+
+/** `MCP_SERVERS`: an array of `{ name, url, timeoutMs? }`, as JSON text or as an array in `wrangler.toml`. */
+function servers(env) {
+  let list = env.MCP_SERVERS ?? [];
+  if (typeof list === "string") {
+    try {
+      list = list.trim() === "" ? [] : JSON.parse(list);
+    } catch {
+      throw mistake("MCP_SERVERS", "is no valid JSON");
+    }
+  }
+  if (!Array.isArray(list)) throw mistake("MCP_SERVERS", "expected an array of { name, url }");
+  const secrets = new Map();
+  return list.map((server, index) => {
+    const path = `MCP_SERVERS[${index}]`;
+    if (server === null || typeof server !== "object") throw mistake(path, "expected an object { name, url }");
+    const { name, url, timeoutMs, ...rest } = server;
+    if ("token" in rest || "headers" in rest) {
+      throw mistake(path, "credentials do not belong in a variable; put the token into the secret MCP_TOKEN_<NAME>");
+    }
+    const unknown = Object.keys(rest)[0];
+    if (unknown !== undefined) throw mistake(path, "has an unknown field; known are name, url, timeoutMs");
+    if (typeof name !== "string") throw mistake(`${path}.name`, "expected text");
+    if (typeof url !== "string" || !/^https?:/i.test(url)) {
+      throw mistake(`${path}.url`, "expected an absolute http or https URL");
+    }
+    const secret = `MCP_TOKEN_${name.toUpperCase().replaceAll("-", "_")}`;
+    if (secrets.has(secret)) {
+      // One token must not go to two servers because their names look alike.
+      throw mistake(path, `shares the secret ${secret} with MCP_SERVERS[${secrets.get(secret)}]; rename one of the two`);
+    }
+    secrets.set(secret, index);
+    return { name, url, timeoutMs, token: text(env, secret) };
+  });
+}
+
+/** An error of `new Agent` in the deployer's words: the variable instead of the option. */
+export function explain(error) {
+  const option = Object.keys(VARIABLES).find((option) => error?.code === "config" && error.path?.startsWith(option));
+  if (option === undefined) return error;
+  const path = VARIABLES[option] + error.path.slice(option.length);
+  return new Refusal(500, "config", error.message.replace(error.path, path), { path });
+}
