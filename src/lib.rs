@@ -23,8 +23,8 @@
 //! web                        exported classes, fetch, timers, store      (wasm32 only)
 //! drive                      async: runs a decision machine against a Platform
 //! agent        cache         decisions of a run; typed cache
-//! context  llm  mcp          ranking; model wires; the protocol
-//! sse  jsonrpc  http         codecs and plain data, with limits
+//! context  llm  mcp          what goes in front of the model; model wires; the protocol
+//! sse  jsonrpc  http  rank   codecs and plain data, with limits; words and BM25
 //! error  time                Error, Code; UnixMillis, Millis
 //! ```
 //!
@@ -43,6 +43,7 @@ pub mod time;
 
 pub mod http;
 pub mod jsonrpc;
+pub mod rank;
 pub mod sse;
 
 pub mod context;
