@@ -42,6 +42,11 @@ pub enum Block {
         #[serde(skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
     },
+    /// Reasoning that the provider shows to nobody; returned to it as it came.
+    RedactedThinking {
+        /// The provider's sealed text.
+        data: String,
+    },
     /// The model asks for a tool.
     ToolUse {
         /// Id that the result carries too.
@@ -95,6 +100,7 @@ impl<'de> Deserialize<'de> for Block {
         let block = match kind.as_str() {
             "text" => text("text").map(|text| Block::Text { text }),
             "thinking" => text("text").map(|content| Block::Thinking { text: content, signature: text("signature") }),
+            "redacted_thinking" => text("data").map(|data| Block::RedactedThinking { data }),
             "tool_use" => match (text("id"), text("name"), text("invalidInput")) {
                 (Some(id), Some(name), invalid_input) => {
                     let input = map.remove("input").unwrap_or_else(|| Value::Object(Map::new()));
@@ -113,7 +119,7 @@ impl<'de> Deserialize<'de> for Block {
         };
         block.ok_or_else(|| {
             serde::de::Error::custom(
-                "a content block needs a known type (text, thinking, tool_use, tool_result) and its fields",
+                "a content block needs a known type (text, thinking, redacted_thinking, tool_use, tool_result) and its fields",
             )
         })
     }
@@ -187,8 +193,10 @@ pub enum Delta {
     Text(String),
     /// More reasoning.
     Thinking(String),
-    /// Signature of the reasoning block that just ended.
+    /// Signature of the reasoning block that just ended; without one, of an empty block of its own.
     Signature(String),
+    /// A whole block of reasoning that the provider shows to nobody.
+    RedactedThinking(String),
     /// The model begins to ask for a tool.
     ToolStart {
         /// Place among the tool uses of this answer, from 0.
@@ -227,6 +235,7 @@ mod tests {
             role: Role::Assistant,
             content: vec![
                 Block::Thinking { text: "hm".into(), signature: Some("sig".into()) },
+                Block::RedactedThinking { data: "sealed".into() },
                 Block::Text { text: "I will look.".into() },
                 Block::ToolUse {
                     id: "t1".into(),
