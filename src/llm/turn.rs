@@ -1,0 +1,359 @@
+//! One answer of the model: deltas in, assistant message out.
+//!
+//! Only plain data, so a run can be stored while its model is still talking.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::types::{Block, Delta, Message, Role, StopReason, Usage};
+
+/// The answer so far.
+///
+/// Feed every [`Delta`] in order to [`Turn::apply`], then take the message with [`Turn::finish`], or what can be
+/// kept of a cut answer with [`Turn::partial`]. Deltas that break the laws of [`Delta`] are ignored.
+///
+/// # Examples
+///
+/// ```
+/// # use edgewise::llm::{turn::Turn, types::{Delta, StopReason}};
+/// let mut turn = Turn::new(&[]);
+/// turn.apply(&Delta::Text("I will ".into()));
+/// turn.apply(&Delta::Text("look.".into()));
+/// turn.apply(&Delta::ToolStart { index: 0, id: "t1".into(), name: "add".into() });
+/// turn.apply(&Delta::ToolInput { index: 0, json: "{\"a\":1}".into() });
+/// turn.apply(&Delta::ToolEnd { index: 0 });
+/// turn.apply(&Delta::Stop(StopReason::EndTurn));
+/// let answer = turn.finish();
+/// assert_eq!(answer.message.text(), "I will look.");
+/// assert_eq!(answer.stop_reason, StopReason::ToolUse);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Turn {
+    content: Vec<Block>,
+    calls: Vec<Call>,
+    usage: Usage,
+    stop_reason: Option<StopReason>,
+    /// Ids of tool uses in the history; an id names one call of a conversation.
+    taken: Vec<String>,
+}
+
+/// A tool use whose arguments may still be coming.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Call {
+    index: u32,
+    /// Place of its block in the content.
+    block: usize,
+    /// Arguments so far; empty again once parsed.
+    json: String,
+    ended: bool,
+}
+
+/// A complete answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The assistant message. Its content may be empty.
+    pub message: Message,
+    /// Why the model stopped; always [`StopReason::ToolUse`] for a complete answer that asks for tools.
+    pub stop_reason: StopReason,
+    /// Tokens of the call, as far as the provider said.
+    pub usage: Usage,
+}
+
+impl Turn {
+    /// An answer of which nothing came yet.
+    ///
+    /// Ids of tool uses are made different from each other and from those in `history`: providers that know no
+    /// ids get them made up per answer, and some repeat their own.
+    pub fn new(history: &[Message]) -> Turn {
+        let blocks = history.iter().flat_map(|message| &message.content);
+        let ids = blocks.filter_map(|block| match block {
+            Block::ToolUse { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        Turn { taken: ids.collect(), ..Turn::default() }
+    }
+
+    /// Adds the next piece of the answer.
+    pub fn apply(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Text(piece) => match self.content.last_mut() {
+                _ if piece.is_empty() => {}
+                Some(Block::Text { text }) => text.push_str(piece),
+                _ => self.content.push(Block::Text { text: piece.clone() }),
+            },
+            Delta::Thinking(piece) => match self.content.last_mut() {
+                _ if piece.is_empty() => {}
+                Some(Block::Thinking { text, signature: None }) => text.push_str(piece),
+                _ => self.content.push(Block::Thinking { text: piece.clone(), signature: None }),
+            },
+            Delta::Signature(proof) => match self.content.last_mut() {
+                Some(Block::Thinking { signature: signature @ None, .. }) => *signature = Some(proof.clone()),
+                _ => self.content.push(Block::Thinking { text: String::new(), signature: Some(proof.clone()) }),
+            },
+            Delta::RedactedThinking(data) => self.content.push(Block::RedactedThinking { data: data.clone() }),
+            Delta::ToolStart { index, id, name } => self.start(*index, id, name),
+            Delta::ToolInput { index, json } => {
+                if let Some(call) = self.calls.iter_mut().find(|call| call.index == *index && !call.ended) {
+                    call.json.push_str(json);
+                }
+            }
+            Delta::ToolEnd { index } => {
+                if let Some(at) = self.calls.iter().position(|call| call.index == *index && !call.ended) {
+                    self.end(at);
+                }
+            }
+            Delta::Usage(usage) => self.usage = *usage,
+            Delta::Stop(reason) => self.stop_reason = Some(*reason),
+        }
+    }
+
+    /// True while nothing of the answer came, so that asking again repeats nothing.
+    pub fn is_empty(&self) -> bool {
+        self.content.is_empty()
+    }
+
+    /// Tokens so far.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// The tool use of that index, once its arguments are complete.
+    pub fn tool_use(&self, index: u32) -> Option<&Block> {
+        let call = self.calls.iter().find(|call| call.index == index && call.ended)?;
+        self.content.get(call.block)
+    }
+
+    /// The complete answer.
+    ///
+    /// Providers disagree about the stop reason of an answer that asks for tools (`stop`, `end_turn`, none): with
+    /// a tool use it is [`StopReason::ToolUse`], without any it is not. A limit or refusal stays what it is.
+    pub fn finish(mut self) -> Answer {
+        for at in 0..self.calls.len() {
+            self.end(at);
+        }
+        let stop_reason = match (self.stop_reason, self.calls.is_empty()) {
+            (None | Some(StopReason::EndTurn | StopReason::StopSequence | StopReason::Other), false) => {
+                StopReason::ToolUse
+            }
+            (Some(StopReason::ToolUse), true) => StopReason::EndTurn,
+            (reason, _) => reason.unwrap_or(StopReason::Other),
+        };
+        Answer { message: Message { role: Role::Assistant, content: self.content }, stop_reason, usage: self.usage }
+    }
+
+    /// What can stay in the history of an answer that was cut: its text and reasoning.
+    ///
+    /// Tool uses go, because they will never have results. `None` when no text is left.
+    pub fn partial(self) -> Option<Message> {
+        let mut content = self.content;
+        content.retain(|block| !matches!(block, Block::ToolUse { .. }));
+        let has_text = content.iter().any(|block| matches!(block, Block::Text { .. }));
+        has_text.then_some(Message { role: Role::Assistant, content })
+    }
+
+    fn start(&mut self, index: u32, id: &str, name: &str) {
+        if self.calls.iter().any(|call| call.index == index) {
+            return;
+        }
+        let mut unique = id.to_owned();
+        // Counting from here rather than from 2 keeps an answer of a thousand equal ids linear.
+        let mut number = self.taken.len() + 1;
+        while self.taken.contains(&unique) {
+            unique = [id, "_", &number.to_string()].concat();
+            number += 1;
+        }
+        self.taken.push(unique.clone());
+        self.calls.push(Call { index, block: self.content.len(), json: String::new(), ended: false });
+        let input = Value::Object(Map::new());
+        self.content.push(Block::ToolUse { id: unique, name: name.to_owned(), input, invalid_input: None });
+    }
+
+    /// Parses the arguments. Models may write anything here, so what is no object is kept as text.
+    fn end(&mut self, at: usize) {
+        let call = &mut self.calls[at];
+        if std::mem::replace(&mut call.ended, true) {
+            return;
+        }
+        let json = std::mem::take(&mut call.json);
+        // A stored turn may have been tampered with, hence no indexing.
+        let Some(Block::ToolUse { input, invalid_input, .. }) = self.content.get_mut(call.block) else { return };
+        if json.trim().is_empty() {
+            return;
+        }
+        match serde_json::from_str(&json) {
+            Ok(value @ Value::Object(_)) => *input = value,
+            _ => *invalid_input = Some(json),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn start(index: u32, id: &str) -> Delta {
+        Delta::ToolStart { index, id: id.into(), name: "add".into() }
+    }
+
+    fn input(index: u32, json: &str) -> Delta {
+        Delta::ToolInput { index, json: json.into() }
+    }
+
+    fn answer(deltas: &[Delta]) -> Answer {
+        let mut turn = Turn::new(&[]);
+        for delta in deltas {
+            turn.apply(delta);
+            // Storing it at any moment changes nothing.
+            turn = serde_json::from_str(&serde_json::to_string(&turn).unwrap()).unwrap();
+        }
+        turn.finish()
+    }
+
+    fn tool_use(id: &str, input: Value, invalid_input: Option<&str>) -> Block {
+        Block::ToolUse { id: id.into(), name: "add".into(), input, invalid_input: invalid_input.map(str::to_owned) }
+    }
+
+    #[test]
+    fn blocks_keep_their_order_and_reasoning_its_signature() {
+        let answer = answer(&[
+            Delta::Thinking("a".into()),
+            Delta::Thinking("b".into()),
+            Delta::Signature("s1".into()),
+            Delta::Thinking("c".into()),
+            Delta::RedactedThinking("x".into()),
+            Delta::Signature("s2".into()),
+            Delta::Text("".into()),
+            Delta::Text("d".into()),
+            Delta::Text("e".into()),
+            start(0, "t"),
+            Delta::ToolEnd { index: 0 },
+            Delta::Text("f".into()),
+            Delta::Usage(Usage { input_tokens: 1, ..Usage::default() }),
+            Delta::Usage(Usage { input_tokens: 2, ..Usage::default() }),
+            Delta::Stop(StopReason::ToolUse),
+        ]);
+        let thinking = |text: &str, signature: Option<&str>| Block::Thinking {
+            text: text.into(),
+            signature: signature.map(str::to_owned),
+        };
+        assert_eq!(
+            answer.message.content,
+            [
+                thinking("ab", Some("s1")),
+                thinking("c", None),
+                Block::RedactedThinking { data: "x".into() },
+                thinking("", Some("s2")),
+                Block::Text { text: "de".into() },
+                tool_use("t", json!({}), None),
+                Block::Text { text: "f".into() },
+            ]
+        );
+        assert_eq!(answer.usage.input_tokens, 2);
+    }
+
+    #[test]
+    fn arguments_are_parsed_once_and_kept_as_text_when_they_are_no_object() {
+        let answer = answer(&[
+            start(0, "a"),
+            start(1, "b"),
+            input(1, "{\"x\""),
+            input(0, " "),
+            input(1, ":[1]}"),
+            start(2, "c"),
+            input(2, "[1]"),
+            start(3, "d"),
+            input(3, "{\"x\":"),
+            Delta::ToolEnd { index: 1 },
+            input(1, "late"),
+        ]);
+        assert_eq!(
+            answer.message.content,
+            [
+                tool_use("a", json!({}), None),
+                tool_use("b", json!({ "x": [1] }), None),
+                tool_use("c", json!({}), Some("[1]")),
+                tool_use("d", json!({}), Some("{\"x\":")),
+            ]
+        );
+        assert_eq!(answer.stop_reason, StopReason::ToolUse);
+    }
+
+    #[test]
+    fn a_tool_use_is_seen_only_when_complete() {
+        let mut turn = Turn::new(&[]);
+        turn.apply(&start(0, "a"));
+        turn.apply(&input(0, "{}"));
+        assert_eq!(turn.tool_use(0), None);
+        turn.apply(&Delta::ToolEnd { index: 0 });
+        assert_eq!(turn.tool_use(0), Some(&tool_use("a", json!({}), None)));
+        assert_eq!(turn.tool_use(1), None);
+    }
+
+    #[test]
+    fn ids_are_unique_in_the_answer_and_in_the_history() {
+        let history = [Message { role: Role::Assistant, content: vec![tool_use("a", json!({}), None)] }];
+        let mut turn = Turn::new(&history);
+        for index in 0..3 {
+            turn.apply(&start(index, if index < 2 { "a" } else { "a_2" }));
+        }
+        let blocks = turn.finish().message.content.into_iter();
+        let ids: Vec<_> = blocks
+            .map(|block| match block {
+                Block::ToolUse { id, .. } => id,
+                _ => String::new(),
+            })
+            .collect();
+        assert_eq!(ids, ["a_2", "a_3", "a_2_4"]);
+    }
+
+    #[test]
+    fn the_stop_reason_fits_the_content() {
+        let reason = |reason: Option<StopReason>, tool: bool| {
+            let mut deltas = vec![Delta::Text("x".into())];
+            if tool {
+                deltas.push(start(0, "a"));
+            }
+            deltas.extend(reason.map(Delta::Stop));
+            answer(&deltas).stop_reason
+        };
+        assert_eq!(reason(Some(StopReason::EndTurn), true), StopReason::ToolUse);
+        assert_eq!(reason(None, true), StopReason::ToolUse);
+        assert_eq!(reason(Some(StopReason::ToolUse), false), StopReason::EndTurn);
+        assert_eq!(reason(Some(StopReason::MaxTokens), true), StopReason::MaxTokens);
+        assert_eq!(reason(Some(StopReason::Refusal), true), StopReason::Refusal);
+        assert_eq!(reason(Some(StopReason::EndTurn), false), StopReason::EndTurn);
+        assert_eq!(reason(None, false), StopReason::Other);
+    }
+
+    #[test]
+    fn a_cut_answer_keeps_its_text_but_no_tool_uses() {
+        let mut turn = Turn::new(&[]);
+        assert!(turn.is_empty());
+        turn.apply(&start(0, "a"));
+        assert!(!turn.is_empty());
+        assert_eq!(turn.clone().partial(), None);
+        turn.apply(&Delta::Text("half".into()));
+        let content = vec![Block::Text { text: "half".into() }];
+        assert_eq!(turn.partial(), Some(Message { role: Role::Assistant, content }));
+    }
+
+    #[test]
+    fn deltas_that_break_the_laws_and_stored_turns_that_lie_do_no_harm() {
+        let answer = answer(&[
+            input(7, "{}"),
+            Delta::ToolEnd { index: 7 },
+            start(0, "a"),
+            start(0, "b"),
+            Delta::ToolEnd { index: 0 },
+            Delta::ToolEnd { index: 0 },
+        ]);
+        assert_eq!(answer.message.content.len(), 1);
+        let lie = json!({ "calls": [{ "block": 9, "json": "{}" }], "content": [{ "type": "text", "text": "a" }] });
+        let turn: Turn = serde_json::from_value(lie).unwrap();
+        assert_eq!(turn.tool_use(0), None);
+        assert_eq!(turn.finish().message.text(), "a");
+    }
+}
