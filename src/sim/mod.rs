@@ -32,12 +32,14 @@
 
 mod exec;
 mod faults;
+mod io;
 mod net;
 mod platform;
 mod rng;
 
 pub use exec::{MAX_POLLS, Stuck, Why};
 pub use faults::Faults;
+pub use io::SimBody;
 pub use net::{Answer, PAGE, Peer, Server, Step};
-pub use platform::{AppAnswer, Clock, EPOCH, SimBody, SimPlatform};
+pub use platform::{AppAnswer, Clock, EPOCH, SimPlatform};
 pub use rng::Rng;

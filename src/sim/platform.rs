@@ -1,19 +1,18 @@
 //! [`SimPlatform`]: the simulated surroundings, and its books.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
-use std::future::{Future, pending};
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::exec::{Executor, Stuck};
 use super::faults::Faults;
-use super::net::{Answer, Peer, Server, Step, origin, recut};
+use super::net::Server;
 use super::rng::Rng;
-use crate::http::Request;
 use crate::options::FunctionId;
-use crate::platform::{AppCall, AppResult, Body, NetworkError, Platform, Response};
+use crate::platform::AppResult;
 use crate::time::{Millis, UnixMillis};
 
 /// How `now()` behaves. Timers are exact in every mode.
@@ -53,35 +52,35 @@ impl AppAnswer {
     }
 }
 
-type AppFunction = Rc<RefCell<dyn FnMut(&Value, &mut Rng) -> AppAnswer>>;
+pub(super) type AppFunction = Rc<RefCell<dyn FnMut(&Value, &mut Rng) -> AppAnswer>>;
 
-struct Host {
-    origin: String,
-    server: Rc<RefCell<dyn Server>>,
-    faults: Faults,
+pub(super) struct Host {
+    pub(super) origin: String,
+    pub(super) server: Rc<RefCell<dyn Server>>,
+    pub(super) faults: Faults,
 }
 
-struct World {
-    seed: u64,
-    executor: Executor,
-    network: RefCell<Rng>,
-    random: RefCell<Rng>,
-    app: RefCell<Rng>,
-    clock: Cell<Clock>,
-    clock_rng: RefCell<Rng>,
-    clock_offset: Cell<i64>,
-    cors: Cell<bool>,
-    recut: Cell<bool>,
-    store_full: Cell<bool>,
-    exchanges: Cell<u64>,
-    fetches: Cell<usize>,
-    bodies: Cell<usize>,
-    app_calls: Cell<usize>,
-    log: RefCell<Vec<String>>,
-    violations: RefCell<Vec<String>>,
-    hosts: RefCell<Vec<Host>>,
-    functions: RefCell<BTreeMap<FunctionId, AppFunction>>,
-    store: RefCell<BTreeMap<String, Vec<u8>>>,
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) executor: Executor,
+    pub(super) network: RefCell<Rng>,
+    pub(super) random: RefCell<Rng>,
+    pub(super) app: RefCell<Rng>,
+    pub(super) clock: Cell<Clock>,
+    pub(super) clock_rng: RefCell<Rng>,
+    pub(super) clock_offset: Cell<i64>,
+    pub(super) cors: Cell<bool>,
+    pub(super) recut: Cell<bool>,
+    pub(super) store_full: Cell<bool>,
+    pub(super) exchanges: Cell<u64>,
+    pub(super) fetches: Cell<usize>,
+    pub(super) bodies: Cell<usize>,
+    pub(super) app_calls: Cell<usize>,
+    pub(super) log: RefCell<Vec<String>>,
+    pub(super) violations: RefCell<Vec<String>>,
+    pub(super) hosts: RefCell<Vec<Host>>,
+    pub(super) functions: RefCell<BTreeMap<FunctionId, AppFunction>>,
+    pub(super) store: RefCell<BTreeMap<String, Vec<u8>>>,
 }
 
 /// The native [`Platform`]: a simulated network, virtual time and seeded chance. Clones share one world.
@@ -90,7 +89,7 @@ struct World {
 /// reading on after a pending `chunk()` was dropped is a violation, because the chunk may be lost there.
 #[derive(Clone)]
 pub struct SimPlatform {
-    world: Rc<World>,
+    pub(super) world: Rc<World>,
 }
 
 /// First instant of every simulation: 2026-01-01T00:00:00Z.
@@ -295,262 +294,6 @@ impl SimPlatform {
             const TWO_HOURS: i64 = 2 * 3600 * 1000;
             let jump = rng.within(0..=2 * TWO_HOURS as u64) as i64 - TWO_HOURS;
             self.world.clock_offset.set(self.world.clock_offset.get() + jump);
-        }
-    }
-
-    /// Lets the request travel: asks the host and draws the faults. Gives the number and the answer.
-    fn send(&self, request: &Request) -> (u64, Option<Rc<RefCell<dyn Server>>>, Answer) {
-        let exchange = self.world.exchanges.get() + 1;
-        self.world.exchanges.set(exchange);
-        let size = request.body.as_ref().map_or(0, String::len);
-        let path = request.url.split('?').next().unwrap_or("");
-        self.note(format!("#{exchange} {} {path}, {size} bytes", request.method.as_str()));
-        let host = {
-            let hosts = self.world.hosts.borrow();
-            let host = hosts.iter().find(|host| host.origin == origin(&request.url));
-            host.map(|host| (host.server.clone(), host.faults))
-        };
-        let Some((server, faults)) = host else {
-            let after = Millis(self.world.network.borrow_mut().within(0..=50));
-            return (exchange, None, Answer::Broken { after, message: "no such host".to_owned() });
-        };
-        // One generator per exchange: what this one draws does not depend on who else is on the wire.
-        let mut rng = Rng::new(self.world.network.borrow_mut().next_u64());
-        let [mut instead, mut spoil, mut cut] = ["instead", "spoil", "recut"].map(|purpose| rng.fork(purpose));
-        let mut host = None;
-        let mut answer = match faults.instead(&mut instead) {
-            Some((name, answer)) => {
-                self.note(format!("#{exchange} fault: {name}"));
-                answer
-            }
-            None => {
-                let mut violations = Vec::new();
-                let mut peer = Peer { exchange, now: self.elapsed(), rng: &mut rng, violations: &mut violations };
-                let answer = server.borrow_mut().answer(request, &mut peer);
-                for text in violations {
-                    self.violation(format!("#{exchange} {text}"));
-                }
-                host = Some(server);
-                let (answer, names) = faults.spoil(answer, &mut spoil);
-                for name in names {
-                    self.note(format!("#{exchange} fault: {name}"));
-                }
-                answer
-            }
-        };
-        if let Answer::Head { body, .. } = &mut answer
-            && self.world.recut.get()
-        {
-            *body = recut(std::mem::take(body), &mut cut);
-        }
-        (exchange, host, answer)
-    }
-
-    fn network_error(&self, message: &str) -> NetworkError {
-        match self.world.cors.get() {
-            true => NetworkError { message: "TypeError: Failed to fetch".to_owned(), maybe_cors: true },
-            false => NetworkError { message: message.to_owned(), maybe_cors: false },
-        }
-    }
-
-    async fn wait(&self, duration: Millis) {
-        let until = Millis(self.elapsed().0.saturating_add(duration.0));
-        self.world.executor.sleep_until(until).await;
-    }
-}
-
-impl Platform for SimPlatform {
-    type Body = SimBody;
-
-    fn now(&self) -> UnixMillis {
-        let true_time = EPOCH + self.elapsed();
-        match self.world.clock.get() {
-            Clock::Normal => true_time,
-            Clock::Still => EPOCH,
-            Clock::Jumping => UnixMillis(true_time.0.saturating_add_signed(self.world.clock_offset.get())),
-        }
-    }
-
-    fn random(&self) -> u64 {
-        self.world.random.borrow_mut().next_u64()
-    }
-
-    async fn sleep(&self, duration: Millis) {
-        self.wait(duration.min(Millis::MAX_TIMER)).await;
-    }
-
-    async fn fetch(&self, request: Request) -> Result<Response<SimBody>, NetworkError> {
-        let (exchange, server, answer) = self.send(&request);
-        let mut open = Open::new(self, exchange, server, Kind::Fetch);
-        match answer {
-            Answer::Never => pending().await,
-            Answer::Broken { after, message } => {
-                self.wait(after).await;
-                open.close(&format!("no answer: {message}"));
-                Err(self.network_error(&message))
-            }
-            Answer::Head { after, head, body } => {
-                self.wait(after).await;
-                self.note(format!("#{exchange} {} {}", head.status, head.media_type()));
-                let open = open.into_body();
-                Ok(Response { head, body: SimBody { open, steps: body.into(), wait_until: None, reading: false } })
-            }
-        }
-    }
-
-    async fn load(&self, key: &str) -> Option<Vec<u8>> {
-        self.wait(Millis(0)).await;
-        self.world.store.borrow().get(key).cloned()
-    }
-
-    async fn save(&self, key: &str, value: Option<&[u8]>) {
-        self.wait(Millis(0)).await;
-        let mut store = self.world.store.borrow_mut();
-        match value {
-            Some(_) if self.world.store_full.get() => {}
-            Some(value) => {
-                store.insert(key.to_owned(), value.to_vec());
-            }
-            None => {
-                store.remove(key);
-            }
-        }
-    }
-
-    async fn call_app(&self, call: AppCall) -> AppResult {
-        let function = self.world.functions.borrow().get(&call.function).cloned();
-        let number = call.function.0;
-        let Some(function) = function else {
-            self.violation(format!("call of unknown function {number}"));
-            return Err("no such function".to_owned());
-        };
-        let mut open = Open::new(self, u64::from(number), None, Kind::AppCall);
-        self.note(format!("function {number} called"));
-        let mut rng = Rng::new(self.world.app.borrow_mut().next_u64());
-        let answer = function.borrow_mut()(&call.argument, &mut rng);
-        let Some(result) = answer.result else { return pending().await };
-        self.wait(answer.after).await;
-        open.close(if result.is_ok() { "returned" } else { "threw" });
-        result
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Fetch,
-    Body,
-    AppCall,
-}
-
-/// One entry in the books: something that was opened and must be ended or dropped.
-struct Open {
-    sim: SimPlatform,
-    number: u64,
-    server: Option<Rc<RefCell<dyn Server>>>,
-    kind: Kind,
-    closed: bool,
-}
-
-impl Open {
-    fn new(sim: &SimPlatform, number: u64, server: Option<Rc<RefCell<dyn Server>>>, kind: Kind) -> Open {
-        let open = Open { sim: sim.clone(), number, server, kind, closed: false };
-        open.count(true);
-        open
-    }
-
-    fn count(&self, up: bool) {
-        let world = &self.sim.world;
-        let counter = match self.kind {
-            Kind::Fetch => &world.fetches,
-            Kind::Body => &world.bodies,
-            Kind::AppCall => &world.app_calls,
-        };
-        counter.set(if up { counter.get() + 1 } else { counter.get() - 1 });
-    }
-
-    fn name(&self) -> String {
-        match self.kind {
-            Kind::AppCall => format!("function {}", self.number),
-            Kind::Fetch | Kind::Body => format!("#{}", self.number),
-        }
-    }
-
-    fn into_body(mut self) -> Open {
-        self.count(false);
-        self.closed = true;
-        Open::new(&self.sim, self.number, self.server.take(), Kind::Body)
-    }
-
-    fn close(&mut self, how: &str) {
-        if !self.closed {
-            self.closed = true;
-            self.count(false);
-            self.sim.note(format!("{} {how}", self.name()));
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if !self.closed {
-            self.close("aborted by the client");
-            // A server that is answering right now is further up the stack; it cannot be told.
-            if let Some(mut server) = self.server.as_ref().and_then(|server| server.try_borrow_mut().ok()) {
-                server.aborted(self.number);
-            }
-        }
-    }
-}
-
-/// Body of a simulated answer.
-pub struct SimBody {
-    open: Open,
-    steps: VecDeque<Step>,
-    wait_until: Option<Millis>,
-    reading: bool,
-}
-
-impl Body for SimBody {
-    async fn chunk(&mut self) -> Option<Result<Vec<u8>, NetworkError>> {
-        if std::mem::replace(&mut self.reading, true) {
-            self.open.sim.violation(format!("{} read again after a pending read was dropped", self.open.name()));
-        }
-        let chunk = self.next_chunk().await;
-        self.reading = false;
-        chunk
-    }
-}
-
-impl SimBody {
-    async fn next_chunk(&mut self) -> Option<Result<Vec<u8>, NetworkError>> {
-        loop {
-            match self.steps.front() {
-                None => {
-                    self.open.close("body ended");
-                    return None;
-                }
-                Some(Step::Hang) => pending::<()>().await,
-                Some(Step::Wait(duration)) => {
-                    let sim = &self.open.sim;
-                    let until = *self.wait_until.get_or_insert(Millis(sim.elapsed().0.saturating_add(duration.0)));
-                    sim.world.executor.sleep_until(until).await;
-                    self.wait_until = None;
-                }
-                Some(Step::Reset) => {
-                    self.open.close("connection reset");
-                    self.steps.clear();
-                    return Some(Err(self.open.sim.network_error("connection reset")));
-                }
-                Some(Step::Bytes(_)) => {
-                    if let Some(Step::Bytes(bytes)) = self.steps.pop_front()
-                        && !bytes.is_empty()
-                    {
-                        return Some(Ok(bytes));
-                    }
-                    continue;
-                }
-            }
-            self.steps.pop_front();
         }
     }
 }
