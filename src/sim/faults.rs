@@ -71,7 +71,7 @@ impl Faults {
             return Some(("429", retry_after(Answer::text(429, "application/json", body), rng)));
         }
         if overloaded {
-            let status = *rng.pick(&[529, 503]);
+            let status = rng.pick(&[529, 503]);
             let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
             return Some(("overloaded", retry_after(Answer::text(status, "application/json", body), rng)));
         }

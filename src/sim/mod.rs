@@ -33,13 +33,16 @@
 mod exec;
 mod faults;
 mod io;
+mod mcp;
 mod net;
 mod platform;
 mod rng;
+mod stream;
 
 pub use exec::{MAX_POLLS, Stuck, Why};
 pub use faults::Faults;
 pub use io::SimBody;
+pub use mcp::{Call, Era, ScriptedMcp, ToolKind};
 pub use net::{Answer, PAGE, Peer, Server, Step};
 pub use platform::{AppAnswer, Clock, EPOCH, SimPlatform};
 pub use rng::Rng;

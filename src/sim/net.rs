@@ -131,7 +131,7 @@ pub(super) fn recut(body: Vec<Step>, rng: &mut Rng) -> Vec<Step> {
         let longest = match style {
             0..=2 => bytes.len(),
             3 if bytes.len() < 2_000 => 1,
-            _ => *rng.pick(&[7, 60, 400]),
+            _ => rng.pick(&[7, 60, 400]),
         };
         let mut start = 0;
         while start < bytes.len() {

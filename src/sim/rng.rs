@@ -52,8 +52,8 @@ impl Rng {
     /// # Panics
     ///
     /// When `choices` is empty: a mistake in the test itself.
-    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
     }
 }
 
