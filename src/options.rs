@@ -3,12 +3,14 @@
 //! Options arrive as JSON. Functions cannot be JSON: the JavaScript shell keeps them in a table and puts
 //! `{"$function": n}` in their place, so that the whole configuration is plain data and can be tested here.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
 /// A function of the app, by its place in the table that the platform keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct FunctionId(pub u32);
 
 impl FunctionId {

@@ -1,5 +1,6 @@
 //! Everything an agent is told when it is made.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -11,7 +12,8 @@ use crate::options::{Fields, FunctionId, expected};
 use crate::time::Millis;
 
 /// When the user is asked before a tool is called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Approval {
     /// Never.
     Never,
@@ -40,7 +42,7 @@ pub struct AppTool {
 }
 
 /// Bounds of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most turns of a run; default 10.
     pub max_turns: u32,

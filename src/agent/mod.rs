@@ -1,3 +1,8 @@
 //! The agent loop as data: configuration, events, policy, and the decision machine of a run.
+pub mod catalog;
 pub mod config;
 pub mod event;
+pub mod fact;
+pub mod policy;
+mod round;
+pub mod run;

@@ -77,6 +77,11 @@ impl Message {
         Message { role: Role::User, content: vec![Block::Text { text: text.into() }] }
     }
 
+    /// An assistant message of one text.
+    pub fn assistant(text: impl Into<String>) -> Message {
+        Message { role: Role::Assistant, content: vec![Block::Text { text: text.into() }] }
+    }
+
     /// The texts of the message, joined.
     pub fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|block| match block {

@@ -1,0 +1,230 @@
+//! All tools of an agent under names that a model may use, in one canonical order.
+//!
+//! Order: the app's own tools as given, then server by server in the app's order, each server's tools by name. The
+//! order depends on nothing else, so that a provider's prompt cache survives a server that lists its tools
+//! differently each time. Wire names lead back to tools by this table, never by splitting them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::agent::config::AppTool;
+use crate::llm::types::ToolDefinition;
+use crate::mcp::types::{Annotations, Tool};
+use crate::options::FunctionId;
+
+/// What a run needs to know of a tool to decide on its calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolEntry {
+    /// Name that the model uses.
+    pub wire_name: String,
+    /// Name that the app sees: `server.tool`, or the plain name of an app tool.
+    pub name: String,
+    /// Server, for MCP tools.
+    pub server: Option<String>,
+    /// The tool is known to change nothing.
+    pub read_only: bool,
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To a tool of an MCP server.
+    Server {
+        /// Name of the server.
+        server: String,
+        /// Name of the tool on it.
+        tool: String,
+    },
+    /// To a function of the app.
+    App(FunctionId),
+}
+
+/// One tool with everything known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CatalogTool {
+    /// The part that runs decide on.
+    pub entry: ToolEntry,
+    /// Where a call goes.
+    pub target: Target,
+    /// Name for people.
+    pub title: Option<String>,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub input_schema: Value,
+    /// JSON Schema of its structured result.
+    pub output_schema: Option<Value>,
+    /// Hints on its effects.
+    pub annotations: Annotations,
+}
+
+/// All tools in canonical order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catalog {
+    tools: Vec<CatalogTool>,
+}
+
+/// Longest wire name that all providers take.
+const MAX_NAME: usize = 64;
+
+impl Catalog {
+    /// Gathers the tools of the app and of each server, given as name and tools in the app's order.
+    pub fn build<'a>(app: &[AppTool], servers: impl IntoIterator<Item = (&'a str, &'a [Tool])>) -> Catalog {
+        let mut names = BTreeSet::new();
+        let mut tools = Vec::new();
+        for tool in app {
+            tools.push(CatalogTool {
+                entry: ToolEntry {
+                    wire_name: unique(&tool.name, &mut names),
+                    name: tool.name.clone(),
+                    server: None,
+                    read_only: tool.annotations.read_only,
+                },
+                target: Target::App(tool.execute),
+                title: None,
+                description: tool.description.clone(),
+                input_schema: tool.input_schema.clone(),
+                output_schema: None,
+                annotations: tool.annotations,
+            });
+        }
+        for (server, listed) in servers {
+            let mut sorted: Vec<&Tool> = listed.iter().collect();
+            sorted.sort_by(|a, b| a.name.cmp(&b.name));
+            // A server that lists a name twice has one tool of that name: `tools/call` could not tell them apart.
+            sorted.dedup_by(|a, b| a.name == b.name);
+            for tool in sorted {
+                tools.push(CatalogTool {
+                    entry: ToolEntry {
+                        wire_name: unique(&[server, "__", &tool.name].concat(), &mut names),
+                        name: [server, ".", &tool.name].concat(),
+                        server: Some(server.to_owned()),
+                        read_only: tool.annotations.read_only,
+                    },
+                    target: Target::Server { server: server.to_owned(), tool: tool.name.clone() },
+                    title: tool.title.clone(),
+                    description: tool.description.clone(),
+                    input_schema: tool.input_schema.clone(),
+                    output_schema: tool.output_schema.clone(),
+                    annotations: tool.annotations,
+                });
+            }
+        }
+        Catalog { tools }
+    }
+
+    /// Every tool in canonical order.
+    pub fn tools(&self) -> &[CatalogTool] {
+        &self.tools
+    }
+
+    /// The tool that the app calls `name`, or that a model calls so.
+    pub fn find(&self, name: &str) -> Option<&CatalogTool> {
+        let by_name = self.tools.iter().find(|tool| tool.entry.name == name);
+        by_name.or_else(|| self.tools.iter().find(|tool| tool.entry.wire_name == name))
+    }
+
+    /// What runs decide on.
+    pub fn entries(&self) -> Vec<ToolEntry> {
+        self.tools.iter().map(|tool| tool.entry.clone()).collect()
+    }
+
+    /// What the model is told.
+    pub fn definitions(&self) -> Vec<ToolDefinition> {
+        let define = |tool: &CatalogTool| ToolDefinition {
+            name: tool.entry.wire_name.clone(),
+            description: tool.description.clone(),
+            input_schema: tool.input_schema.clone(),
+        };
+        self.tools.iter().map(define).collect()
+    }
+
+    /// What the app is told: an array of `ToolInfo`.
+    pub fn to_json(&self) -> Value {
+        self.tools.iter().map(CatalogTool::to_json).collect()
+    }
+}
+
+impl CatalogTool {
+    fn to_json(&self) -> Value {
+        let mut info = json!({
+            "name": self.entry.name,
+            "description": self.description,
+            "inputSchema": self.input_schema,
+            "annotations": {
+                "readOnly": self.annotations.read_only,
+                "destructive": self.annotations.destructive,
+                "idempotent": self.annotations.idempotent,
+                "openWorld": self.annotations.open_world,
+            },
+        });
+        if let Some(server) = &self.entry.server {
+            info["server"] = json!(server);
+        }
+        if let Some(title) = &self.title {
+            info["title"] = json!(title);
+        }
+        if let Some(schema) = &self.output_schema {
+            info["outputSchema"] = schema.clone();
+        }
+        info
+    }
+}
+
+/// `wanted` with every character that a provider might refuse replaced, cut to 64, and made unique.
+fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
+    let clean: String = wanted.chars().map(allowed).take(MAX_NAME).collect();
+    let mut name = clean.clone();
+    let mut count = 1;
+    while !taken.insert(name.clone()) {
+        count += 1;
+        let suffix = ["_", &count.to_string()].concat();
+        // All ASCII by now, so cutting by bytes is safe.
+        name = [&clean[..clean.len().min(MAX_NAME - suffix.len())], suffix.as_str()].concat();
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str) -> Tool {
+        Tool {
+            name: name.into(),
+            title: None,
+            description: String::new(),
+            input_schema: json!({ "type": "object" }),
+            output_schema: None,
+            annotations: Annotations::default(),
+        }
+    }
+
+    #[test]
+    fn wire_names_are_clean_unique_and_lead_back() {
+        let long = "x".repeat(100);
+        let weather = [tool("get.forecast"), tool("get/forecast"), tool("get forecast"), tool(&long), tool("日本")];
+        let other = [tool("get_forecast")];
+        let catalog = Catalog::build(&[], [("weather", &weather[..]), ("weather__get", &other[..])]);
+        let names: BTreeSet<&str> = catalog.tools().iter().map(|tool| tool.entry.wire_name.as_str()).collect();
+        assert_eq!(names.len(), 6);
+        for tool in catalog.tools() {
+            let name = &tool.entry.wire_name;
+            assert!((1..=64).contains(&name.len()), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'), "{name}");
+            assert_eq!(catalog.find(name).unwrap().target, tool.target);
+            assert_eq!(catalog.find(&tool.entry.name).unwrap().target, tool.target);
+        }
+    }
+
+    #[test]
+    fn the_order_does_not_depend_on_how_a_server_lists() {
+        let (a, b) = (tool("a"), tool("b"));
+        let one = Catalog::build(&[], [("s", &[a.clone(), b.clone()][..])]);
+        let two = Catalog::build(&[], [("s", &[b, a.clone(), a][..])]);
+        assert_eq!(one, two);
+    }
+}

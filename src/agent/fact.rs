@@ -1,0 +1,148 @@
+//! The vocabulary between a run and its driver: what to do next, and what came of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::agent::catalog::ToolEntry;
+use crate::agent::event::{Outcome, ServerState};
+use crate::error::Error;
+use crate::llm::types::Delta;
+use crate::options::FunctionId;
+use crate::time::Millis;
+
+/// What the driver is to start. Each step is given out once; its end is reported as a [`Fact`].
+///
+/// Deliberately exhaustive: a new step must break every driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Connect every server that is not connected, and wait no longer than
+    /// [`gather_limit`](crate::agent::policy::gather_limit). Report each change as [`Fact::Server`], the end as
+    /// [`Fact::Gathered`].
+    Gather,
+    /// Say which tools there are: [`Fact::Tools`].
+    OfferTools,
+    /// Ask the model with the history as it is: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
+    CallModel,
+    /// Wait that long: [`Fact::Slept`].
+    Sleep(Millis),
+    /// Ask this function of the app about this call: [`Fact::Judged`].
+    Judge(FunctionId, Call),
+    /// Call the tool: any number of [`Fact::ToolProgress`], then [`Fact::ToolEnded`].
+    CallTool(Call),
+    /// Nothing to start; wait for a fact.
+    Wait,
+    /// The run is over. Whatever is still in flight is to be dropped.
+    Done,
+}
+
+/// A tool call as the driver sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Id that the model gave.
+    pub id: String,
+    /// The tool.
+    pub tool: ToolEntry,
+    /// Parsed arguments, always an object.
+    pub input: Value,
+}
+
+/// What happened. The only way into a run; recorded facts replay it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A server's state changed.
+    Server {
+        /// Its name.
+        server: String,
+        /// Its new state.
+        state: ServerState,
+        /// Why, when it failed.
+        reason: Option<Error>,
+    },
+    /// Every server is connected or has failed, or the time for it is up.
+    Gathered,
+    /// The tools that the model will be offered, in the order of the offer.
+    Tools(Vec<ToolEntry>),
+    /// More of the model's answer.
+    Deltas(Vec<Delta>),
+    /// The model's answer is complete.
+    ModelEnded,
+    /// The model call failed; what came before stands.
+    ModelFailed(Error),
+    /// The wait is over.
+    Slept,
+    /// The app's approval function has spoken: whether the user is asked, or the text of what it threw.
+    Judged {
+        /// Id of the call.
+        id: String,
+        /// True asks the user.
+        ask: Result<bool, String>,
+    },
+    /// The user said yes.
+    Approved {
+        /// Id of the call.
+        id: String,
+    },
+    /// The user said no.
+    Denied {
+        /// Id of the call.
+        id: String,
+        /// Why, for the model.
+        why: Option<String>,
+    },
+    /// A tool is still at work.
+    ToolProgress {
+        /// Id of the call.
+        id: String,
+        /// Grows with every notice.
+        progress: f64,
+        /// How far it has to go.
+        total: Option<f64>,
+        /// For people.
+        message: Option<String>,
+    },
+    /// A tool call ended.
+    ToolEnded {
+        /// Id of the call.
+        id: String,
+        /// What it gave.
+        output: ToolOutput,
+    },
+    /// Whether anyone is there who could answer an approval request.
+    Listening(bool),
+    /// The app or the user cancelled the run.
+    Cancelled,
+}
+
+/// What a tool call gave, well or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolOutput {
+    /// Content blocks in MCP's shape.
+    pub content: Vec<Value>,
+    /// The same as data.
+    pub structured_content: Option<Value>,
+    /// The model is told that it failed.
+    pub is_error: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl ToolOutput {
+    /// An output of one text that tells the model why there is no better one.
+    pub fn failed(outcome: Outcome, why: impl Into<String>) -> ToolOutput {
+        let text: String = why.into();
+        let content = vec![json!({ "type": "text", "text": text })];
+        ToolOutput { content, structured_content: None, is_error: true, outcome }
+    }
+
+    /// What is put before the model: the content, or the structured content when there is no other.
+    ///
+    /// Servers send both with the same meaning ([MCP 2026-07-28, Tools, "Structured Content"]); sending both would
+    /// cost the tokens twice.
+    pub fn into_model_content(self) -> Vec<Value> {
+        match self.structured_content {
+            Some(data) if self.content.is_empty() => vec![json!({ "type": "text", "text": data.to_string() })],
+            _ => self.content,
+        }
+    }
+}

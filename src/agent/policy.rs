@@ -1,0 +1,105 @@
+//! Whether the user is asked before a call, and when a model call is made again.
+
+use crate::agent::catalog::ToolEntry;
+use crate::agent::config::Approval;
+use crate::error::{Error, Retry};
+use crate::options::FunctionId;
+use crate::time::Millis;
+
+/// What the policy says of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Call it.
+    Allow,
+    /// Ask the user; the text says why.
+    Ask(String),
+    /// The app's function decides whether the user is asked.
+    Function(FunctionId),
+}
+
+/// What the policy says of a call of that tool.
+pub fn verdict(approval: Approval, tool: &ToolEntry) -> Verdict {
+    match approval {
+        Approval::Never => Verdict::Allow,
+        Approval::Writes if tool.read_only => Verdict::Allow,
+        Approval::Writes => Verdict::Ask([&tool.name, " may change something: it is not marked as read-only"].concat()),
+        Approval::Always => Verdict::Ask("every call is to be approved".into()),
+        Approval::Function(function) => Verdict::Function(function),
+    }
+}
+
+/// Longest wait for servers before the model is asked with the tools that are there.
+///
+/// A server that failed before gets another try at each run, but holds it up only briefly: a dead one must not
+/// make every message slow.
+pub fn gather_limit(any_new: bool) -> Millis {
+    if any_new { Millis(10_000) } else { Millis(1_000) }
+}
+
+/// Longest wait before a retry that is worth holding a run open for.
+pub const MAX_DELAY: Millis = Millis(60_000);
+
+const FIRST_DELAY: u64 = 500;
+const BACKOFF_CAP: u64 = 30_000;
+
+/// The wait before try number `attempt` (from 2), or `None` when the error is final.
+///
+/// A delay that the peer named is kept exactly, up to [`MAX_DELAY`]; a longer one makes the error final, since
+/// nobody wants a run that seems dead. Else 500 ms, doubled each time, capped at 30 s, of which a random half is
+/// taken off so that many clients do not come back at once.
+pub fn retry_delay(error: &Error, attempt: u32, max_attempts: u32, random: u64) -> Option<Millis> {
+    // A refusal by CORS looks like a broken network and will not heal: one more try is enough to tell.
+    let most = if error.maybe_cors { max_attempts.min(2) } else { max_attempts };
+    if attempt > most {
+        return None;
+    }
+    match error.retry {
+        Retry::Never => None,
+        Retry::After(delay) => (delay <= MAX_DELAY).then_some(delay),
+        Retry::Backoff => {
+            let full = (FIRST_DELAY << (attempt.saturating_sub(2)).min(16)).min(BACKOFF_CAP);
+            Some(Millis(full / 2 + random % (full / 2 + 1)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn entry(read_only: bool) -> ToolEntry {
+        ToolEntry { wire_name: "s__t".into(), name: "s.t".into(), server: Some("s".into()), read_only }
+    }
+
+    #[test]
+    fn writes_are_asked_for_and_reads_are_not() {
+        assert_eq!(verdict(Approval::Writes, &entry(true)), Verdict::Allow);
+        assert!(matches!(verdict(Approval::Writes, &entry(false)), Verdict::Ask(_)));
+        assert_eq!(verdict(Approval::Never, &entry(false)), Verdict::Allow);
+        assert!(matches!(verdict(Approval::Always, &entry(true)), Verdict::Ask(_)));
+    }
+
+    #[test]
+    fn backoff_grows_is_capped_and_honours_the_peer() {
+        let error = |retry| Error::new(Code::Overloaded, "x").retry(retry);
+        for random in [0, 1, u64::MAX] {
+            let delay = |attempt| retry_delay(&error(Retry::Backoff), attempt, 100, random).unwrap().0;
+            assert!((250..=500).contains(&delay(2)));
+            assert!((500..=1000).contains(&delay(3)));
+            assert!((15_000..=30_000).contains(&delay(90)));
+        }
+        assert_eq!(retry_delay(&error(Retry::After(Millis(7))), 2, 4, 9), Some(Millis(7)));
+        assert_eq!(retry_delay(&error(Retry::After(Millis(60_001))), 2, 4, 9), None);
+        assert_eq!(retry_delay(&error(Retry::Backoff), 5, 4, 9), None);
+        assert_eq!(retry_delay(&error(Retry::Never), 2, 4, 9), None);
+    }
+
+    #[test]
+    fn what_may_be_cors_is_tried_once_more_only() {
+        let mut error = Error::new(Code::Network, "x").retry(Retry::Backoff);
+        error.maybe_cors = true;
+        assert!(retry_delay(&error, 2, 4, 9).is_some());
+        assert!(retry_delay(&error, 3, 4, 9).is_none());
+    }
+}

@@ -1,0 +1,252 @@
+//! The tool calls of one turn: judged in order, called at once within a limit, recorded in call order.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::agent::catalog::ToolEntry;
+use crate::agent::event::{Event, Outcome};
+use crate::agent::fact::{Call, Step, ToolOutput};
+use crate::agent::policy::Verdict;
+use crate::error::{Code, Error, Result};
+use crate::llm::types::{Block, Message, Role};
+use crate::options::FunctionId;
+use crate::time::{Millis, UnixMillis};
+
+/// The tool calls of one turn.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Round {
+    calls: Vec<Slot>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Slot {
+    id: String,
+    /// Place in the run's table of tools; `None` for a tool that there is not.
+    tool: Option<usize>,
+    name: String,
+    input: Value,
+    state: State,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum State {
+    /// The app's approval function is to be asked, or has been.
+    Judging { function: FunctionId, asked: bool },
+    /// The user is asked.
+    Waiting,
+    /// May be called as soon as there is room.
+    Ready,
+    /// At work since.
+    Running(UnixMillis),
+    /// Has its result.
+    Settled(ToolOutput),
+}
+
+impl Round {
+    /// Reads the tool uses of an answer, announces each, and asks `policy` about it. Calls of tools that there are
+    /// not, and calls whose arguments are no JSON object, are settled at once: the model learns why and nothing is
+    /// called.
+    pub(crate) fn open(
+        answer: &Message,
+        tools: &[ToolEntry],
+        policy: impl Fn(&ToolEntry) -> Verdict,
+        listening: bool,
+        events: &mut Vec<Event>,
+    ) -> Round {
+        let mut round = Round::default();
+        for block in &answer.content {
+            let Block::ToolUse { id, name: wire_name, input, invalid_input } = block else { continue };
+            let place = tools.iter().position(|tool| tool.wire_name == *wire_name);
+            let tool = place.map(|place| &tools[place]);
+            let name = tool.map_or(wire_name, |tool| &tool.name);
+            events.push(Event::ToolCall {
+                id: id.clone(),
+                name: name.clone(),
+                server: tool.and_then(|tool| tool.server.clone()),
+                input: input.clone(),
+            });
+            round.calls.push(Slot {
+                id: id.clone(),
+                tool: place,
+                name: name.clone(),
+                input: input.clone(),
+                state: State::Ready,
+            });
+            let slot = round.calls.last_mut().expect("one was pushed on the line above");
+            match (tool, invalid_input) {
+                (None, _) => slot.fail(unknown_tool(wire_name, tools), events),
+                (Some(_), Some(_)) => slot.fail(INVALID_INPUT.into(), events),
+                (Some(tool), None) => match policy(tool) {
+                    Verdict::Allow => {}
+                    Verdict::Ask(reason) => slot.ask(reason, listening, events),
+                    Verdict::Function(function) => slot.state = State::Judging { function, asked: false },
+                },
+            }
+        }
+        round
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.calls.iter().all(|slot| matches!(slot.state, State::Settled(_)))
+    }
+
+    pub(crate) fn is_running(&self, id: &str) -> bool {
+        self.calls.iter().any(|slot| slot.id == id && matches!(slot.state, State::Running(_)))
+    }
+
+    /// The next call to start, or to ask the app's approval function about.
+    pub(crate) fn next(&mut self, tools: &[ToolEntry], max_parallel: u32, now: UnixMillis) -> Step {
+        let running = self.calls.iter().filter(|slot| matches!(slot.state, State::Running(_))).count();
+        for slot in &mut self.calls {
+            let Some(tool) = slot.tool.and_then(|place| tools.get(place)) else { continue };
+            let call = || Call { id: slot.id.clone(), tool: tool.clone(), input: slot.input.clone() };
+            match slot.state {
+                State::Judging { function, asked: false } => {
+                    let step = Step::Judge(function, call());
+                    slot.state = State::Judging { function, asked: true };
+                    return step;
+                }
+                State::Ready if running < max_parallel as usize => {
+                    let step = Step::CallTool(call());
+                    slot.state = State::Running(now);
+                    return step;
+                }
+                _ => {}
+            }
+        }
+        Step::Wait
+    }
+
+    /// Takes in what the app's approval function said.
+    pub(crate) fn judged(
+        &mut self,
+        id: &str,
+        ask: std::result::Result<bool, String>,
+        listening: bool,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(slot) = self.calls.iter_mut().find(|slot| slot.id == id) else { return };
+        if !matches!(slot.state, State::Judging { .. }) {
+            return;
+        }
+        match ask {
+            Ok(true) => slot.ask("the app wants this call to be approved".into(), listening, events),
+            Ok(false) => slot.state = State::Ready,
+            Err(thrown) => {
+                slot.fail(["not called: the app's approval function failed: ", &thrown].concat(), events);
+            }
+        }
+    }
+
+    /// The user said yes.
+    pub(crate) fn approved(&mut self, id: &str) -> Result<()> {
+        self.waiting(id, "approve")?.state = State::Ready;
+        Ok(())
+    }
+
+    /// The user said no.
+    pub(crate) fn denied(&mut self, id: &str, why: Option<String>, events: &mut Vec<Event>) -> Result<()> {
+        let slot = self.waiting(id, "deny")?;
+        let why = match why {
+            Some(why) => ["the user denied this call: ", &why].concat(),
+            None => "the user denied this call".into(),
+        };
+        slot.settle(ToolOutput::failed(Outcome::Denied, why), Millis(0), events);
+        Ok(())
+    }
+
+    fn waiting(&mut self, id: &str, action: &str) -> Result<&mut Slot> {
+        let mut waiting = self.calls.iter_mut().filter(|slot| matches!(slot.state, State::Waiting));
+        waiting.find(|slot| slot.id == id).ok_or_else(|| no_such_request(action, id))
+    }
+
+    /// A call ended. Ignored when it was settled before, as after a cancel.
+    pub(crate) fn ended(&mut self, id: &str, output: ToolOutput, now: UnixMillis, events: &mut Vec<Event>) {
+        let Some(slot) = self.calls.iter_mut().find(|slot| slot.id == id) else { return };
+        if let State::Running(since) = slot.state {
+            slot.settle(output, now.since(since), events);
+        }
+    }
+
+    /// Gives every call that has no result this one.
+    pub(crate) fn settle_all(&mut self, output: &ToolOutput, now: UnixMillis, events: &mut Vec<Event>) {
+        for slot in &mut self.calls {
+            let duration = match slot.state {
+                State::Settled(_) => continue,
+                State::Running(since) => now.since(since),
+                _ => Millis(0),
+            };
+            slot.settle(output.clone(), duration, events);
+        }
+    }
+
+    /// The message that answers the model, results in call order; `None` when nothing was called.
+    pub(crate) fn into_message(self) -> Option<Message> {
+        let result = |slot: Slot| match slot.state {
+            State::Settled(output) => Some(Block::ToolResult {
+                tool_use_id: slot.id,
+                is_error: output.is_error,
+                content: output.into_model_content(),
+            }),
+            _ => None,
+        };
+        let content: Vec<Block> = self.calls.into_iter().filter_map(result).collect();
+        (!content.is_empty()).then_some(Message { role: Role::User, content })
+    }
+}
+
+impl Slot {
+    fn ask(&mut self, reason: String, listening: bool, events: &mut Vec<Event>) {
+        if listening {
+            events.push(Event::ApprovalRequest {
+                id: self.id.clone(),
+                name: self.name.clone(),
+                input: self.input.clone(),
+                reason,
+            });
+            self.state = State::Waiting;
+            return;
+        }
+        let why = ["not called: ", &reason, ", and nobody is there to approve it"].concat();
+        self.settle(ToolOutput::failed(Outcome::Denied, why), Millis(0), events);
+    }
+
+    fn fail(&mut self, why: String, events: &mut Vec<Event>) {
+        self.settle(ToolOutput::failed(Outcome::Failed, why), Millis(0), events);
+    }
+
+    fn settle(&mut self, output: ToolOutput, duration: Millis, events: &mut Vec<Event>) {
+        events.push(Event::ToolResult {
+            id: self.id.clone(),
+            content: output.content.clone(),
+            structured_content: output.structured_content.clone(),
+            is_error: output.is_error,
+            outcome: output.outcome,
+            duration_ms: duration,
+        });
+        self.state = State::Settled(output);
+    }
+}
+
+const INVALID_INPUT: &str =
+    "the arguments are not a JSON object, so the tool was not called; call it again with valid JSON";
+
+/// Most tool names that a model is reminded of.
+const MAX_NAMES: usize = 30;
+
+fn unknown_tool(name: &str, tools: &[ToolEntry]) -> String {
+    if tools.is_empty() {
+        return format!("there is no tool `{name}`; there are no tools at all");
+    }
+    let names: Vec<&str> = tools.iter().take(MAX_NAMES).map(|tool| tool.wire_name.as_str()).collect();
+    let more = if tools.len() > MAX_NAMES { ", and more" } else { "" };
+    format!("there is no tool `{name}`; call one of: {}{more}", names.join(", "))
+}
+
+fn no_such_request(action: &str, id: &str) -> Error {
+    Error::new(Code::Misuse, format!("{action}({id}): no call of that id waits for approval"))
+}
