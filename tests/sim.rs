@@ -1,0 +1,4 @@
+//! The simulator's own servers, and whole runs against them by the thousand.
+
+#[path = "sim/servers.rs"]
+mod servers;
