@@ -1,4 +1,4 @@
-//! From the crate to `pkg/wasm/`: cargo, wasm-bindgen, `wasm-opt -Oz`, minified glue.
+//! From the crate to `pkg/wasm/`: cargo, wasm-bindgen, `wasm-opt -Oz`, minified glue; then the site in `target/site/`.
 
 use std::env;
 use std::fs;
@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::npm;
 use crate::run::{Outcome, cargo, output, root, run, say, scratch_dir, target_dir, timed};
+use crate::site;
 use crate::wasm::imported_modules;
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -46,7 +47,7 @@ pub(crate) fn package(dev: bool) -> Outcome {
     let stamp = Stamp::new("pkg-wasm", input, FILES.iter().map(|name| package.join(name)).collect())?;
     if stamp.is_fresh() {
         say("pkg/wasm is up to date");
-        return Ok(());
+        return site::assemble();
     }
 
     let generated = generate(&wasm, dev)?;
@@ -59,7 +60,8 @@ pub(crate) fn package(dev: bool) -> Outcome {
         fs::copy(generated.join(name), package.join(name))
             .map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
     }
-    stamp.write()
+    stamp.write()?;
+    site::assemble()
 }
 
 /// Adds the wasm target to the toolchain when its standard library is not there.

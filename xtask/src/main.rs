@@ -4,6 +4,12 @@
 //! |---|---|
 //! | `cargo xtask build [--dev]` | crate to wasm to `pkg/wasm/`: cargo, wasm-bindgen, `wasm-opt -Oz` |
 //! | `cargo xtask test [suite ...] [-- filter]` | builds and runs the suites; last line `N passed, N failed` |
+//! | `cargo xtask check` | format, clippy (native, wasm32), layers, docs, types, size |
+//! | `cargo xtask size` | raw, gzip and brotli bytes of what a page loads, against `size-budget.txt` |
+//! | `cargo xtask sim --seed N` | replays one seed of the simulator and prints its event log |
+//! | `cargo xtask planted [name ...]` | applies each bug of `tests/planted/` and demands a red suite |
+//! | `cargo xtask dev [port]` | serves `www/` and `pkg/`, rebuilds on change |
+//! | `cargo xtask demo [port]` | local MCP server, edge worker and demo page; prints the URL |
 //!
 //! Needed beforehand: rustup, Node 20 or newer with npm, and git. The wasm target, the pinned npm tools (`tests/package.json`,
 //! a newer Node among them) and, as root on a Debian-like system, Chromium are installed when first needed. Whatever is
@@ -17,11 +23,17 @@
 use std::env;
 use std::process::ExitCode;
 
+mod budget;
 mod build;
+mod check;
 mod chromium;
 mod fingerprint;
+mod layers;
 mod npm;
 mod run;
+mod serve;
+mod site;
+mod source;
 mod summary;
 mod test;
 mod wasm;
@@ -29,9 +41,15 @@ mod wasm;
 const HELP: &str = "\
 cargo xtask <command>
 
-  build [--dev]               build the npm package's wasm into pkg/wasm/ (--dev: fast, unoptimised, with names)
+  build [--dev]               build the wasm into pkg/wasm/ and the site into target/site/ (--dev: unoptimised)
   test [suite ...] [-- ARGS]  build and run the test suites; the last line is `N passed, N failed`
                               native, browser, servers, package, e2e, workerd; ARGS go to the test runner
+  check                       format, clippy native and wasm32, layers, docs, types, size
+  size                        raw, gzip and brotli bytes of what a page loads, against size-budget.txt
+  sim --seed N                replay one seed of the simulator and print its event log
+  planted [name ...]          apply each bug of tests/planted/ and demand that the suite turns red
+  dev [port]                  serve www/ and pkg/ on localhost, rebuild on change
+  demo [port]                 local MCP server, edge worker and demo page; prints the URL, Ctrl-C stops all
   help                        this text
 
 Needs rustup, Node >= 20 with npm, and git; installs the rest when first needed.
@@ -47,6 +65,11 @@ fn main() -> ExitCode {
     let outcome = match command {
         "build" => only(rest, &["--dev"]).and_then(|()| build::package(rest.iter().any(|arg| arg == "--dev"))),
         "test" => return test::suites(rest),
+        "check" => only(rest, &[]).and_then(|()| check::everything()),
+        "size" => only(rest, &[]).and_then(|()| budget::report()),
+        "sim" => serve::sim(rest),
+        "dev" => serve::dev(rest),
+        "demo" => serve::demo(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

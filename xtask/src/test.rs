@@ -121,7 +121,7 @@ fn rust(command: &mut Command) -> Outcome<Counts> {
 }
 
 /// The cargo arguments that select the targets with wasm tests: files of `tests/`, and the library itself.
-fn browser_targets() -> Vec<String> {
+pub(crate) fn browser_targets() -> Vec<String> {
     let is_wasm_test = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains("#[wasm_bindgen_test"));
     let mut targets = Vec::new();
     for path in entries(&npm::tests_dir()) {
