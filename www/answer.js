@@ -1,0 +1,196 @@
+// One answer of the agent: text, tool calls and notices in the order in which they happen.
+
+import { Card } from "./card.js";
+import { announce, count, duration, h, icon, setText } from "./dom.js";
+import { Prose } from "./markdown.js";
+import { explain, technical } from "./words.js";
+
+export class Answer {
+  #parts = h("div", { class: "parts" });
+  #working = h("div", { class: "working" }, h("span", { class: "dots" }, h("i"), h("i"), h("i")), h("span", { class: "working-text" }));
+  #foot = h("footer", { class: "usage" });
+  #hooks;
+  #prose = null;
+  #thinking = null;
+  #notice = null;
+  #cards = new Map();
+  #texts = [];
+  #turns = 0;
+  #calls = 0;
+  #started = performance.now();
+
+  /**
+   * `hooks`: `changed()` after the nodes grew, `decide` for the cards, `asked(card)` when one waits, `peer()` for
+   * the words of an error, `act(action)` for the button beside them.
+   */
+  constructor(hooks) {
+    this.#hooks = hooks;
+    this.element = h("article", { class: "answer", "aria-label": "Answer", "aria-busy": "true" }, this.#parts, this.#working, this.#foot);
+    this.#work("Starting");
+  }
+
+  #work(text) {
+    setText(this.#working.lastChild, text);
+  }
+
+  /** Takes one event of the run; types it does not know are ignored. */
+  apply(event) {
+    switch (event.type) {
+      case "turn_start":
+        this.#turns = event.turn;
+        this.#work("Thinking");
+        break;
+      case "server_status":
+        if (event.state === "connecting") this.#work(`Connecting to ${event.server}`);
+        break;
+      case "text_delta":
+        this.#text(event.text);
+        break;
+      case "thinking_delta":
+        this.#think(event.text);
+        break;
+      case "tool_call":
+        this.#call(event);
+        break;
+      case "approval_request": {
+        const card = this.#cards.get(event.id);
+        card?.ask(event);
+        this.#work("Waiting for your approval");
+        if (card) this.#hooks.asked(card);
+        break;
+      }
+      case "tool_progress":
+        this.#cards.get(event.id)?.progress(event);
+        break;
+      case "tool_result":
+        this.#cards.get(event.id)?.settle(event);
+        if ([...this.#cards.values()].every((card) => card.settled)) this.#work("Thinking");
+        break;
+      case "retry":
+        this.#retry(event);
+        break;
+      case "turn_end":
+        this.#endText();
+        break;
+      case "done":
+        this.#finish(event.usage);
+        announce(`Answer: ${shorten(this.#texts.at(-1) ?? "")}`);
+        break;
+      case "error":
+        this.#finish(event.usage);
+        this.fail(event.error);
+        break;
+      default:
+        return;
+    }
+    this.#hooks.changed();
+  }
+
+  #text(text) {
+    this.#notice = null;
+    this.#thinking = null;
+    if (!this.#prose) {
+      this.#prose = new Prose(() => this.#hooks.changed());
+      this.#parts.append(this.#prose.element);
+    }
+    this.#prose.append(text);
+    this.#work("Writing");
+  }
+
+  #endText() {
+    this.#thinking = null;
+    if (!this.#prose) return;
+    this.#prose.flush();
+    this.#texts.push(this.#prose.text);
+    this.#prose = null;
+  }
+
+  #think(text) {
+    this.#endText();
+    if (!this.#thinking) {
+      this.#thinking = h("div", { class: "thinking-text" });
+      this.#parts.append(h("details", { class: "thinking" }, h("summary", null, icon("chevron"), "Thinking"), this.#thinking));
+    }
+    this.#thinking.append(text);
+  }
+
+  #call(event) {
+    this.#endText();
+    this.#calls += 1;
+    const card = new Card(event, this.#hooks.decide);
+    // Ids are unique within a turn only, so a later call may take the place of an earlier one.
+    this.#cards.set(event.id, card);
+    this.#parts.append(card.element);
+    this.#work(`Calling ${card.title}`);
+    announce(`Calling ${card.title}.`);
+  }
+
+  #retry({ attempt, delayMs, code }) {
+    this.#endText();
+    if (!this.#notice) {
+      this.#notice = h("p", { class: "notice" });
+      this.#parts.append(this.#notice);
+    }
+    const { title } = explain({ code }, this.#hooks.peer());
+    setText(this.#notice, `${title}. Trying again in ${duration(delayMs)} (attempt ${attempt}).`);
+    announce(this.#notice.textContent);
+  }
+
+  #finish(usage) {
+    this.#endText();
+    for (const card of this.#cards.values()) card.abandon();
+    this.#working.remove();
+    this.element.setAttribute("aria-busy", "false");
+    const facts = [count(this.#turns, "turn")];
+    if (this.#calls) facts.push(count(this.#calls, "tool call"));
+    facts.push(duration(performance.now() - this.#started));
+    if (usage?.inputTokens || usage?.outputTokens) {
+      facts.push(`${count(usage.inputTokens, "token")} in, ${usage.outputTokens.toLocaleString("en")} out`);
+    }
+    this.#foot.append(h("span", null, facts.join(" · ")));
+    const text = this.#texts.join("\n\n");
+    if (text && navigator.clipboard) this.#foot.append(copyButton(text));
+  }
+
+  /** Shows an error in words, the technical line behind a disclosure. */
+  fail(error) {
+    this.#working.remove();
+    this.element.setAttribute("aria-busy", "false");
+    const words = explain(error, this.#hooks.peer());
+    this.#parts.append(errorBox(error, words, this.#hooks.act));
+    if (error.code === "cancelled") announce("Stopped.");
+    this.#hooks.changed();
+  }
+}
+
+const ACTIONS = { model: "Model settings", servers: "Servers", retry: "Try again", reload: "Reload the page" };
+
+/** An error in words: what happened, what to do, what to paste, and the core's own message behind a disclosure. */
+export function errorBox(error, { title, advice, fix, action }, act) {
+  const quiet = error.code === "cancelled";
+  return h(
+    "div",
+    { class: quiet ? "fault quiet-fault" : "fault", role: quiet ? null : "alert", dataset: { code: error.code ?? "" } },
+    h("p", { class: "fault-title" }, icon(quiet ? "minus" : "alert"), title),
+    h("p", null, advice),
+    fix ? h("pre", { tabindex: "0" }, h("code", null, fix)) : null,
+    quiet ? null : h("details", null, h("summary", null, icon("chevron"), "Details"), h("pre", { tabindex: "0" }, h("code", null, technical(error)))),
+    action ? h("button", { type: "button", class: "button", onclick: () => act(action) }, ACTIONS[action]) : null,
+  );
+}
+
+function copyButton(text) {
+  const label = h("span", null, "Copy");
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      setText(label, "Copied");
+    } catch {
+      setText(label, "Not allowed");
+    }
+    setTimeout(() => setText(label, "Copy"), 2000);
+  };
+  return h("button", { type: "button", class: "link", onclick: copy }, icon("copy"), label);
+}
+
+const shorten = (text) => (text.length > 800 ? `${text.slice(0, 800)} …` : text);

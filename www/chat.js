@@ -1,0 +1,206 @@
+// The conversation: composer, messages, and the run that is under way.
+
+import { Answer } from "./answer.js";
+import { announce, h, icon } from "./dom.js";
+
+const SUGGESTIONS = [
+  { prompt: "What is 17 + 25? Then echo the result", needs: "get-sum" },
+  { prompt: "Get the tiny image", needs: "get-tiny-image" },
+  { prompt: "Get structured content for location Chicago", needs: "get-structured-content" },
+  { prompt: "Trigger a long running operation with duration: 5 and steps: 10", needs: "trigger-long-running-operation" },
+  { prompt: "Switch the theme of this page to dark", needs: "set_theme" },
+  { prompt: "What is the local time?", needs: "local_time" },
+];
+const MOST_SUGGESTIONS = 5;
+
+export class Chat {
+  #session;
+  #open;
+  #scroller = document.getElementById("log");
+  #list = document.getElementById("messages");
+  #hero = document.getElementById("hero");
+  #form = document.getElementById("composer");
+  #field = document.getElementById("prompt");
+  #send = document.getElementById("send");
+  #stop = document.getElementById("stop");
+  #latest = document.getElementById("latest");
+  #run = null;
+  #following = true;
+  #height = 0;
+
+  /** `open(panel)` shows the side panel's tab of that name. */
+  constructor(session, open) {
+    this.#session = session;
+    this.#open = open;
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("keydown", (event) => {
+      // Enter that ends the choice of an input method is not meant for us.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("input", () => this.#grow());
+    this.#stop.addEventListener("click", () => this.stop());
+    this.#latest.addEventListener("click", () => this.#follow());
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    session.addEventListener("change", () => this.#suggest());
+    this.#send.disabled = false;
+    this.#suggest();
+  }
+
+  get running() {
+    return this.#run !== null;
+  }
+
+  /** Stops the run; what was said so far stays. */
+  stop() {
+    this.#run?.cancel();
+  }
+
+  /** Forgets the conversation. */
+  clear() {
+    this.stop();
+    this.#run = null;
+    this.#session.rewind();
+    this.#list.replaceChildren();
+    this.#hero.hidden = false;
+    this.#show(false);
+    this.#follow();
+    this.#field.focus();
+    announce("New chat.");
+  }
+
+  #suggest() {
+    const tools = new Set(this.#session.tools().map((tool) => tool.name.split(".").at(-1)));
+    // Until the servers have answered, what they will most likely offer is shown, so that nothing jumps.
+    const waiting = this.#session.connecting;
+    const known = SUGGESTIONS.filter(({ needs }) => waiting || tools.has(needs)).slice(0, MOST_SUGGESTIONS);
+    const box = document.getElementById("suggestions");
+    const key = known.map(({ prompt }) => prompt).join("\n");
+    if (box.dataset.key === key) return;
+    box.dataset.key = key;
+    const chip = ({ prompt }) => h("li", null, h("button", { type: "button", class: "chip", onclick: () => this.#ask(prompt) }, prompt));
+    box.replaceChildren(...known.map(chip));
+  }
+
+  #submit() {
+    const prompt = this.#field.value.trim();
+    if (!prompt) return;
+    if (this.running) {
+      announce("Still answering. Press Escape to stop first.", true);
+      return;
+    }
+    this.#field.value = "";
+    this.#grow();
+    this.#ask(prompt);
+  }
+
+  async #ask(prompt) {
+    if (this.running) return;
+    const before = this.#session.history;
+    this.#hero.hidden = true;
+    const question = h("div", { class: "question" }, h("span", { class: "unseen" }, "You: "), prompt);
+    const answer = new Answer({
+      changed: () => this.#grown(),
+      asked: (card) => this.#asked(card),
+      decide: {
+        approve: (id) => run?.approve(id),
+        deny: (id, why) => run?.deny(id, why),
+        decided: () => this.#field.focus(),
+      },
+      peer: () => this.#peer(),
+      act: (action) => {
+        if (action === "reload") location.reload();
+        else if (action !== "retry") this.#open(action);
+        else if (!this.running) {
+          // Once more from before the question, so that it does not stand in the history twice.
+          this.#session.rewind(before);
+          question.remove();
+          answer.element.remove();
+          this.#ask(prompt);
+        }
+      },
+    });
+    this.#list.append(question, answer.element);
+    this.#follow();
+    let run = null;
+    try {
+      run = this.#session.start(prompt);
+    } catch (error) {
+      answer.fail(error);
+      return;
+    }
+    this.#run = run;
+    this.#show(true);
+    this.#field.focus();
+    let messages = null;
+    for await (const event of run) {
+      if (event.type === "server_status") this.#session.changed();
+      if (event.type === "done" || event.type === "error") messages = event.messages;
+      answer.apply(event);
+    }
+    // A cleared conversation is not brought back by the end of its last run.
+    const current = this.#run === run;
+    this.#session.finish(run, current ? messages : null);
+    if (!current) return;
+    this.#run = null;
+    this.#show(false);
+    this.#session.changed();
+  }
+
+  #peer() {
+    const { provider, id, baseUrl } = this.#session.settings;
+    return { kind: "model", name: id || provider, url: baseUrl || DEFAULT_URLS[provider] || "" };
+  }
+
+  /** Brings an approval to the person, unless that would tear them away from what they are typing. */
+  #asked(card) {
+    card.element.scrollIntoView({ block: "nearest" });
+    const idle = document.activeElement === document.body || (document.activeElement === this.#field && !this.#field.value);
+    // The card and not its button: an Enter meant for the composer must not allow anything.
+    if (idle) card.element.focus({ preventScroll: true });
+  }
+
+  #show(running) {
+    this.#send.hidden = running;
+    this.#stop.hidden = !running;
+    document.body.toggleAttribute("data-running", running);
+  }
+
+  #grow() {
+    this.#field.style.height = "auto";
+    this.#field.style.height = `${Math.min(this.#field.scrollHeight, 200)}px`;
+  }
+
+  #follow() {
+    this.#following = true;
+    this.#grown();
+  }
+
+  #grown() {
+    if (this.#following) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#height = this.#scroller.scrollHeight;
+    this.#latest.hidden = this.#following;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const atEnd = scrollHeight - scrollTop - clientHeight < 48;
+    // Content that grew by itself scrolls nobody away; only a person does.
+    if (!atEnd && scrollHeight !== this.#height) return;
+    this.#following = atEnd;
+    this.#latest.hidden = atEnd;
+  }
+}
+
+const DEFAULT_URLS = { anthropic: "https://api.anthropic.com", openai: "https://api.openai.com/v1" };
+
+/** The icons of the composer's buttons. */
+export function dressComposer() {
+  document.getElementById("send").append(icon("up"));
+  document.getElementById("stop").append(icon("stop"));
+  document.getElementById("latest").prepend(icon("down"));
+}

@@ -1,0 +1,185 @@
+// The page's one Agent: made from the settings, with the servers that the person chose, and the history of the
+// conversation. Tells its listeners by `change` events.
+
+import { pageTools } from "./tools.js";
+
+export class Session extends EventTarget {
+  #library;
+  #setTheme;
+  #settings;
+  #agent;
+  #servers = new Map();
+  #history = [];
+  #run = null;
+  #stale = false;
+  #connecting = 0;
+
+  /** `library` is the package's module; throws its EdgewiseError when the settings do not do. */
+  constructor(library, settings, servers, setTheme) {
+    super();
+    this.#library = library;
+    this.#setTheme = setTheme;
+    for (const server of servers) this.#servers.set(server.name, server);
+    this.#agent = this.#make(settings);
+    this.#settings = settings;
+  }
+
+  #make(settings) {
+    const { provider, id, baseUrl, apiKey, maxTurns, approval } = settings;
+    const model = { provider };
+    if (provider !== "offline") {
+      model.id = id;
+      if (baseUrl) model.baseUrl = baseUrl;
+      if (apiKey) model.apiKey = apiKey;
+    }
+    const servers = [...this.#servers.values()].map(serverOptions);
+    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, limits: { maxTurns } });
+  }
+
+  get settings() {
+    return this.#settings;
+  }
+
+  get version() {
+    return this.#library.version;
+  }
+
+  get running() {
+    return this.#run !== null;
+  }
+
+  get connecting() {
+    return this.#connecting > 0;
+  }
+
+  /**
+   * Takes new settings; a running answer is finished with the old ones.
+   *
+   * Throws EdgewiseError with code `config` and the path of the field, and then keeps the old ones.
+   */
+  configure(settings) {
+    const agent = this.#make(settings);
+    this.#settings = settings;
+    if (this.#run) {
+      this.#stale = true;
+      void agent.close();
+    } else {
+      this.#replace(agent);
+    }
+  }
+
+  #replace(agent) {
+    this.#stale = false;
+    void this.#agent.close();
+    this.#agent = agent;
+    void this.connect();
+  }
+
+  /** Servers in the order of adding, each with its state and tools; the page's own tools last. */
+  servers() {
+    const tools = this.#agent.tools();
+    const own = tools.filter((tool) => !tool.server);
+    const servers = this.#agent.servers().map((info) => ({ ...info, list: tools.filter((tool) => tool.server === info.name) }));
+    servers.sort((a, b) => this.#place(a.name) - this.#place(b.name));
+    return { servers, own };
+  }
+
+  #place(name) {
+    return [...this.#servers.keys()].indexOf(name);
+  }
+
+  /** All tools that the model is told of. */
+  tools() {
+    return this.#agent.tools();
+  }
+
+  /** Connects to whatever is not connected yet; never rejects. */
+  async connect() {
+    const agent = this.#agent;
+    this.#connecting += 1;
+    this.changed();
+    // States change while connecting, and only a run has events for that.
+    const timer = setInterval(() => this.changed(), 200);
+    try {
+      await agent.connect();
+    } catch (error) {
+      // Bad servers do not reject; a closed agent may, and then another one has taken its place.
+      if (agent === this.#agent) console.warn("edgewise: connect", error);
+    } finally {
+      clearInterval(timer);
+      this.#connecting -= 1;
+      this.changed();
+    }
+  }
+
+  changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Adds a server and connects to it. Throws EdgewiseError `config` when an option does not do. */
+  addServer(server) {
+    this.#agent.addServer(serverOptions(server));
+    this.#servers.set(server.name, server);
+    void this.connect();
+  }
+
+  /** Removes a server and closes its connection. */
+  async removeServer(name) {
+    this.#servers.delete(name);
+    const closed = this.#agent.removeServer(name);
+    this.changed();
+    await closed;
+    this.changed();
+  }
+
+  /** Tries a failed server anew. */
+  async retryServer(name) {
+    const server = this.#servers.get(name);
+    if (!server) return;
+    await this.#agent.removeServer(name);
+    this.#agent.addServer(serverOptions(server));
+    await this.connect();
+  }
+
+  /** A name for a server at that URL that no other has. */
+  suggestName(url) {
+    let base = "server";
+    try {
+      base = new URL(url, location.href).hostname.replace(/^(www|mcp|api)\./, "").replace(/[^A-Za-z0-9_-]+/g, "-");
+    } catch {
+      // The core says what is wrong with the URL.
+    }
+    base = base.replace(/^-+|-+$/g, "").slice(0, 48) || "server";
+    let name = base;
+    for (let number = 2; this.#servers.has(name); number += 1) name = `${base}-${number}`;
+    return name;
+  }
+
+  /** Starts a run on the history so far; throws EdgewiseError when it cannot. */
+  start(prompt) {
+    const run = this.#agent.run(prompt, { messages: this.#history });
+    this.#run = run;
+    return run;
+  }
+
+  get history() {
+    return this.#history;
+  }
+
+  /** Ends that run, takes its history, and makes what was changed meanwhile hold. An overtaken run changes nothing. */
+  finish(run, messages) {
+    if (this.#run !== run) return;
+    this.#run = null;
+    if (messages) this.#history = messages;
+    if (this.#stale) this.#replace(this.#make(this.#settings));
+  }
+
+  /** Forgets the conversation, or goes back to an earlier point of it. */
+  rewind(history = []) {
+    this.#history = history;
+  }
+}
+
+function serverOptions({ name, url, token }) {
+  return token ? { name, url, token } : { name, url };
+}

@@ -1,0 +1,73 @@
+// What this browser keeps between visits, in localStorage. Keys and tokens only when the person asked for it.
+
+const SETTINGS = "edgewise.settings";
+const SERVERS = "edgewise.servers";
+const THEME = "edgewise.theme";
+
+export const DEFAULTS = {
+  preset: "offline",
+  provider: "offline",
+  id: "",
+  baseUrl: "",
+  apiKey: "",
+  rememberKey: false,
+  maxTurns: 10,
+  approval: "writes",
+};
+
+// Storage may be switched off, full, or hold what an older page wrote: the page works all the same.
+function read(name, fallback) {
+  try {
+    return JSON.parse(localStorage.getItem(name)) ?? fallback;
+  } catch {
+    return fallback;
+  }
+}
+
+function write(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, JSON.stringify(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The settings of the last visit over the defaults; fields of a wrong type are dropped. */
+export function loadSettings() {
+  const stored = read(SETTINGS, {});
+  const settings = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    if (typeof stored[name] === typeof value) settings[name] = stored[name];
+  }
+  return settings;
+}
+
+/** Keeps the settings; the key only with `rememberKey`. False when the browser does not let us. */
+export function saveSettings(settings) {
+  return write(SETTINGS, settings.rememberKey ? settings : { ...settings, apiKey: "" });
+}
+
+/** Servers that the person asked to have remembered: `{ name, url, token? }`. */
+export function loadServers() {
+  const stored = read(SERVERS, []);
+  const whole = (server) => typeof server?.name === "string" && typeof server?.url === "string";
+  return Array.isArray(stored) ? stored.filter(whole) : [];
+}
+
+/** Keeps one server, in place of an older one of that name. */
+export function rememberServer({ name, url, token }) {
+  return write(SERVERS, [...loadServers().filter((server) => server.name !== name), { name, url, token }]);
+}
+
+/** Forgets a server with its token. */
+export function forgetServer(name) {
+  const left = loadServers().filter((server) => server.name !== name);
+  return write(SERVERS, left.length ? left : null);
+}
+
+/** Keeps the choice of light or dark; null follows the system. theme.js reads it before the first paint. */
+export function saveTheme(theme) {
+  return write(THEME, theme);
+}
