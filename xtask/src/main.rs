@@ -30,6 +30,7 @@ mod chromium;
 mod fingerprint;
 mod layers;
 mod npm;
+mod planted;
 mod run;
 mod serve;
 mod site;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         "check" => only(rest, &[]).and_then(|()| check::everything()),
         "size" => only(rest, &[]).and_then(|()| budget::report()),
         "sim" => serve::sim(rest),
+        "planted" => planted::all(rest),
         "dev" => serve::dev(rest),
         "demo" => serve::demo(rest),
         "help" | "--help" | "-h" => {
