@@ -174,6 +174,15 @@ impl Exchange {
         matches!(self.state, State::Done)
     }
 
+    /// True while a message has begun and is not complete: bytes that arrive now are no mere keep-alive.
+    pub fn is_mid_message(&self) -> bool {
+        match &self.state {
+            State::Events(decoder) => decoder.is_pending(),
+            State::Json { .. } | State::Refused { .. } => true,
+            State::Waiting | State::Done => false,
+        }
+    }
+
     /// Takes status and headers.
     ///
     /// # Errors

@@ -1,13 +1,17 @@
 //! The Model Context Protocol over HTTP, client side, as data and decisions.
 //!
-//! Two eras, chosen once per server by [`era`]: the modern one, where every request stands alone
+//! Two eras, chosen once per server by [`era`] and [`connect`]: the modern one, where every request stands alone
 //! ([`request`]), and the handshake era before it, walled off in [`legacy`]. Both read answers with
-//! [`exchange`].
+//! [`exchange`]. What comes out is in [`types`] and [`server`].
 pub mod config;
+pub mod connect;
 pub mod era;
 pub mod exchange;
 pub mod header_value;
 pub mod legacy;
+pub mod param_headers;
 pub mod request;
+pub mod server;
 mod text;
+pub mod tools;
 pub mod types;

@@ -1,0 +1,327 @@
+//! The decisions of connecting to a server.
+//!
+//! ```text
+//!              nothing known, or modern               legacy
+//!                       │                               │
+//!                       v       no modern server        v
+//!                   Discover ─────────────────────> Initialize ──> Announce ──> Ready
+//!                    │    ^                             │
+//!                    │    └── a remembered verdict that │
+//!                    v        no longer holds ──────────┘
+//!                  Ready
+//! ```
+//!
+//! # Examples
+//!
+//! ```
+//! # use edgewise::mcp::connect::{Connect, Step};
+//! # use edgewise::mcp::era::Era;
+//! let mut connect = Connect::new("weather", None);
+//! assert_eq!(connect.next(), &Step::Discover("2026-07-28"));
+//! let result = serde_json::json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {} });
+//! connect.discovered(Ok(result.as_object().unwrap().clone()));
+//! let Step::Ready(link) = connect.next() else { panic!() };
+//! assert_eq!(link.era, Era::Modern);
+//! ```
+
+use serde_json::{Map, Value};
+
+use crate::error::{Code, Error};
+use crate::mcp::era::{Era, FirstAnswer, Verdict, classify};
+use crate::mcp::exchange::Failure;
+use crate::mcp::legacy::{self, Session};
+use crate::mcp::request::MODERN;
+use crate::mcp::server::Link;
+use crate::mcp::text::clean;
+
+/// What to do next to be connected.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Send a modern `server/discover` in this revision; report with [`Connect::discovered`].
+    Discover(&'static str),
+    /// Send `initialize`; report with [`Connect::initialized`].
+    Initialize,
+    /// Send `notifications/initialized` on this link; report with [`Connect::announced`].
+    Announce(Box<Link>),
+    /// Connected.
+    Ready(Box<Link>),
+    /// Given up.
+    Failed(Box<Error>),
+}
+
+/// The decisions of one attempt to connect. Ask [`next`](Connect::next), do it, report back.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    name: String,
+    /// An earlier attempt, perhaps in another page load, found this era.
+    remembered: Option<Era>,
+    /// Why the probe was taken for an older server's answer; goes along when `initialize` fails too.
+    probe: Option<Error>,
+    /// How often `server/discover` was answered.
+    probes: u8,
+    step: Step,
+}
+
+impl Connect {
+    /// Begins an attempt. `name` is the server's, for errors; `remembered` what an earlier attempt found out.
+    pub fn new(name: &str, remembered: Option<Era>) -> Connect {
+        let step = match remembered {
+            Some(Era::Legacy) => Step::Initialize,
+            _ => Step::Discover(MODERN[0]),
+        };
+        Connect { name: name.to_owned(), remembered, probe: None, probes: 0, step }
+    }
+
+    /// What to do next. Stays the same until a report changes it.
+    pub fn next(&self) -> &Step {
+        &self.step
+    }
+
+    /// Reports how `server/discover` was answered.
+    pub fn discovered(&mut self, outcome: Result<Map<String, Value>, Failure>) {
+        self.probes = self.probes.saturating_add(1);
+        let verdict = match &outcome {
+            Ok(result) => classify(&FirstAnswer::Result(result)),
+            Err(failure) => evidence(failure).map_or(Verdict::Unclear, |answer| classify(&answer)),
+        };
+        self.step = match (verdict, outcome) {
+            // A network failure must not demote a server that is known to be modern.
+            (Verdict::Legacy, Err(failure))
+                if failure.error.code == Code::Network && self.remembered == Some(Era::Modern) =>
+            {
+                failed(failure)
+            }
+            (Verdict::Legacy, outcome) => {
+                self.probe = outcome.err().map(|failure| failure.error);
+                Step::Initialize
+            }
+            // Once, even when it names the revision that it just refused; more could go on for ever.
+            (Verdict::RetryWith(version), _) if self.probes == 1 => match known(&version) {
+                Some(version) => Step::Discover(version),
+                None => self.no_common_version(&version),
+            },
+            (Verdict::RetryWith(_), Err(failure)) => failed(failure),
+            (Verdict::Modern(version) | Verdict::RetryWith(version), outcome) => {
+                let session = Session { version, id: None };
+                Step::Ready(Box::new(Link::new(Era::Modern, session, &mut outcome.unwrap_or_default())))
+            }
+            (Verdict::NoCommonVersion(offered), _) => self.no_common_version(&offered),
+            (Verdict::Unclear, Err(failure)) => failed(failure),
+            (Verdict::Unclear, Ok(_)) => self.refuse("the answer to server/discover makes no sense"),
+        };
+    }
+
+    /// Reports how `initialize` was answered, with the session id that came in the headers.
+    pub fn initialized(&mut self, outcome: Result<Map<String, Value>, Failure>, session: Option<String>) {
+        self.step = match outcome {
+            Ok(mut result) => match legacy::negotiated(&result) {
+                Ok(version) => {
+                    let session = Session { version: version.to_owned(), id: session };
+                    Step::Announce(Box::new(Link::new(Era::Legacy, session, &mut result)))
+                }
+                Err(offered) => self.no_common_version(&offered),
+            },
+            // The server was legacy once. If it refuses now, it may have been replaced.
+            Err(failure) if self.probes == 0 && is_refusal(&failure) => Step::Discover(MODERN[0]),
+            Err(failure) => {
+                let mut error = failure.error;
+                if let Some(probe) = self.probe.take().filter(|probe| probe.code != error.code) {
+                    error = error.cause(probe);
+                }
+                Step::Failed(Box::new(error))
+            }
+        };
+    }
+
+    /// Reports how `notifications/initialized` was taken.
+    ///
+    /// A refusal that has nothing to do with credentials is let pass: servers written by hand often do not know
+    /// this notification, and the next request shows whether it mattered.
+    pub fn announced(&mut self, outcome: Result<(), Failure>) {
+        let Step::Announce(link) = &self.step else { return };
+        self.step = match outcome {
+            Err(failure) if !is_refusal(&failure) => failed(failure),
+            _ => Step::Ready(link.clone()),
+        };
+    }
+
+    fn no_common_version(&self, offered: &str) -> Step {
+        let offered = clean(offered, 80);
+        let offered = if offered.is_empty() { "no revision that it names" } else { &offered };
+        let ours = [MODERN.as_slice(), legacy::VERSIONS.as_slice()].concat().join(", ");
+        self.refuse(&["the server speaks ", offered, ", this client ", &ours].concat())
+    }
+
+    fn refuse(&self, words: &str) -> Step {
+        let message = ["connecting to ", &self.name, ": ", words].concat();
+        Step::Failed(Box::new(Error::new(Code::Protocol, message)))
+    }
+}
+
+fn known(version: &str) -> Option<&'static str> {
+    MODERN.into_iter().find(|known| *known == version)
+}
+
+fn failed(failure: Failure) -> Step {
+    Step::Failed(Box::new(failure.error))
+}
+
+/// True when the server answered, and said no for a reason other than credentials, load or an outage.
+fn is_refusal(failure: &Failure) -> bool {
+    match failure.error.status {
+        Some(status) => matches!(status, 400 | 404 | 405 | 406 | 410 | 415 | 422),
+        None => failure.rpc.is_some(),
+    }
+}
+
+/// What a failure says about the server's era; `None` when no complete answer came.
+fn evidence(failure: &Failure) -> Option<FirstAnswer<'_>> {
+    let error = &failure.error;
+    match (&failure.rpc, error.status) {
+        (Some(rpc), status) => Some(FirstAnswer::Error { status: status.unwrap_or(200), error: rpc }),
+        (None, Some(status)) if status >= 300 => Some(FirstAnswer::Http { status, body: b"" }),
+        (None, None) if error.code == Code::Network => Some(FirstAnswer::Network { maybe_cors: error.maybe_cors }),
+        (None, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jsonrpc::ErrorObject;
+    use serde_json::json;
+
+    fn http(status: u16) -> Failure {
+        Error::new(Code::Http, "status").status(status).into()
+    }
+
+    fn rpc(status: Option<u16>, code: i64, data: Value) -> Failure {
+        let mut error = Error::new(Code::Protocol, "rpc");
+        error.status = status;
+        let rpc = ErrorObject { code, message: "m".into(), data: Some(data) };
+        Failure { error, rpc: Some(Box::new(rpc)) }
+    }
+
+    fn network(maybe_cors: bool) -> Failure {
+        let mut error = Error::new(Code::Network, "network");
+        error.maybe_cors = maybe_cors;
+        error.into()
+    }
+
+    fn result(value: Value) -> Result<Map<String, Value>, Failure> {
+        Ok(value.as_object().unwrap().clone())
+    }
+
+    fn hello() -> Result<Map<String, Value>, Failure> {
+        result(
+            json!({ "protocolVersion": "2025-06-18", "capabilities": { "tools": {} }, "serverInfo": { "name": "s" } }),
+        )
+    }
+
+    fn after_probe(remembered: Option<Era>, outcome: Result<Map<String, Value>, Failure>) -> Connect {
+        let mut connect = Connect::new("calc", remembered);
+        assert_eq!(connect.next(), &Step::Discover("2026-07-28"));
+        connect.discovered(outcome);
+        connect
+    }
+
+    fn message(connect: &Connect) -> &str {
+        match connect.next() {
+            Step::Failed(error) => &error.message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_older_server_is_initialized_and_told_so() {
+        let refusals = [Err(http(400)), Err(http(405)), Err(network(true)), Err(rpc(Some(400), -32000, Value::Null))];
+        for refusal in refusals.into_iter().chain([Err(rpc(None, -32601, Value::Null)), result(json!({}))]) {
+            let mut connect = after_probe(None, refusal);
+            assert_eq!(connect.next(), &Step::Initialize);
+            connect.initialized(hello(), Some("s1".into()));
+            let Step::Announce(link) = connect.next().clone() else { panic!() };
+            let session = Session { version: "2025-06-18".into(), id: Some("s1".into()) };
+            assert_eq!((link.era, &link.session), (Era::Legacy, &session));
+            connect.announced(Ok(()));
+            assert_eq!(connect.next(), &Step::Ready(link));
+        }
+    }
+
+    #[test]
+    fn what_proves_nothing_is_reported() {
+        for failure in [http(401), http(503), network(false), Error::new(Code::Protocol, "html").status(200).into()] {
+            let connect = after_probe(None, Err(failure.clone()));
+            assert_eq!(connect.next(), &Step::Failed(Box::new(failure.error)));
+        }
+        let timeout: Failure = Error::new(Code::Timeout, "timeout").into();
+        assert_eq!(message(&after_probe(None, Err(timeout))), "timeout");
+    }
+
+    #[test]
+    fn a_network_failure_does_not_demote_a_modern_server() {
+        assert_eq!(message(&after_probe(Some(Era::Modern), Err(network(true)))), "network");
+        assert_eq!(after_probe(Some(Era::Modern), Err(http(400))).next(), &Step::Initialize, "a stale verdict heals");
+    }
+
+    #[test]
+    fn another_revision_is_tried_once() {
+        let unsupported = || Err(rpc(Some(400), -32022, json!({ "supported": ["2026-07-28"] })));
+        let mut connect = after_probe(None, unsupported());
+        assert_eq!(connect.next(), &Step::Discover("2026-07-28"));
+        connect.discovered(unsupported());
+        assert_eq!(message(&connect), "rpc");
+        let connect = after_probe(None, Err(rpc(Some(400), -32022, json!({ "supported": ["2030-01-01"] }))));
+        assert_eq!(
+            message(&connect),
+            "connecting to calc: the server speaks 2030-01-01, this client 2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05"
+        );
+    }
+
+    #[test]
+    fn a_modern_server_that_does_not_describe_itself_is_still_modern() {
+        let connect = after_probe(None, Err(rpc(Some(400), -32021, json!({}))));
+        assert!(matches!(connect.next(), Step::Ready(link) if link.era == Era::Modern));
+    }
+
+    #[test]
+    fn a_remembered_legacy_server_skips_the_probe_until_it_refuses() {
+        let mut connect = Connect::new("calc", Some(Era::Legacy));
+        assert_eq!(connect.next(), &Step::Initialize);
+        connect.initialized(Err(rpc(Some(400), -32022, Value::Null)), None);
+        assert_eq!(connect.next(), &Step::Discover("2026-07-28"));
+        connect.discovered(result(json!({ "supportedVersions": ["2026-07-28"] })));
+        assert!(matches!(connect.next(), Step::Ready(link) if link.era == Era::Modern));
+
+        let mut connect = Connect::new("calc", Some(Era::Legacy));
+        connect.initialized(Err(network(true)), None);
+        assert_eq!(message(&connect), "network");
+    }
+
+    #[test]
+    fn a_server_of_no_era_fails_with_both_reasons() {
+        let mut connect = after_probe(None, Err(network(true)));
+        connect.initialized(Err(http(404)), None);
+        let Step::Failed(error) = connect.next() else { panic!() };
+        assert_eq!((error.status, error.cause.as_ref().unwrap().code), (Some(404), Code::Network));
+        let mut connect = after_probe(None, Err(http(404)));
+        connect.initialized(result(json!({ "protocolVersion": "1.0" })), None);
+        assert!(message(&connect).starts_with("connecting to calc: the server speaks 1.0, this client"));
+    }
+
+    #[test]
+    fn a_refused_announcement_is_let_pass_but_a_lost_one_is_not() {
+        let announce = || {
+            let mut connect = Connect::new("calc", Some(Era::Legacy));
+            connect.initialized(hello(), None);
+            connect
+        };
+        let mut connect = announce();
+        connect.announced(Err(http(404)));
+        assert!(matches!(connect.next(), Step::Ready(_)));
+        for failure in [http(401), network(false)] {
+            let mut connect = announce();
+            connect.announced(Err(failure));
+            assert!(matches!(connect.next(), Step::Failed(_)));
+        }
+    }
+}
