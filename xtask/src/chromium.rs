@@ -91,7 +91,7 @@ fn install(what: &str) -> Outcome {
     let apt_get = |args: &[&str]| run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
     timed("installing Chromium with apt-get", || {
         apt_get(&["update", "-q"])?;
-        apt_get(&["install", "-q", "-y", "--no-install-recommends", "chromium", "chromium-driver"])
+        apt_get(&["install", "-q", "-y", "chromium", "chromium-driver"])
     })
 }
 
