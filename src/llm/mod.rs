@@ -1,4 +1,26 @@
 //! Model wires: canonical messages to a provider's request, and its stream to canonical deltas.
+//!
+//! ```text
+//! wire = encoder + decoder                     what the rest of the crate uses
+//! anthropic    openai_chat + openai_calls      one wire each: messages out, events in
+//! tools  dialect  failure  content  json       what the wires share
+//! turn         deltas to a message
+//! types  config
+//! ```
 pub mod config;
+pub mod tools;
 pub mod turn;
 pub mod types;
+pub mod wire;
+
+mod anthropic;
+mod content;
+mod decoder;
+mod dialect;
+mod encoder;
+mod failure;
+mod json;
+mod openai_calls;
+mod openai_chat;
+
+pub use tools::tool_definitions;

@@ -1,0 +1,99 @@
+//! Where the dialects of the Chat Completions wire contradict each other.
+//!
+//! Reading is tolerant of all of them at once. For what is sent that is impossible: some servers refuse the very
+//! field that others demand.
+
+use super::config::ModelConfig;
+
+/// Whose rules a request follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// OpenAI itself and Azure: reasoning models refuse `max_tokens` and want `max_completion_tokens`.
+    OpenAi,
+    /// Mistral: refuses `stream_options` (422) and sends the usage unasked.
+    Mistral,
+    /// DeepSeek and Moonshot: refuse a history (400) whose tool calls come without their `reasoning_content`.
+    Reasoning,
+    /// All others: know `max_tokens` and not always its successor; may refuse unknown fields in messages.
+    Common,
+}
+
+impl Dialect {
+    /// Goes by the host. A relative base URL is a proxy of the app's own, so there the model's name must do.
+    pub(super) fn of(config: &ModelConfig) -> Dialect {
+        let known: &[(&str, Dialect)] = match host(&config.base_url) {
+            Some(_) => &[
+                ("api.openai.com", Dialect::OpenAi),
+                (".openai.azure.com", Dialect::OpenAi),
+                (".mistral.ai", Dialect::Mistral),
+                (".deepseek.com", Dialect::Reasoning),
+                (".moonshot.ai", Dialect::Reasoning),
+                (".moonshot.cn", Dialect::Reasoning),
+            ],
+            None => &[
+                ("gpt-", Dialect::OpenAi),
+                ("o1", Dialect::OpenAi),
+                ("o3", Dialect::OpenAi),
+                ("o4", Dialect::OpenAi),
+                ("mistral-", Dialect::Mistral),
+                ("ministral-", Dialect::Mistral),
+                ("magistral-", Dialect::Mistral),
+                ("codestral-", Dialect::Mistral),
+                ("devstral-", Dialect::Mistral),
+                ("deepseek-", Dialect::Reasoning),
+                ("kimi-", Dialect::Reasoning),
+            ],
+        };
+        let found = known.iter().find(|(name, _)| match host(&config.base_url) {
+            Some(host) => host.ends_with(name),
+            None => config.id.starts_with(name),
+        });
+        found.map_or(Dialect::Common, |(_, dialect)| *dialect)
+    }
+}
+
+/// Host and path of a URL, for messages: no scheme, no user, no query, which may be secrets.
+pub(super) fn place(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let url = &url[..end];
+    let Some((_, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    [authority.rsplit('@').next().unwrap_or(""), path].concat()
+}
+
+/// Host without port; `None` for a relative URL.
+fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit('@').next()?.split(':').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::config::Provider;
+
+    #[test]
+    fn hosts_decide_and_names_stand_in_behind_a_proxy() {
+        let of = |base_url: &str, id: &str| {
+            let config = ModelConfig { base_url: base_url.into(), id: id.into(), ..ModelConfig::offline() };
+            Dialect::of(&ModelConfig { provider: Provider::OpenAi, ..config })
+        };
+        assert_eq!(of("https://api.openai.com/v1", "x"), Dialect::OpenAi);
+        assert_eq!(of("https://me.openai.azure.com:443/openai", "x"), Dialect::OpenAi);
+        assert_eq!(of("https://api.mistral.ai/v1", "x"), Dialect::Mistral);
+        assert_eq!(of("https://api.deepseek.com", "x"), Dialect::Reasoning);
+        assert_eq!(of("http://localhost:11434/v1", "mistral-small"), Dialect::Common);
+        assert_eq!(of("https://evil.test/api.openai.com", "gpt-5"), Dialect::Common);
+        assert_eq!(of("/llm/v1", "gpt-5"), Dialect::OpenAi);
+        assert_eq!(of("/llm/v1", "kimi-k2"), Dialect::Reasoning);
+        assert_eq!(of("/llm/v1", "llama"), Dialect::Common);
+    }
+
+    #[test]
+    fn places_hide_what_may_be_secret() {
+        assert_eq!(place("https://me:pw@h.test:8080/v1/x?key=s#f"), "h.test:8080/v1/x");
+        assert_eq!(place("https://h.test?key=s"), "h.test");
+        assert_eq!(place("/llm/v1/messages?key=s"), "/llm/v1/messages");
+    }
+}

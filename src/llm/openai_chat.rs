@@ -1,0 +1,286 @@
+//! The OpenAI Chat Completions wire and its dialects: `POST {baseUrl}/chat/completions`.
+//!
+//! Dozens of servers speak it and each in its own way. Reading accepts every deviation known to us; each has a
+//! recorded or reconstructed stream among the tests. What cannot be both ways is in `dialect`.
+
+use serde_json::Value;
+
+use super::content::{Part, part};
+use super::dialect::Dialect;
+use super::failure::{Fault, Report};
+use super::json;
+use super::openai_calls::{Calls, split_signature};
+use super::types::{Block, Delta, Message, Role, StopReason, Usage};
+use super::wire::invalid_input;
+
+/// Appends the system prompt.
+pub(super) fn system(out: &mut String, system: &str) {
+    json::comma(out);
+    out.push_str(r#"{"role":"system""#);
+    json::field(out, "content", system);
+    out.push('}');
+}
+
+/// Writes the messages of one conversation.
+#[derive(Debug)]
+pub(super) struct Writer {
+    dialect: Dialect,
+    /// Images of tool results. A `tool` message holds only text, so they follow in a user message; but not before
+    /// every result is there, because nothing may stand between the results of one turn.
+    images: String,
+}
+
+impl Writer {
+    pub(super) fn new(dialect: Dialect) -> Writer {
+        Writer { dialect, images: String::new() }
+    }
+
+    /// Appends what the message becomes: any number of JSON objects.
+    pub(super) fn message(&mut self, out: &mut String, message: &Message) {
+        if message.role == Role::Assistant {
+            self.flush(out);
+            return self.assistant(out, message);
+        }
+        for block in &message.content {
+            if let Block::ToolResult { tool_use_id, content, is_error } = block {
+                self.result(out, tool_use_id, content, *is_error);
+            }
+        }
+        let text = message.text();
+        if !text.is_empty() {
+            self.flush(out);
+            json::comma(out);
+            out.push_str(r#"{"role":"user""#);
+            json::field(out, "content", &text);
+            out.push('}');
+        }
+    }
+
+    /// Appends the images that still wait for their message.
+    pub(super) fn pending(&self, out: &mut String) {
+        if !self.images.is_empty() {
+            json::comma(out);
+            out.push_str(r#"{"role":"user","content":[{"type":"text","text":"Images from the tool results:"},"#);
+            out.push_str(&self.images);
+            out.push_str("]}");
+        }
+    }
+
+    fn flush(&mut self, out: &mut String) {
+        self.pending(out);
+        self.images.clear();
+    }
+
+    fn assistant(&self, out: &mut String, message: &Message) {
+        let text = message.text();
+        let mut calls = String::new();
+        let mut reasoning = String::new();
+        let mut proof = None;
+        for block in &message.content {
+            match block {
+                Block::Thinking { text, signature } => {
+                    reasoning.push_str(text);
+                    proof = signature.as_deref().and_then(split_signature);
+                }
+                Block::ToolUse { id, name, input, invalid_input: invalid } => {
+                    json::comma(&mut calls);
+                    calls.push('{');
+                    json::field(&mut calls, "id", id);
+                    calls.push_str(r#","type":"function","function":{"#);
+                    json::field(&mut calls, "name", name);
+                    let arguments = invalid.as_deref().map_or_else(|| input.to_string(), invalid_input);
+                    json::field(&mut calls, "arguments", &arguments);
+                    calls.push('}');
+                    if let Some((vendor, signature)) = proof.take() {
+                        calls.push_str(r#","extra_content":{"#);
+                        json::key(&mut calls, vendor);
+                        calls.push('{');
+                        json::field(&mut calls, "thought_signature", signature);
+                        calls.push_str("}}");
+                    }
+                    calls.push('}');
+                }
+                _ => {}
+            }
+        }
+        if text.is_empty() && calls.is_empty() {
+            return;
+        }
+        json::comma(out);
+        out.push_str(r#"{"role":"assistant","content":"#);
+        if text.is_empty() {
+            out.push_str("null");
+        } else {
+            json::string(out, &text);
+        }
+        if !calls.is_empty() {
+            if self.dialect == Dialect::Reasoning {
+                json::field(out, "reasoning_content", &reasoning);
+            }
+            out.push_str(r#","tool_calls":["#);
+            out.push_str(&calls);
+            out.push(']');
+        }
+        out.push('}');
+    }
+
+    fn result(&mut self, out: &mut String, id: &str, content: &[Value], is_error: bool) {
+        json::comma(out);
+        out.push_str(r#"{"role":"tool""#);
+        json::field(out, "tool_call_id", id);
+        // The wire has no field for failure, so the text must say it.
+        let mut text = String::from(if is_error { "Error: " } else { "" });
+        let bare = text.len();
+        for item in content {
+            if text.len() > bare {
+                text.push('\n');
+            }
+            match part(item) {
+                Part::Text(part) => text.push_str(&part),
+                Part::Image { media_type, data } => {
+                    text.push_str("(an image, shown below)");
+                    json::comma(&mut self.images);
+                    self.images.push_str(r#"{"type":"image_url","image_url":{"url":"data:"#);
+                    // Both are plain in any sane answer; escaped, they cannot break out of the string either way.
+                    let mut url = String::new();
+                    json::string(&mut url, &[media_type, ";base64,", data].concat());
+                    self.images.push_str(&url[1..]);
+                    self.images.push_str("}}");
+                }
+            }
+        }
+        if text.len() == bare {
+            // Some servers refuse an empty message.
+            text.push_str("(the tool returned nothing)");
+        }
+        json::field(out, "content", &text);
+        out.push('}');
+    }
+}
+
+/// Reads the chunks of one answer.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    calls: Calls,
+    usage: Usage,
+    finish: Option<StopReason>,
+    refused: bool,
+    done: bool,
+}
+
+impl Stream {
+    /// True once `[DONE]` came.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// True when the answer is complete though `[DONE]` is missing: a finish reason came.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// Reads one chunk. An SSE event named `error` is one, whatever its shape.
+    pub(super) fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        if let Some(report) = Report::find(&mut value) {
+            return Err(Fault::Reported(report));
+        }
+        if name == "error" {
+            return Err(Fault::Reported(Report::find_any(value)));
+        }
+        if !value.is_object() {
+            return Err(Fault::Malformed("an event that is no object"));
+        }
+        self.count(value.get("usage").or_else(|| value.get("x_groq")?.get("usage")), out);
+        let Some(Value::Array(choices)) = value.get_mut("choices") else { return Ok(()) };
+        // Only one answer was asked for; others are not ours.
+        let first = |choice: &&mut Value| json::count(choice, "index") == 0;
+        for choice in choices.iter_mut().filter(first) {
+            self.choice(choice, out)?;
+        }
+        Ok(())
+    }
+
+    /// Reads an answer that came as one JSON object.
+    pub(super) fn whole(&mut self, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        let answers = value.get("choices").and_then(Value::as_array).is_some_and(|choices| !choices.is_empty());
+        if value.is_object() {
+            self.event("", value, out)?;
+        }
+        if !answers {
+            return Err(Fault::Malformed("a JSON answer without `choices`"));
+        }
+        self.end(out)
+    }
+
+    /// Ends the answer: at `[DONE]`, or at the end of the body.
+    pub(super) fn end(&mut self, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        self.calls.end(out)?;
+        let reason = if self.refused { Some(StopReason::Refusal) } else { self.finish };
+        out.push(Delta::Stop(reason.unwrap_or(StopReason::Other)));
+        self.done = true;
+        Ok(())
+    }
+
+    fn choice(&mut self, choice: &mut Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
+            self.finish = Some(match reason.to_ascii_lowercase().as_str() {
+                "stop" | "end_turn" | "eos" => StopReason::EndTurn,
+                "tool_calls" | "function_call" | "tool_use" => StopReason::ToolUse,
+                "length" | "max_tokens" | "model_length" => StopReason::MaxTokens,
+                "content_filter" | "refusal" | "safety" => StopReason::Refusal,
+                _ => StopReason::Other,
+            });
+        }
+        // A stream that repeats the whole `message` beside each `delta` (Perplexity) means the delta.
+        let key = if choice.get("delta").is_some_and(Value::is_object) { "delta" } else { "message" };
+        let Some(delta) = choice.get_mut(key) else { return Ok(()) };
+        // OpenRouter has `reasoning`, DeepSeek and vLLM `reasoning_content`; some send both with one content.
+        let reasoning = json::take(delta, "reasoning_content").or_else(|| json::take(delta, "reasoning"));
+        out.extend(reasoning.map(Delta::Thinking));
+        match delta.get_mut("content") {
+            Some(Value::String(text)) if !text.is_empty() => out.push(Delta::Text(std::mem::take(text))),
+            Some(Value::Array(parts)) => parts.iter_mut().for_each(|part| content_part(part, out)),
+            _ => {}
+        }
+        if let Some(text) = json::take(delta, "refusal") {
+            self.refused = true;
+            out.push(Delta::Text(text));
+        }
+        if let Some(Value::Array(fragments)) = delta.get_mut("tool_calls") {
+            self.calls.fragments(fragments, out)?;
+        } else if let Some(function @ Value::Object(_)) = delta.get_mut("function_call") {
+            // The form before tools: one call, without id and index.
+            self.calls.fragments(&mut [function.take()], out)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, usage: Option<&Value>, out: &mut Vec<Delta>) {
+        let Some(usage) = usage.filter(|usage| usage.is_object()) else { return };
+        let detail = |of: &str, key: &str| usage.get(of).map_or(0, |details| json::count(details, key));
+        let cached = detail("prompt_tokens_details", "cached_tokens");
+        let usage = Usage {
+            input_tokens: json::count(usage, "prompt_tokens"),
+            output_tokens: json::count(usage, "completion_tokens"),
+            cache_read_tokens: cached.max(json::count(usage, "prompt_cache_hit_tokens")),
+            cache_write_tokens: detail("prompt_tokens_details", "cache_write_tokens"),
+            reasoning_tokens: detail("completion_tokens_details", "reasoning_tokens"),
+        };
+        if usage != self.usage {
+            self.usage = usage;
+            out.push(Delta::Usage(usage));
+        }
+    }
+}
+
+/// A part of a content array, as Mistral's reasoning models stream it: text, or thinking that is an array again.
+fn content_part(part: &mut Value, out: &mut Vec<Delta>) {
+    out.extend(json::take(part, "text").map(Delta::Text));
+    match part.get_mut("thinking") {
+        Some(Value::Array(parts)) => {
+            out.extend(parts.iter_mut().filter_map(|part| json::take(part, "text")).map(Delta::Thinking));
+        }
+        Some(Value::String(text)) => out.push(Delta::Thinking(std::mem::take(text))),
+        _ => {}
+    }
+}

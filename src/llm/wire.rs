@@ -1,0 +1,43 @@
+//! One face for all wires: [`Encoder`] writes requests, [`Decoder`] reads answers.
+//!
+//! Both are pure: bytes and plain data in, bytes and plain data out. An encoder lives as long as its run, a decoder
+//! as long as one answer.
+//!
+//! ```text
+//! Message ---push---> Encoder ---request---> http::Request ~~~ fetch ~~~> Head + bytes
+//!                                                                           |
+//! Turn <---apply--- Delta <------------------- Decoder <------feed----------+
+//! ```
+
+use super::config::{ModelConfig, Provider};
+use super::json;
+
+pub use super::decoder::Decoder;
+pub use super::encoder::Encoder;
+
+/// Most tool calls of one answer; no honest model comes near.
+pub(super) const MAX_CALLS: u32 = 256;
+pub(super) const TOO_MANY_CALLS: &str = "more than 256 tool calls in one answer";
+
+/// Where the requests go.
+pub(super) fn url(config: &ModelConfig) -> String {
+    let path = if config.provider == Provider::Anthropic { "/v1/messages" } else { "/chat/completions" };
+    [&config.base_url, path].concat()
+}
+
+/// Arguments that were no JSON object, for the history: an object that shows the model what it wrote.
+///
+/// Not the text itself: Anthropic takes only objects, and llama.cpp and vLLM parse the arguments of a history for
+/// their chat templates, so one slip of the model would make every later request fail.
+pub(super) fn invalid_input(text: &str) -> String {
+    let mut out = String::from("{");
+    json::field(&mut out, "invalid_json", text);
+    out.push('}');
+    out
+}
+
+/// An id for a call that came without one: nine letters and digits, which is what Mistral demands of ids.
+pub(super) fn made_up_id(index: u32) -> String {
+    let digits = index.to_string();
+    ["call", &"00000"[digits.len().min(5)..], &digits].concat()
+}

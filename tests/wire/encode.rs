@@ -1,0 +1,257 @@
+//! Requests, byte for byte.
+
+use edgewise::http::{Method, Request};
+use edgewise::llm::config::{ModelConfig, Provider};
+use edgewise::llm::types::{Block, Message, Role, ToolDefinition};
+use edgewise::llm::wire::Encoder;
+use edgewise::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::support::config;
+
+fn request(config: &ModelConfig, system: Option<&str>, tools: &[ToolDefinition], messages: &[Message]) -> Request {
+    let mut encoder = Encoder::new(config, system, tools);
+    for message in messages {
+        encoder.push(message);
+    }
+    assert_eq!(encoder.messages(), messages.len());
+    encoder.request()
+}
+
+fn body(config: &ModelConfig, messages: &[Message]) -> String {
+    request(config, None, &[], messages).body.unwrap()
+}
+
+fn headers(request: &Request) -> Vec<(&str, &str)> {
+    request.headers.iter().collect()
+}
+
+fn assistant(content: Vec<Block>) -> Message {
+    Message { role: Role::Assistant, content }
+}
+
+fn user(content: Vec<Block>) -> Message {
+    Message { role: Role::User, content }
+}
+
+fn text(text: &str) -> Block {
+    Block::Text { text: text.into() }
+}
+
+fn tool_use(id: &str, input: Value, invalid_input: Option<&str>) -> Block {
+    Block::ToolUse { id: id.into(), name: "add".into(), input, invalid_input: invalid_input.map(str::to_owned) }
+}
+
+fn result(id: &str, content: Vec<Value>, is_error: bool) -> Block {
+    Block::ToolResult { tool_use_id: id.into(), content, is_error }
+}
+
+fn thinking(text: &str, signature: Option<&str>) -> Block {
+    Block::Thinking { text: text.into(), signature: signature.map(str::to_owned) }
+}
+
+fn said(text: &str) -> Value {
+    json!({ "type": "text", "text": text })
+}
+
+fn image() -> Value {
+    json!({ "type": "image", "data": "iVBO", "mimeType": "image/png" })
+}
+
+fn add() -> ToolDefinition {
+    let input_schema = json!({ "type": "object", "properties": { "b": { "type": "number" }, "a": {} } });
+    ToolDefinition { name: "add".into(), description: "Adds \"two\".".into(), input_schema }
+}
+
+/// A conversation with everything in it.
+fn history() -> Vec<Message> {
+    vec![
+        Message::user("17 + 25?\n\u{1}"),
+        assistant(vec![
+            thinking("hm", Some("c2ln")),
+            Block::RedactedThinking { data: "c2VhbGVk".into() },
+            text("I add."),
+            tool_use("t:1", json!({ "b": 25, "a": 17 }), None),
+            tool_use("t2", json!({}), Some("{\"a\":")),
+        ]),
+        user(vec![
+            text("Go on."),
+            result(
+                "t:1",
+                vec![said("42"), image(), json!({ "type": "resource_link", "uri": "f:a", "name": "a" })],
+                false,
+            ),
+            result("t2", vec![], true),
+        ]),
+        assistant(vec![text("42.")]),
+    ]
+}
+
+#[test]
+fn anthropic_request() {
+    let request = request(&config(Provider::Anthropic), Some("Be brief."), &[add()], &history());
+    assert_eq!((request.method, request.url.as_str()), (Method::Post, "https://user:pw@llm.test/base/v1/messages"));
+    assert_eq!(
+        headers(&request),
+        [
+            ("content-type", "application/json"),
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-dangerous-direct-browser-access", "true"),
+            ("x-api-key", "sk-test-0123456789"),
+        ]
+    );
+    let expected = concat!(
+        r#"{"model":"m1","system":"Be brief.","max_tokens":8192,"stream":true,"#,
+        r#""tools":[{"name":"add","description":"Adds \"two\".","#,
+        r#""input_schema":{"type":"object","properties":{"b":{"type":"number"},"a":{}}}}],"messages":["#,
+        r#"{"role":"user","content":[{"type":"text","text":"17 + 25?\n\u0001"}]},"#,
+        r#"{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"c2ln"},"#,
+        r#"{"type":"redacted_thinking","data":"c2VhbGVk"},{"type":"text","text":"I add."},"#,
+        r#"{"type":"tool_use","id":"t_1","name":"add","input":{"b":25,"a":17}},"#,
+        r#"{"type":"tool_use","id":"t2","name":"add","input":{"invalid_json":"{\"a\":"}}]},"#,
+        r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"t_1","content":[{"type":"text","text":"42"},"#,
+        r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBO"}},"#,
+        r#"{"type":"text","text":"{\"type\":\"resource_link\",\"uri\":\"f:a\",\"name\":\"a\"}"}]},"#,
+        r#"{"type":"tool_result","tool_use_id":"t2","content":[{"type":"text","text":"The tool failed and said nothing."}],"#,
+        r#""is_error":true},{"type":"text","text":"Go on."}]},"#,
+        r#"{"role":"assistant","content":[{"type":"text","text":"42."}]}]}"#,
+    );
+    assert_eq!(request.body.as_deref(), Some(expected));
+}
+
+#[test]
+fn openai_request() {
+    let request = request(&config(Provider::OpenAi), Some("Be brief."), &[add()], &history());
+    assert_eq!(request.url, "https://user:pw@llm.test/base/chat/completions");
+    assert_eq!(
+        headers(&request),
+        [("content-type", "application/json"), ("authorization", "Bearer sk-test-0123456789")]
+    );
+    let expected = concat!(
+        r#"{"model":"m1","stream":true,"stream_options":{"include_usage":true},"#,
+        r#""tools":[{"type":"function","function":{"name":"add","description":"Adds \"two\".","#,
+        r#""parameters":{"type":"object","properties":{"b":{"type":"number"},"a":{}}}}}],"messages":["#,
+        r#"{"role":"system","content":"Be brief."},"#,
+        r#"{"role":"user","content":"17 + 25?\n\u0001"},"#,
+        r#"{"role":"assistant","content":"I add.","tool_calls":["#,
+        r#"{"id":"t:1","type":"function","function":{"name":"add","arguments":"{\"b\":25,\"a\":17}"}},"#,
+        r#"{"id":"t2","type":"function","function":{"name":"add","arguments":"{\"invalid_json\":\"{\\\"a\\\":\"}"}}]},"#,
+        r#"{"role":"tool","tool_call_id":"t:1","content":"42\n(an image, shown below)\n"#,
+        r#"{\"type\":\"resource_link\",\"uri\":\"f:a\",\"name\":\"a\"}"},"#,
+        r#"{"role":"tool","tool_call_id":"t2","content":"Error: (the tool returned nothing)"},"#,
+        r#"{"role":"user","content":[{"type":"text","text":"Images from the tool results:"},"#,
+        r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBO"}}]},"#,
+        r#"{"role":"user","content":"Go on."},"#,
+        r#"{"role":"assistant","content":"42."}]}"#,
+    );
+    assert_eq!(request.body.as_deref(), Some(expected));
+}
+
+#[test]
+fn every_body_is_json_and_begins_like_the_one_before() {
+    for provider in [Provider::Anthropic, Provider::OpenAi] {
+        let mut encoder = Encoder::new(&config(provider), Some("s"), &[add()]);
+        let mut before = String::new();
+        for message in history() {
+            encoder.push(&message);
+            let body = encoder.request().body.unwrap();
+            serde_json::from_str::<Value>(&body).unwrap();
+            assert!(body.starts_with(before.trim_end_matches("]}")), "{before}\n{body}");
+            before = body;
+        }
+    }
+}
+
+#[test]
+fn nothing_stands_between_the_results_of_one_turn_even_in_messages_of_their_own() {
+    let calls = assistant(vec![tool_use("a", json!({}), None), tool_use("b", json!({}), None)]);
+    let results = [user(vec![result("a", vec![image()], false)]), user(vec![result("b", vec![said("x")], false)])];
+    let messages = [vec![Message::user("go"), calls], results.to_vec()].concat();
+    let body: Value = serde_json::from_str(&body(&config(Provider::OpenAi), &messages)).unwrap();
+    let roles: Vec<_> = body["messages"].as_array().unwrap().iter().map(|message| message["role"].as_str()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "tool", "user"].map(Some));
+}
+
+#[test]
+fn what_the_api_refuses_is_not_sent() {
+    let config = config(Provider::Anthropic);
+    let messages = [
+        Message::user("go"),
+        assistant(vec![thinking("unsigned", None), thinking("of google", Some("google:x")), text(" \n")]),
+        assistant(vec![thinking("", Some("c2ln")), text("a")]),
+        user(vec![result("a", vec![image(), said("")], true)]),
+    ];
+    let expected = concat!(
+        r#"{"model":"m1","max_tokens":8192,"stream":true,"messages":["#,
+        r#"{"role":"user","content":[{"type":"text","text":"go"}]},"#,
+        r#"{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c2ln"},{"type":"text","text":"a"}]},"#,
+        r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"#,
+        r#"[{"type":"text","text":"(left out: an image)"}],"is_error":true}]}]}"#,
+    );
+    assert_eq!(body(&config, &messages), expected);
+}
+
+#[test]
+fn options_and_their_names_by_dialect() {
+    let start = |base_url: &str, id: &str, provider| {
+        let config = ModelConfig {
+            base_url: base_url.into(),
+            id: id.into(),
+            max_tokens: Some(50),
+            temperature: Some(0.5),
+            ..config(provider)
+        };
+        let body = body(&config, &[]);
+        body[..body.find(r#","messages""#).unwrap()].to_owned()
+    };
+    let usage = r#""stream_options":{"include_usage":true}"#;
+    let common = start("http://localhost:11434/v1", "m", Provider::OpenAi);
+    assert_eq!(common, [r#"{"model":"m","max_tokens":50,"temperature":0.5,"stream":true,"#, usage].concat());
+    let openai = start("https://api.openai.com/v1", "m", Provider::OpenAi);
+    assert_eq!(openai, [r#"{"model":"m","max_completion_tokens":50,"temperature":0.5,"stream":true,"#, usage].concat());
+    let mistral = start("https://api.mistral.ai/v1", "m", Provider::OpenAi);
+    assert_eq!(mistral, r#"{"model":"m","max_tokens":50,"temperature":0.5,"stream":true"#);
+    let anthropic = start("/llm", "m", Provider::Anthropic);
+    assert_eq!(anthropic, r#"{"model":"m","max_tokens":50,"temperature":0.5,"stream":true"#);
+}
+
+#[test]
+fn reasoning_goes_back_only_to_those_who_demand_it() {
+    let call = || tool_use("a", json!({}), None);
+    let messages = [
+        assistant(vec![thinking("hm", None), text("a"), call()]),
+        assistant(vec![call()]),
+        assistant(vec![thinking("hm", None), text("b")]),
+    ];
+    let fields = |base_url: &str| -> Vec<Option<String>> {
+        let config = ModelConfig { base_url: base_url.into(), ..config(Provider::OpenAi) };
+        let body: Value = serde_json::from_str(&body(&config, &messages)).unwrap();
+        let messages = body["messages"].as_array().unwrap().iter();
+        messages.map(|message| message.get("reasoning_content").map(Value::to_string)).collect()
+    };
+    assert_eq!(fields("https://api.deepseek.com"), [Some("\"hm\"".into()), Some("\"\"".into()), None]);
+    assert_eq!(fields("https://api.mistral.ai/v1"), [None, None, None]);
+}
+
+#[test]
+fn geminis_signature_goes_back_on_the_call_it_came_with() {
+    let call = |id| tool_use(id, json!({}), None);
+    let messages = [assistant(vec![thinking("hm", Some("google:c2ln")), call("a"), call("b")])];
+    let body: Value = serde_json::from_str(&body(&config(Provider::OpenAi), &messages)).unwrap();
+    let calls = &body["messages"][0]["tool_calls"];
+    assert_eq!(calls[0]["extra_content"], json!({ "google": { "thought_signature": "c2ln" } }));
+    assert_eq!(calls[1].get("extra_content"), None);
+}
+
+#[test]
+fn headers_of_the_app_win_and_no_key_means_no_header() {
+    let config = ModelConfig {
+        api_key: None,
+        headers: vec![("Anthropic-Version".into(), Secret::new("x")), ("x-title".into(), Secret::new("y"))],
+        ..config(Provider::Anthropic)
+    };
+    let request = request(&config, None, &[], &[]);
+    assert_eq!(request.headers.get("anthropic-version"), Some("x"));
+    assert_eq!(request.headers.get("x-title"), Some("y"));
+    assert_eq!(request.headers.get("x-api-key"), None);
+}
