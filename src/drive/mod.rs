@@ -1,4 +1,5 @@
 //! Runs decision machines against a [`Platform`](crate::platform::Platform): the only part that waits.
 //!
 //! No policy lives here. A driver asks its machine for the next step, does it, and reports the fact back.
+pub mod mcp;
 pub mod wait;

@@ -1,0 +1,430 @@
+//! A connection to one MCP server: connects when first needed, shares the attempt, and renews a lost session.
+//!
+//! Everything that is decided is decided in [`crate::mcp`]; here it is waited for.
+
+mod transfer;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
+use serde_json::{Map, Value};
+
+use crate::drive::wait::{Cancel, unless_cancelled, within};
+use crate::error::{Code, Error, Result};
+use crate::jsonrpc;
+use crate::mcp::config::ServerConfig;
+use crate::mcp::connect::{Connect, Step};
+use crate::mcp::era::Era;
+use crate::mcp::exchange::{Answer, Failure, Message};
+use crate::mcp::legacy;
+use crate::mcp::param_headers;
+use crate::mcp::request::{self, Call};
+use crate::mcp::server::{Link, ServerInfo, State};
+use crate::mcp::tools::{Pages, read_call_result, read_tools};
+use crate::mcp::types::{CallToolResult, Progress, Tool};
+use crate::platform::Platform;
+use crate::secret::Secret;
+use crate::time::Millis;
+
+use transfer::{Build, Job, Reply};
+
+/// How long a courtesy to a server may take: to say that an answer is no longer wanted, or that a session ends.
+const COURTESY: Millis = Millis::from_secs(2);
+
+/// A connection to one MCP server. Clones share it.
+pub struct Connection<P: Platform>(Rc<Inner<P>>);
+
+struct Inner<P: Platform> {
+    platform: Rc<P>,
+    config: ServerConfig,
+    next_id: Cell<u64>,
+    status: RefCell<Status>,
+    closed: Cancel,
+}
+
+#[derive(Default)]
+struct Status {
+    link: Option<Rc<Link>>,
+    /// What the last successful attempt found out.
+    era: Option<Era>,
+    error: Option<Error>,
+    warnings: Vec<String>,
+    /// The attempt that is under way. Weak: it lives as long as somebody waits for it.
+    attempt: Option<WeakShared<Attempt>>,
+}
+
+/// Boxed so that it has a name: any number of callers hold a share of it, and whoever is left drives it on.
+type Attempt = LocalBoxFuture<'static, Result<Rc<Link>>>;
+
+impl<P: Platform> Clone for Connection<P> {
+    fn clone(&self) -> Connection<P> {
+        Connection(self.0.clone())
+    }
+}
+
+impl<P: Platform> Connection<P> {
+    /// A connection that nobody has asked for anything yet; no request is sent.
+    pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
+        Connection(Rc::new(Inner {
+            platform,
+            config,
+            next_id: Cell::new(1),
+            status: RefCell::default(),
+            closed: Cancel::new(),
+        }))
+    }
+
+    /// Name, state and what the server said of itself.
+    pub fn info(&self) -> ServerInfo {
+        let status = self.0.status.borrow();
+        let attempt = status.attempt.as_ref().and_then(WeakShared::upgrade);
+        let state = match &status.link {
+            _ if self.0.closed.is_cancelled() => State::Closed,
+            Some(_) => State::Ready,
+            None if attempt.is_some() => State::Connecting,
+            None if status.error.is_some() => State::Failed,
+            None => State::Idle,
+        };
+        ServerInfo {
+            name: self.0.config.name.clone(),
+            url: self.0.config.url.clone(),
+            state,
+            link: status.link.as_deref().cloned(),
+            warnings: status.warnings.clone(),
+            error: status.error.clone(),
+        }
+    }
+
+    /// Finds out which era the server speaks and greets it accordingly. At once when that is done already.
+    ///
+    /// Any number of callers share one attempt. A caller that cancels leaves it to the others; when the last
+    /// one has left, the attempt is aborted. Each step may take as long as the server's `timeoutMs`. The era is
+    /// remembered in the platform's store, so that later attempts need no probe; a verdict that no longer holds
+    /// is replaced.
+    ///
+    /// # Errors
+    ///
+    /// Why the server cannot be used, `cancelled`, or `misuse` after [`close`](Connection::close).
+    pub async fn connect(&self, cancel: &Cancel) -> Result<()> {
+        self.link(cancel).await.map(|_| ())
+    }
+
+    /// Sends any request and waits for its answer; connects first if need be.
+    ///
+    /// `timeout` is the longest silence: each message of this request starts it anew, up to ten times the
+    /// timeout in all. `on_message` gets progress and other notices as they come.
+    ///
+    /// Nothing is repeated, with one exception: a server that does not know our session any more, or has changed
+    /// its era, did not execute the request. Then the connection is renewed and the request sent once more.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`, `timeout`, what [`connect`](Connection::connect) says, and every way in which an answer can
+    /// be wrong, see [`crate::mcp::exchange`].
+    pub async fn request(
+        &self,
+        call: &Call<'_>,
+        timeout: Millis,
+        cancel: &Cancel,
+        on_message: &mut dyn FnMut(Message),
+    ) -> Result<Answer> {
+        let mut link = self.link(cancel).await?;
+        let mut failure = match self.0.send(&link, call, timeout, cancel, on_message).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        if link.is_refuted_by(&failure) {
+            self.0.forget(&link);
+            let renewed = self.link(cancel).await.map_err(|error| error.cause(failure.error.clone()))?;
+            // If it is still modern, then it refused this request, not its era.
+            if renewed.era == Era::Legacy || link.era == Era::Legacy {
+                failure = match self.0.send(&renewed, call, timeout, cancel, on_message).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                };
+                link = renewed;
+            }
+        }
+        Err(explain(failure, &link))
+    }
+
+    /// Every element of a list, all pages together: `list("resources/list", "resources", &cancel)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Connection::request), and `protocol` or `limit` for pages that lead nowhere.
+    pub async fn list(&self, method: &str, key: &str, cancel: &Cancel) -> Result<Vec<Value>> {
+        let mut pages = Pages::new(Call::new(method, &[]).label(&self.0.config.name));
+        let mut elements = Vec::new();
+        while !pages.is_done() {
+            let cursor = pages.cursor().map(|cursor| [("cursor", cursor)]);
+            let call = Call::new(method, cursor.as_ref().map_or(&[], |cursor| cursor.as_slice()));
+            let answer = self.request(&call, self.0.config.timeout, cancel, &mut |_| {}).await?;
+            let mut page = self.complete(&call, answer)?;
+            elements.append(&mut pages.turn(&mut page, key)?);
+        }
+        Ok(elements)
+    }
+
+    /// The server's tools, all pages. Malformed ones are left out and named in [`ServerInfo::warnings`].
+    ///
+    /// A server that declares no tools and does not know the method has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Connection::list).
+    pub async fn list_tools(&self, cancel: &Cancel) -> Result<Vec<Tool>> {
+        let listed = self.list("tools/list", "tools", cancel).await;
+        let mut status = self.0.status.borrow_mut();
+        let declared = status.link.as_ref().is_some_and(|link| link.capabilities.contains_key("tools"));
+        let elements = match listed {
+            Err(error) if error.rpc_code == Some(-32601) && !declared => Vec::new(),
+            listed => listed?,
+        };
+        let era = status.link.as_ref().map_or(Era::Modern, |link| link.era);
+        let (mut tools, mut warnings) = (Vec::new(), Vec::new());
+        read_tools(elements, era, &mut tools, &mut warnings);
+        status.warnings = warnings;
+        Ok(tools)
+    }
+
+    /// Calls a tool. `input` is the object of its arguments, or null for none.
+    ///
+    /// Never repeated once it may have been executed, see [`request`](Connection::request).
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Connection::request). A tool that ran and failed is no error: it gives a result with
+    /// `is_error`.
+    pub async fn call_tool(
+        &self,
+        tool: &Tool,
+        input: &Value,
+        timeout: Millis,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<CallToolResult> {
+        let name = Value::from(tool.name.as_str());
+        let params = [("name", &name), ("arguments", input)];
+        let params = if input.is_null() { &params[..1] } else { &params };
+        let mut call = Call::new("tools/call", params);
+        call.progress = true;
+        // Tools with invalid annotations were left out of the list, and only the modern era knows them.
+        call.param_headers = param_headers::mirrored(&tool.input_schema, input).unwrap_or_default();
+        let mut on_message = |message| {
+            if let Message::Progress(progress) = message {
+                on_progress(progress);
+            }
+        };
+        let answer = self.request(&call, timeout, cancel, &mut on_message).await?;
+        read_call_result(self.complete(&call, answer)?, &call.label(&self.0.config.name))
+    }
+
+    /// Ends the connection: aborts every request, and tells a legacy server that its session is over, for at most
+    /// two seconds. Again does nothing.
+    pub async fn close(&self) {
+        self.0.closed.cancel();
+        let link = self.0.status.borrow_mut().link.take();
+        let Some(link) = link.filter(|link| link.session.id.is_some()) else { return };
+        let farewell = async {
+            let token = self.0.token().await.ok()?;
+            let request = legacy::end(&link.session, &self.0.config, token.as_ref())?;
+            self.0.platform.fetch(request).await.ok()
+        };
+        // 405 means that the server ends sessions by itself; nothing else matters any more either.
+        let _ = within(&*self.0.platform, COURTESY, &Cancel::new(), farewell).await;
+    }
+
+    /// The result of an answer that has to be complete.
+    fn complete(&self, call: &Call<'_>, answer: Answer) -> Result<Map<String, Value>> {
+        let words = match answer {
+            Answer::Complete(result) => return Ok(result),
+            Answer::InputRequired { .. } => "the server asks for input, which this version does not support",
+            Answer::Task(_) => "the server made a task of it, which this version does not support",
+            Answer::Accepted => "accepted without an answer (202)",
+        };
+        Err(Error::new(Code::Protocol, [&call.label(&self.0.config.name), ": ", words].concat()))
+    }
+
+    /// The link in force, or the one that an attempt of ours or of somebody else gives.
+    async fn link(&self, cancel: &Cancel) -> Result<Rc<Link>> {
+        let attempt = match self.0.enter()? {
+            Enter::Ready(link) => return Ok(link),
+            Enter::Join(attempt) => attempt,
+            Enter::Start => {
+                let inner = self.0.clone();
+                let attempt = async move { inner.attempt().await }.boxed_local().shared();
+                self.0.status.borrow_mut().attempt = attempt.downgrade();
+                attempt
+            }
+        };
+        match unless_cancelled(cancel, attempt).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::cancelled(&["connecting to ", &self.0.config.name].concat())),
+        }
+    }
+}
+
+enum Enter {
+    Ready(Rc<Link>),
+    Join(Shared<Attempt>),
+    Start,
+}
+
+impl<P: Platform> Inner<P> {
+    fn enter(&self) -> Result<Enter> {
+        if self.closed.is_cancelled() {
+            let message = ["the connection to ", &self.config.name, " is closed"].concat();
+            return Err(Error::new(Code::Misuse, message));
+        }
+        let status = self.status.borrow();
+        if let Some(link) = &status.link {
+            return Ok(Enter::Ready(link.clone()));
+        }
+        Ok(status.attempt.as_ref().and_then(WeakShared::upgrade).map_or(Enter::Start, Enter::Join))
+    }
+
+    /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
+    async fn attempt(&self) -> Result<Rc<Link>> {
+        let key = era_key(&self.config.url);
+        let known = self.status.borrow().era;
+        let remembered = match known {
+            Some(era) => Some(era),
+            None => self.platform.load(&key).await.and_then(|name| Era::parse(std::str::from_utf8(&name).ok()?)),
+        };
+        let outcome = self.greet(remembered).await;
+        if let Ok(link) = &outcome
+            && remembered != Some(link.era)
+        {
+            self.platform.save(&key, Some(link.era.as_str().as_bytes())).await;
+        }
+        let mut status = self.status.borrow_mut();
+        status.attempt = None;
+        status.error = outcome.as_ref().err().cloned();
+        if let Ok(link) = &outcome {
+            status.era = Some(link.era);
+            // Closed meanwhile: whoever still waits gets the link, but nobody will use it.
+            status.link = (!self.closed.is_cancelled()).then(|| link.clone());
+        }
+        outcome
+    }
+
+    async fn greet(&self, remembered: Option<Era>) -> Result<Rc<Link>> {
+        let mut connect = Connect::new(&self.config.name, remembered);
+        loop {
+            match connect.next().clone() {
+                Step::Discover(version) => {
+                    let call = Call::new("server/discover", &[]);
+                    let id = self.take_id();
+                    let build = |token: Option<&Secret>| request::modern(&call, id, version, &self.config, token);
+                    let reply = self.greeting(Era::Modern, &call, Some(id), &build).await;
+                    connect.discovered(reply.and_then(|reply| result(reply.answer, &call)));
+                }
+                Step::Initialize => {
+                    let call = Call::new("initialize", &[]);
+                    let id = self.take_id();
+                    let build = |token: Option<&Secret>| legacy::initialize(id, &self.config, token);
+                    match self.greeting(Era::Legacy, &call, Some(id), &build).await {
+                        Ok(reply) => connect.initialized(result(reply.answer, &call), reply.session),
+                        Err(failure) => connect.initialized(Err(failure), None),
+                    }
+                }
+                Step::Announce(link) => {
+                    let call = Call::new("notifications/initialized", &[]);
+                    let build = |token: Option<&Secret>| {
+                        let message = jsonrpc::notification(call.method, &[]);
+                        legacy::send(message, &link.session, &self.config, token)
+                    };
+                    let reply = self.greeting(Era::Legacy, &call, None, &build).await;
+                    connect.announced(reply.map(|_| ()));
+                }
+                Step::Ready(link) => return Ok(Rc::from(link)),
+                Step::Failed(error) => return Err(*error),
+            }
+        }
+    }
+
+    async fn greeting(
+        &self,
+        era: Era,
+        call: &Call<'_>,
+        id: Option<u64>,
+        build: Build<'_>,
+    ) -> std::result::Result<Reply, Failure> {
+        let what = call.label(&self.config.name);
+        // Nobody cancels an attempt; it ends when nobody waits for it any more.
+        let (timeout, cancel) = (self.config.timeout, &Cancel::new());
+        self.run(Job { era, what, id, safe: true, session: None, build, timeout, cancel }, &mut |_| {}).await
+    }
+
+    async fn send(
+        &self,
+        link: &Link,
+        call: &Call<'_>,
+        timeout: Millis,
+        cancel: &Cancel,
+        on_message: &mut dyn FnMut(Message),
+    ) -> std::result::Result<Answer, Failure> {
+        let id = self.take_id();
+        let session = &link.session;
+        let build = |token: Option<&Secret>| match link.era {
+            Era::Modern => request::modern(call, id, &session.version, &self.config, token),
+            Era::Legacy => legacy::request(call, id, session, &self.config, token),
+        };
+        let job = Job {
+            era: link.era,
+            what: call.label(&self.config.name),
+            id: Some(id),
+            safe: call.is_safe(),
+            session: (link.era == Era::Legacy).then_some(session),
+            build: &build,
+            timeout,
+            cancel,
+        };
+        self.run(job, on_message).await.map(|reply| reply.answer)
+    }
+
+    /// Forgets a link that no longer holds, unless somebody else has renewed it meanwhile.
+    fn forget(&self, link: &Rc<Link>) {
+        let mut status = self.status.borrow_mut();
+        if status.link.as_ref().is_some_and(|current| Rc::ptr_eq(current, link)) {
+            status.link = None;
+        }
+    }
+
+    /// The id of the next request; never given twice.
+    fn take_id(&self) -> u64 {
+        self.next_id.replace(self.next_id.get() + 1)
+    }
+}
+
+/// The result of a greeting, which cannot be anything but complete.
+fn result(answer: Answer, call: &Call<'_>) -> std::result::Result<Map<String, Value>, Failure> {
+    match answer {
+        Answer::Complete(result) => Ok(result),
+        _ => Err(Error::new(Code::Protocol, [call.method, ": answered without a result"].concat()).into()),
+    }
+}
+
+/// A server that insists on a session which we never saw most likely hides it from pages.
+fn explain(failure: Failure, link: &Link) -> Error {
+    let hidden = link.era == Era::Legacy && link.session.id.is_none() && legacy::session_lost(&failure, &link.session);
+    let mut error = failure.error;
+    if hidden {
+        error.message.push_str(
+            "; a page can only keep a session that the server exposes: Access-Control-Expose-Headers: Mcp-Session-Id",
+        );
+        error.maybe_cors = true;
+    }
+    error
+}
+
+/// Where the era of a server is stored: by origin and path, since a query may hold credentials.
+fn era_key(url: &str) -> String {
+    ["era/", url.split('?').next().unwrap_or(url)].concat()
+}
+
+#[cfg(test)]
+mod tests;

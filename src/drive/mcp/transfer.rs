@@ -1,0 +1,207 @@
+//! One request and its answer, under all the clocks that may end it.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use serde_json::json;
+
+use super::{COURTESY, Inner};
+use crate::drive::wait::{Cancel, within};
+use crate::error::{Code, Error, Retry};
+use crate::http::Request;
+use crate::mcp::config::Token;
+use crate::mcp::era::Era;
+use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
+use crate::mcp::legacy::{self, Session};
+use crate::platform::{AppCall, Body, Platform};
+use crate::secret::Secret;
+use crate::time::Millis;
+
+/// Builds the request once the token is known.
+pub(super) type Build<'a> = &'a dyn Fn(Option<&Secret>) -> Request;
+
+/// How long the delivery of an answer to a request of the server may take.
+const REPLY: Millis = Millis::from_secs(10);
+
+/// The longest time of one request is that many timeouts.
+const RESTARTS: u64 = 10;
+
+/// One request to be sent.
+pub(super) struct Job<'a> {
+    pub(super) era: Era,
+    /// Name of the request in errors.
+    pub(super) what: String,
+    /// Id of the request; `None` for a notification.
+    pub(super) id: Option<u64>,
+    /// It may be sent twice.
+    pub(super) safe: bool,
+    /// The legacy session that it belongs to; then the server is told when the answer is no longer wanted.
+    pub(super) session: Option<&'a Session>,
+    pub(super) build: Build<'a>,
+    /// Longest silence.
+    pub(super) timeout: Millis,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// The answer, and the session id that came in its headers.
+pub(super) struct Reply {
+    pub(super) answer: Answer,
+    pub(super) session: Option<String>,
+}
+
+/// Why a request was given up.
+#[derive(Clone, Copy, PartialEq)]
+enum Halt {
+    Cancelled,
+    Closed,
+    /// Nothing came for the timeout.
+    Silence,
+    /// It went on for too long, although messages came.
+    Overlong,
+}
+
+impl<P: Platform> Inner<P> {
+    /// Sends a request and reads its answer to the end.
+    pub(super) async fn run(&self, job: Job<'_>, on_message: &mut dyn FnMut(Message)) -> Result<Reply, Failure> {
+        let heard = Cell::new(false);
+        let work = self.exchange(&job, &heard, on_message);
+        let halt = match self.supervise(&job, &heard, work).await {
+            Ok(outcome) => return outcome,
+            Err(halt) => halt,
+        };
+        if let (Some(session), Some(id)) = (job.session, job.id)
+            && halt != Halt::Closed
+        {
+            let reason = if halt == Halt::Cancelled { "cancelled by the client" } else { "timeout" };
+            self.post(legacy::cancelled(id, reason), session, COURTESY).await;
+        }
+        Err(halted(halt, &job).into())
+    }
+
+    async fn exchange(
+        &self,
+        job: &Job<'_>,
+        heard: &Cell<bool>,
+        on_message: &mut dyn FnMut(Message),
+    ) -> Result<Reply, Failure> {
+        let token = self.token().await.map_err(|words| {
+            let message = [&job.what, ": ", words].concat();
+            Failure::from(Error::new(Code::AuthRequired, message))
+        })?;
+        let request = (job.build)(token.as_ref());
+        let mut exchange = Exchange::new(job.era, job.what.as_str(), job.id).safe(job.safe);
+        let response = match self.platform.fetch(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(exchange.broken(&error.message, error.maybe_cors)),
+        };
+        heard.set(true);
+        exchange.head(&response.head)?;
+        let session = legacy::session_id(&response.head);
+        let mut body = response.body;
+        let mut messages = Vec::new();
+        loop {
+            let fed = match body.chunk().await {
+                Some(Ok(bytes)) => exchange.feed(&bytes, &mut messages),
+                Some(Err(error)) => Err(exchange.broken(&error.message, error.maybe_cors)),
+                None => exchange.finish(&mut messages),
+            };
+            if !messages.is_empty() || exchange.is_mid_message() {
+                heard.set(true);
+            }
+            for message in messages.drain(..) {
+                match message {
+                    Message::Answer(answer) => return Ok(Reply { answer, session }),
+                    Message::Request { id, method, .. } => {
+                        if let Some(session) = job.session {
+                            self.post(legacy::reply(&id, &method), session, REPLY).await;
+                        }
+                    }
+                    message => on_message(message),
+                }
+            }
+            fed?;
+        }
+    }
+
+    /// Waits for `work`, but not past a cancel, not past the close of the connection, no longer than the timeout
+    /// without hearing anything, and not for ever. Whatever ends first, `work` is gone when this returns.
+    async fn supervise<T>(&self, job: &Job<'_>, heard: &Cell<bool>, work: impl Future<Output = T>) -> Result<T, Halt> {
+        let mut work = pin!(work);
+        let mut silence = pin!(self.platform.sleep(job.timeout));
+        let mut overlong = pin!(self.platform.sleep(longest(job.timeout)));
+        let mut cancelled = pin!(job.cancel.cancelled());
+        let mut closed = pin!(self.closed.cancelled());
+        poll_fn(|context| {
+            if let Poll::Ready(outcome) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(outcome));
+            }
+            if heard.take() {
+                silence.set(self.platform.sleep(job.timeout));
+            }
+            let halt = if cancelled.as_mut().poll(context).is_ready() {
+                Halt::Cancelled
+            } else if closed.as_mut().poll(context).is_ready() {
+                Halt::Closed
+            } else if silence.as_mut().poll(context).is_ready() {
+                Halt::Silence
+            } else if overlong.as_mut().poll(context).is_ready() {
+                Halt::Overlong
+            } else {
+                return Poll::Pending;
+            };
+            Poll::Ready(Err(halt))
+        })
+        .await
+    }
+
+    /// Delivers a message of the legacy era that expects no result, as well as it goes within `limit`.
+    async fn post(&self, message: String, session: &Session, limit: Millis) {
+        let send = async {
+            let token = self.token().await.ok()?;
+            self.platform.fetch(legacy::send(message, session, &self.config, token.as_ref())).await.ok()
+        };
+        let _ = within(&*self.platform, limit, &self.closed, send).await;
+    }
+
+    /// The bearer token for the next request.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the app's callback. Never says what it returned or threw: that may hold the token.
+    pub(super) async fn token(&self) -> Result<Option<Secret>, &'static str> {
+        let function = match &self.config.token {
+            None => return Ok(None),
+            Some(Token::Fixed(token)) => return Ok(Some(token.clone())),
+            Some(Token::Callback(function)) => *function,
+        };
+        let argument = json!({ "server": self.config.name });
+        let token = match self.platform.call_app(AppCall { function, argument }).await {
+            Ok(token) if token.is_null() => return Ok(None),
+            Ok(token) => token,
+            Err(_) => return Err("the token callback failed"),
+        };
+        match token.as_str() {
+            Some(token) if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) => {
+                Ok(Some(Secret::new(token)))
+            }
+            _ => Err("the token callback returned no usable token"),
+        }
+    }
+}
+
+fn longest(timeout: Millis) -> Millis {
+    Millis(timeout.0.saturating_mul(RESTARTS)).min(Millis::MAX_TIMER)
+}
+
+fn halted(halt: Halt, job: &Job<'_>) -> Error {
+    let (words, limit) = match halt {
+        Halt::Cancelled => return Error::cancelled(&job.what),
+        Halt::Closed => return Error::new(Code::Cancelled, [&job.what, ": the connection was closed"].concat()),
+        Halt::Silence => (": nothing came for ", job.timeout),
+        Halt::Overlong => (": still not done after ", longest(job.timeout)),
+    };
+    let message = [&job.what, words, &limit.0.to_string(), " ms"].concat();
+    Error::new(Code::Timeout, message).retry(if job.safe { Retry::Backoff } else { Retry::Never })
+}
