@@ -60,4 +60,4 @@ pub mod drive;
 pub mod sim;
 
 #[cfg(target_arch = "wasm32")]
-mod web;
+pub mod web;

@@ -1,1 +1,10 @@
 //! The JavaScript side: exported classes and the [`Platform`](crate::platform::Platform) of every JS runtime.
+//!
+//! The only place for JavaScript types. [`door`] is how wasm and shell talk, [`WebPlatform`] what the drivers run on.
+pub mod door;
+mod fetch;
+mod platform;
+mod store;
+
+pub use fetch::WebBody;
+pub use platform::WebPlatform;

@@ -1,8 +1,9 @@
 //! Runs the test suites and counts.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use crate::build::{self, TARGET};
 use crate::run::{Outcome, cargo, root, say, scratch_dir, stream, timed};
@@ -87,6 +88,7 @@ fn browser(runner_args: &[String]) -> Outcome<Counts> {
     build::install_target()?;
     let (browser, driver) = (chromium::browser()?, chromium::driver()?);
     let bindgen = build::bindgen()?;
+    let _laws = Laws::serve()?;
     let mut command = cargo(&["test", "--package", "edgewise", "--target", TARGET, "--no-fail-fast"]);
     command.arg("--config").arg(format!("target.{TARGET}.runner=[{bindgen:?}, \"test-runner\"]"));
     command.args(browser_targets());
@@ -99,6 +101,36 @@ fn browser(runner_args: &[String]) -> Outcome<Counts> {
     // A loaded machine may take longer than the runner's 5 s to start the driver.
     command.env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
     rust(&mut command)
+}
+
+/// The server that the laws of `Platform` ask, beside the browser; it ends with us, since its standard input does.
+struct Laws(Child);
+
+impl Laws {
+    /// Starts it and writes its URLs to `test-artefacts/laws.json`, which the test runner serves to the tests.
+    fn serve() -> Outcome<Laws> {
+        let mut command = npm::script("../servers/laws.mjs")?;
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| format!("cannot start the server of the laws: {error}"))?;
+        let mut urls = String::new();
+        let stdout = child.stdout.take().expect("standard output was piped");
+        let read = BufReader::new(stdout).read_line(&mut urls);
+        let laws = Laws(child);
+        if !read.is_ok_and(|bytes| bytes > 0) {
+            return Err("the server of the laws ended at once".to_owned());
+        }
+        let folder = root().join("test-artefacts");
+        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("laws.json"), urls));
+        written.map_err(|error| format!("cannot write test-artefacts/laws.json: {error}"))?;
+        Ok(laws)
+    }
+}
+
+impl Drop for Laws {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn rust(command: &mut Command) -> Outcome<Counts> {

@@ -1,0 +1,201 @@
+// The one door between JavaScript and a wasm instance; src/web/door.rs is its other side.
+//
+// Every entry into wasm passes `enter` or `#wake`, so a panic or a trap always ends there: the instance is then dead,
+// whatever was waiting for it is settled with `crashed`, whatever it had opened is closed, and nothing enters it again.
+
+import { EdgewiseError } from "./error.js";
+
+// Functions of the apps' options, by the number of their agent. Weak: an agent whose own tools refer to it can go.
+const tables = new Map();
+const registry = typeof FinalizationRegistry === "function" ? new FinalizationRegistry((table) => tables.delete(table)) : undefined;
+let lastTable = 0;
+
+/** Makes the functions callable from wasm, for as long as somebody holds the array; returns its number. */
+export function addTable(functions) {
+  lastTable += 1;
+  // Workers of an old compatibility date have no WeakRef; there the functions stay.
+  tables.set(lastTable, typeof WeakRef === "function" ? new WeakRef(functions) : { deref: () => functions });
+  registry?.register(functions, lastTable);
+  return lastTable;
+}
+
+export class Host {
+  #glue;
+  // What wasm waits for, by number: how to stop waiting.
+  #open = new Map();
+  // What JavaScript waits for, by number.
+  #tickets = new Map();
+  #lastTicket = 0;
+  #panic;
+
+  /** Set once the instance is dead. */
+  error;
+
+  /** @param glue The exports `wake` and `settle`, and `cancel` if tickets are used. */
+  constructor(glue) {
+    this.#glue = glue;
+  }
+
+  /**
+   * Calls into wasm.
+   *
+   * @throws {EdgewiseError} what the core refuses, or `crashed`.
+   */
+  enter(call) {
+    if (this.error) throw this.error;
+    try {
+      return call();
+    } catch (thrown) {
+      // The core throws text, and nothing else throws text in there.
+      if (typeof thrown === "string") throw new EdgewiseError(JSON.parse(thrown));
+      this.#die(thrown);
+      throw this.error;
+    }
+  }
+
+  /** Calls into wasm on its own behalf: nobody is there to catch. */
+  #wake(call) {
+    if (this.error) return;
+    try {
+      call();
+    } catch (thrown) {
+      this.#die(thrown);
+    }
+  }
+
+  /**
+   * A promise that wasm settles: `start` gets its number.
+   *
+   * @param keep Held until then, against the garbage collector.
+   */
+  ask(start, { signal, onProgress, keep } = {}) {
+    return new Promise((resolve, reject) => {
+      const ticket = ++this.#lastTicket;
+      const cancel = () => this.#wake(() => this.#glue.cancel(ticket));
+      const close = (settle, value) => {
+        this.#tickets.delete(ticket);
+        signal?.removeEventListener("abort", cancel);
+        settle(value);
+      };
+      const fail = (error) => {
+        close(reject, error);
+        cancel();
+      };
+      this.#tickets.set(ticket, { resolve: (value) => close(resolve, value), reject: (error) => close(reject, error), fail, onProgress, keep });
+      try {
+        this.enter(() => start(ticket));
+      } catch (error) {
+        return close(reject, error);
+      }
+      signal?.addEventListener("abort", cancel);
+      if (signal?.aborted) cancel();
+    });
+  }
+
+  #die(thrown) {
+    // A call that was interrupted unwinds through calls that are dead already.
+    if (this.error) return;
+    const message = this.#panic ?? `${thrown?.name ?? "Error"}: ${thrown?.message ?? thrown}`;
+    this.error = new EdgewiseError({ code: "crashed", message: `the wasm instance crashed: ${message}`, cause: thrown });
+    for (const stop of this.#open.values()) stop();
+    this.#open.clear();
+    for (const ticket of [...this.#tickets.values()]) ticket.reject(this.error);
+  }
+
+  #settle(id, ok, value) {
+    if (this.#open.delete(id)) this.#wake(() => this.#glue.settle(id, ok, value));
+  }
+
+  // What follows is called by wasm. App code must not run inside such a call, since it might come back into wasm: it is
+  // called from a clean stack instead.
+
+  schedule() {
+    queueMicrotask(() => this.#wake(this.#glue.wake));
+  }
+
+  wait(id, promise) {
+    this.#open.set(id, () => {});
+    Promise.resolve(promise).then((value) => this.#settle(id, true, value), (thrown) => this.#settle(id, false, thrown));
+  }
+
+  timer(id, ms) {
+    const timer = setTimeout(() => this.#settle(id, true), ms);
+    this.#open.set(id, () => clearTimeout(timer));
+  }
+
+  listen(id, target, types) {
+    const names = types.split(" ");
+    const stop = () => names.forEach((name) => target.removeEventListener(name, listener));
+    const listener = (event) => {
+      stop();
+      this.#settle(id, true, event);
+    };
+    names.forEach((name) => target.addEventListener(name, listener));
+    this.#open.set(id, stop);
+  }
+
+  call(id, table, index, argument) {
+    const signal = this.signal(id);
+    const run = async () => {
+      const call = tables.get(table)?.deref()?.[index];
+      if (!call) throw new Error("the agent whose function this was is gone");
+      return JSON.stringify(await call(JSON.parse(argument), { signal })) ?? "null";
+    };
+    Promise.resolve().then(run).then((json) => this.#settle(id, true, json), (thrown) => this.#settle(id, false, words(thrown)));
+  }
+
+  signal(id) {
+    const controller = new AbortController();
+    this.#open.set(id, () => queueMicrotask(() => controller.abort()));
+    return controller.signal;
+  }
+
+  forget(id) {
+    const stop = this.#open.get(id);
+    this.#open.delete(id);
+    stop?.();
+  }
+
+  cancel(reader) {
+    try {
+      // Rejects when the stream has failed already, and that has been reported.
+      Promise.resolve(reader.cancel()).catch(() => {});
+      reader.releaseLock();
+    } catch {
+      // Nothing is left to be released.
+    }
+  }
+
+  answer(ticket, ok, json) {
+    const open = this.#tickets.get(ticket);
+    if (!open) return;
+    if (ok) open.resolve(JSON.parse(json));
+    else open.reject(new EdgewiseError(JSON.parse(json)));
+  }
+
+  progress(ticket, json) {
+    queueMicrotask(() => {
+      const open = this.#tickets.get(ticket);
+      try {
+        open?.onProgress?.(JSON.parse(json));
+      } catch (thrown) {
+        open.fail(thrown);
+      }
+    });
+  }
+
+  panicked(message) {
+    this.#panic = message;
+  }
+}
+
+/** What a function of the app threw, for the model and for people. */
+function words(thrown) {
+  const message = thrown?.message;
+  if (typeof message === "string" && message !== "") return message;
+  try {
+    return String(thrown);
+  } catch {
+    return "something that has no text";
+  }
+}

@@ -1,0 +1,280 @@
+//! The one door between wasm and the JavaScript shell: tasks, waits, and nothing else.
+//!
+//! Every entry into wasm goes through the shell's guard (`pkg/host.js`), and everything that wasm waits for is known to
+//! the shell by number. That is what makes a crash survivable: a panic under `panic = "abort"` ends as an exception in
+//! the guard, never as an uncaught one (which would end a Node process); the shell then settles every open promise,
+//! clears every timer, aborts every request, and lets no late callback reach the instance that replaces the dead one.
+//! Closures and promises made by wasm-bindgen offer no such place, hence a small executor of our own.
+//!
+//! ```text
+//! shell  -- exported call, wake(), settle(id, ..) -->  wasm
+//! wasm   -- schedule(), wait(id, promise), timer(id, ms), listen(id, ..), call(id, ..), forget(id) -->  shell
+//! ```
+//!
+//! Numbers are never used twice within an instance (they wrap after 2^32).
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use wasm_bindgen::prelude::*;
+use web_sys::AbortSignal;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What the shell offers to one instance; `pkg/host.js` implements it.
+    #[derive(Clone, Debug)]
+    pub type Host;
+
+    /// Calls [`wake`] soon, from a clean stack.
+    #[wasm_bindgen(method)]
+    fn schedule(this: &Host);
+
+    /// Calls [`settle`] once the promise has settled.
+    #[wasm_bindgen(method)]
+    fn wait(this: &Host, id: u32, promise: &JsValue);
+
+    /// Calls [`settle`] after that many milliseconds.
+    #[wasm_bindgen(method)]
+    fn timer(this: &Host, id: u32, ms: f64);
+
+    /// Calls [`settle`] with the first event of one of these types (separated by spaces).
+    #[wasm_bindgen(method)]
+    fn listen(this: &Host, id: u32, target: &JsValue, types: &str);
+
+    /// Calls a function of the app and [`settle`] with its result as JSON text, or the text of what it threw.
+    #[wasm_bindgen(method)]
+    fn call(this: &Host, id: u32, table: u32, function: u32, argument: &str);
+
+    /// A signal that [`forget`](Host::forget) aborts.
+    #[wasm_bindgen(method)]
+    fn signal(this: &Host, id: u32) -> AbortSignal;
+
+    /// Nobody waits for this any more: clears the timer, removes the listeners, aborts the signal.
+    #[wasm_bindgen(method)]
+    fn forget(this: &Host, id: u32);
+
+    /// Cancels a stream through its reader and swallows the outcome.
+    #[wasm_bindgen(method)]
+    fn cancel(this: &Host, reader: &JsValue);
+
+    /// The message of a panic; the trap follows.
+    #[wasm_bindgen(method)]
+    fn panicked(this: &Host, message: &str);
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+enum Slot {
+    Waiting(Option<Waker>),
+    Settled(Result<JsValue, JsValue>),
+}
+
+#[derive(Default)]
+struct Door {
+    host: OnceCell<Host>,
+    next: Cell<u32>,
+    // Few are open at a time, so a scan beats a map, in bytes and in time.
+    tasks: RefCell<Vec<(u32, Option<Task>)>>,
+    ready: RefCell<Vec<u32>>,
+    scheduled: Cell<bool>,
+    waits: RefCell<Vec<(u32, Slot)>>,
+}
+
+thread_local! {
+    static DOOR: Door = Door::default();
+}
+
+impl Door {
+    fn number(&self) -> u32 {
+        self.next.replace(self.next.get().wrapping_add(1))
+    }
+
+    fn make_ready(&self, task: u32) {
+        let mut ready = self.ready.borrow_mut();
+        if !ready.contains(&task) {
+            ready.push(task);
+        }
+        drop(ready);
+        if !self.scheduled.replace(true)
+            && let Some(host) = self.host.get()
+        {
+            host.schedule();
+        }
+    }
+}
+
+/// Hands the instance its shell, once, before anything else; panics are reported to it from then on.
+#[wasm_bindgen]
+pub fn start(host: Host) {
+    connect(host);
+    std::panic::set_hook(Box::new(|info| with_host(|host| host.panicked(&info.to_string()))));
+}
+
+/// [`start`] for a program that reports its panics itself, such as a test.
+pub fn connect(host: Host) {
+    // A second one is a mistake of the shell; the first one stays.
+    let _ = DOOR.with(|door| door.host.set(host));
+}
+
+/// Polls every task that can go on. Only the shell calls it, after [`Host::schedule`].
+#[wasm_bindgen]
+pub fn wake() {
+    DOOR.with(|door| {
+        door.scheduled.set(false);
+        // Tasks that become ready meanwhile have their turn in the next round.
+        for id in door.ready.take() {
+            let slot = door.tasks.borrow_mut().iter_mut().find(|(known, _)| *known == id).map(|(_, task)| task.take());
+            let Some(mut task) = slot.flatten() else { continue };
+            let waker = Waker::from(Arc::new(TaskWaker(id)));
+            let ended = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+            let mut tasks = door.tasks.borrow_mut();
+            if ended {
+                tasks.retain(|(known, _)| *known != id);
+            } else if let Some((_, slot)) = tasks.iter_mut().find(|(known, _)| *known == id) {
+                *slot = Some(task);
+                continue;
+            }
+            // The task, and what it owns, goes only after the list is free again: its drop may come back here.
+            drop(tasks);
+        }
+    });
+}
+
+/// Delivers what a wait was for. Only the shell calls it.
+#[wasm_bindgen]
+pub fn settle(id: u32, ok: bool, value: JsValue) {
+    let result = if ok { Ok(value) } else { Err(value) };
+    let before = DOOR.with(|door| {
+        let mut waits = door.waits.borrow_mut();
+        let slot = waits.iter_mut().find(|(known, _)| *known == id);
+        slot.map(|(_, slot)| std::mem::replace(slot, Slot::Settled(result)))
+    });
+    if let Some(Slot::Waiting(Some(waker))) = before {
+        waker.wake();
+    }
+}
+
+struct TaskWaker(u32);
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        DOOR.with(|door| door.make_ready(self.0));
+    }
+}
+
+/// Lets a future run on its own until it ends.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    DOOR.with(|door| {
+        let id = door.number();
+        door.tasks.borrow_mut().push((id, Some(Box::pin(future))));
+        door.make_ready(id);
+    });
+}
+
+fn with_host(ask: impl FnOnce(&Host)) {
+    DOOR.with(|door| door.host.get().map(ask));
+}
+
+/// Something that the shell was asked for and will [`settle`]. Dropping it makes the shell forget the request.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    id: u32,
+}
+
+impl Wait {
+    fn new(ask: impl FnOnce(&Host, u32)) -> Wait {
+        let id = DOOR.with(|door| {
+            let id = door.number();
+            door.waits.borrow_mut().push((id, Slot::Waiting(None)));
+            id
+        });
+        with_host(|host| ask(host, id));
+        Wait { id }
+    }
+}
+
+impl Future for Wait {
+    type Output = Result<JsValue, JsValue>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        DOOR.with(|door| {
+            let mut waits = door.waits.borrow_mut();
+            match waits.iter_mut().find(|(known, _)| *known == self.id) {
+                Some((_, Slot::Settled(result))) => Poll::Ready(result.clone()),
+                Some((_, Slot::Waiting(waker))) => {
+                    *waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+                None => Poll::Pending,
+            }
+        })
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let slot = DOOR.with(|door| {
+            let mut waits = door.waits.borrow_mut();
+            let at = waits.iter().position(|(known, _)| *known == self.id);
+            at.map(|at| waits.swap_remove(at))
+        });
+        if let Some((_, Slot::Waiting(_))) = slot {
+            with_host(|host| host.forget(self.id));
+        }
+    }
+}
+
+/// Waits for a promise.
+pub(crate) fn promise(promise: &JsValue) -> Wait {
+    Wait::new(|host, id| host.wait(id, promise))
+}
+
+/// Waits that many milliseconds.
+pub(crate) fn timer(ms: f64) -> Wait {
+    Wait::new(|host, id| host.timer(id, ms))
+}
+
+/// Waits for the first event of one of these types, separated by spaces.
+pub(crate) fn event(target: &JsValue, types: &str) -> Wait {
+    Wait::new(|host, id| host.listen(id, target, types))
+}
+
+/// Calls a function of the app; its table is the number that the shell gave the agent.
+pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
+    Wait::new(|host, id| host.call(id, table, function, argument))
+}
+
+/// An `AbortSignal` that is aborted when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Aborter {
+    id: u32,
+    signal: AbortSignal,
+}
+
+impl Aborter {
+    /// A signal of its own; `None` before [`start`].
+    pub(crate) fn new() -> Option<Aborter> {
+        DOOR.with(|door| {
+            let id = door.number();
+            door.host.get().map(|host| Aborter { id, signal: host.signal(id) })
+        })
+    }
+
+    pub(crate) fn signal(&self) -> &AbortSignal {
+        &self.signal
+    }
+}
+
+impl Drop for Aborter {
+    fn drop(&mut self) {
+        with_host(|host| host.forget(self.id));
+    }
+}
+
+/// Cancels a stream through its reader; whatever comes of it is ignored.
+pub(crate) fn cancel(reader: &JsValue) {
+    with_host(|host| host.cancel(reader));
+}

@@ -1,0 +1,78 @@
+//! [`Platform`] for every JavaScript runtime: pages, workers, Node, Cloudflare Workers.
+
+use serde_json::Value;
+use wasm_bindgen::prelude::*;
+
+use super::door;
+use super::fetch::{WebBody, fetch};
+use super::store::Store;
+use crate::http::Request;
+use crate::platform::{AppCall, AppResult, NetworkError, Platform, Response};
+use crate::time::{Millis, UnixMillis};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn fill_random(bytes: &mut [u8]);
+}
+
+/// The world as JavaScript shows it; one per agent.
+#[derive(Debug)]
+pub struct WebPlatform {
+    /// The shell's number for the functions that this agent's options hold.
+    table: u32,
+    store: Store,
+}
+
+impl WebPlatform {
+    /// The platform of the agent whose functions the shell keeps under that number.
+    pub fn new(table: u32) -> WebPlatform {
+        WebPlatform { table, store: Store::new("edgewise") }
+    }
+
+    /// The same with its values in another database, for tests.
+    pub fn with_database(table: u32, name: &str) -> WebPlatform {
+        WebPlatform { table, store: Store::new(name) }
+    }
+}
+
+impl Platform for WebPlatform {
+    type Body = WebBody;
+
+    fn now(&self) -> UnixMillis {
+        // A float-to-integer cast saturates: a clock before 1970 gives 0.
+        UnixMillis(js_sys::Date::now() as u64)
+    }
+
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        fill_random(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    async fn sleep(&self, duration: Millis) {
+        // Timers may fire up to a millisecond early, measured by `Date.now`, so one is added.
+        let ms = duration.min(Millis(Millis::MAX_TIMER.0 - 1)).0 as f64 + 1.0;
+        let _ = door::timer(ms).await;
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response<WebBody>, NetworkError> {
+        fetch(request).await
+    }
+
+    async fn load(&self, key: &str) -> Option<Vec<u8>> {
+        self.store.load(key).await
+    }
+
+    async fn save(&self, key: &str, value: Option<&[u8]>) {
+        self.store.save(key, value).await;
+    }
+
+    async fn call_app(&self, call: AppCall) -> AppResult {
+        let text = |value: JsValue| value.as_string().unwrap_or_default();
+        match door::call(self.table, call.function.0, &call.argument.to_string()).await {
+            Ok(json) => serde_json::from_str::<Value>(&text(json)).map_err(|_| "gave no JSON".to_owned()),
+            Err(thrown) => Err(text(thrown)),
+        }
+    }
+}
