@@ -44,7 +44,8 @@ pub(crate) fn package(dev: bool) -> Outcome {
         }
     }
     let package = root().join("pkg/wasm");
-    let stamp = Stamp::new("pkg-wasm", input, FILES.iter().map(|name| package.join(name)).collect())?;
+    let outputs = FILES.iter().chain(&["inline.js"]).map(|name| package.join(name)).collect();
+    let stamp = Stamp::new("pkg-wasm", input, outputs)?;
     if stamp.is_fresh() {
         say("pkg/wasm is up to date");
         return site::assemble();
@@ -60,8 +61,34 @@ pub(crate) fn package(dev: bool) -> Outcome {
         fs::copy(generated.join(name), package.join(name))
             .map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
     }
+    inline(&package)?;
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        let from = root().join(name);
+        fs::copy(&from, root().join("pkg").join(name)).map_err(|error| format!("cannot copy {name}: {error}"))?;
+    }
     stamp.write()?;
     site::assemble()
+}
+
+/// Writes the wasm once more as a module with its bytes in base64, for `edgewise/inline`.
+fn inline(package: &Path) -> Outcome {
+    let wasm = fs::read(package.join("edgewise_bg.wasm"));
+    let write =
+        |bytes: Vec<u8>| fs::write(package.join("inline.js"), format!("export default \"{}\";\n", base64(&bytes)));
+    wasm.and_then(write).map_err(|error| format!("cannot write pkg/wasm/inline.js: {error}"))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for digit in 0..4 {
+            let value = (bits >> (18 - 6 * digit)) & 63;
+            text.push(if digit <= group.len() { DIGITS[value as usize] as char } else { '=' });
+        }
+    }
+    text
 }
 
 /// Adds the wasm target to the toolchain when its standard library is not there.
@@ -174,7 +201,14 @@ fn locked_version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::locked_version;
+    use super::{base64, locked_version};
+
+    #[test]
+    fn base64_of_every_length() {
+        let texts = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
+        assert_eq!(texts, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+        assert_eq!(base64(&[0xfb, 0xff, 0xbf]), "+/+/");
+    }
 
     #[test]
     fn versions_in_a_lockfile() {
