@@ -1,0 +1,7 @@
+// Entry for pages, workers of pages, and bundlers: `await init()` fetches the wasm that lies beside this file.
+
+import { provide } from "./shell.js";
+
+provide({ async: () => new URL("./wasm/edgewise_bg.wasm", import.meta.url) });
+
+export { Agent, EdgewiseError, init, Run, version } from "./shell.js";

@@ -1,0 +1,491 @@
+// The public API of edgewise, written by hand and checked against compiled examples.
+
+/**
+ * Loads the wasm. Needed in pages and bundled apps before anything else; Node and Cloudflare Workers load it at first
+ * use by themselves, and there `init` still works.
+ *
+ * Calls that come while one is at work share it, later ones do nothing, and a failed one may be tried again.
+ *
+ * @param wasm Where the wasm is, or the wasm itself. Default: the file `wasm/edgewise_bg.wasm` of this package. Bundlers
+ * that copy no assets (esbuild) need it; or import `edgewise/inline`, which holds the wasm.
+ * @throws {EdgewiseError} `network` when it cannot be fetched or is no wasm.
+ */
+export function init(
+  wasm?: URL | string | BufferSource | WebAssembly.Module | Response | Promise<Response>,
+): Promise<void>;
+
+/** The version of this package. */
+export const version: string;
+
+/**
+ * Stable name of what went wrong. New ones come with minor versions only; treat one that you do not know like
+ * `provider`.
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `config` | an option is missing, unknown, or of the wrong type; `path` names it |
+ * | `auth_required` | the peer wants credentials, or refused those it got |
+ * | `network` | no answer: refused, reset, DNS, or blocked by CORS (see `maybeCors`) |
+ * | `timeout` | an answer did not come, or did not go on, in time |
+ * | `http` | an HTTP status that none of the others stands for |
+ * | `rate_limited` | the peer asks to slow down |
+ * | `overloaded` | the peer cannot serve for the moment |
+ * | `provider` | the model provider refused the request or failed in mid-stream |
+ * | `protocol` | the peer's bytes are not what the protocol demands |
+ * | `truncated` | the stream ended before its own end mark |
+ * | `limit` | a limit of ours was reached: turns, bytes, events |
+ * | `cancelled` | the app or the user cancelled |
+ * | `misuse` | the API was used in an order that makes no sense |
+ * | `crashed` | the wasm instance crashed; a new one serves the next call |
+ */
+export type Code =
+  | "config"
+  | "auth_required"
+  | "network"
+  | "timeout"
+  | "http"
+  | "rate_limited"
+  | "overloaded"
+  | "provider"
+  | "protocol"
+  | "truncated"
+  | "limit"
+  | "cancelled"
+  | "misuse"
+  | "crashed";
+
+/** An error as plain data, as events carry it. Never holds a key, a token, or content. */
+export interface ErrorInfo {
+  code: Code;
+  /** One sentence for people: what was being done, to whom, and what arrived. */
+  message: string;
+  /** Whether the same request may be sent again: not at all, at any time, or after that many milliseconds. */
+  retry?: "never" | "backoff" | { after: number };
+  /** HTTP status, when an answer with a status was the evidence. */
+  status?: number;
+  /** The option at fault, such as `servers[1].url`; only with `config`. */
+  path?: string;
+  /** The failure may be a CORS refusal, which browsers report without any detail. */
+  maybeCors?: boolean;
+  /** JSON-RPC error code, when the peer answered with a JSON-RPC error. */
+  rpcCode?: number;
+  /** What led to this one. */
+  cause?: ErrorInfo;
+}
+
+/** The one error that this package throws and rejects with. */
+export class EdgewiseError extends Error {
+  constructor(info: { code: Code; message: string; retryAfterMs?: number; cause?: unknown } & Partial<Omit<ErrorInfo, "cause">>);
+  readonly name: "EdgewiseError";
+  readonly code: Code;
+  /** HTTP status, when an answer with a status was the evidence. */
+  readonly status?: number;
+  /** The option at fault, such as `servers[1].url`; only with `config`. */
+  readonly path?: string;
+  /** The earliest moment to try again that the peer named, in milliseconds from its answer. */
+  readonly retryAfterMs?: number;
+  /** The failure may be a CORS refusal, which browsers report without any detail. */
+  readonly maybeCors?: boolean;
+  /** JSON-RPC error code, when the peer answered with a JSON-RPC error. */
+  readonly rpcCode?: number;
+  /** As plain data. */
+  toJSON(): ErrorInfo;
+}
+
+/** Any JSON value. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+/** A JSON Schema (2020-12 by MCP's default). */
+export type JsonSchema = { [keyword: string]: unknown };
+
+/** Everything an agent is told when it is made. An unknown field is a `config` error. */
+export interface AgentOptions {
+  /** The model to ask. */
+  model: ModelOptions;
+  /** MCP servers, reached over Streamable HTTP. Default: none. */
+  servers?: ServerOptions[];
+  /** Tools that the app itself provides. Default: none. */
+  tools?: AppTool[];
+  /** System prompt. Default: none. */
+  system?: string;
+  /**
+   * When the user is asked before a tool is called: `"never"`; `"writes"` (the default), for every tool whose
+   * annotations do not say that it only reads; `"always"`; or a function that says `true` to ask. A function that
+   * throws asks.
+   */
+  approval?: "never" | "writes" | "always" | ((call: ApprovalQuestion, context: { signal: AbortSignal }) => boolean | Promise<boolean>);
+  /** Bounds of a run. */
+  limits?: Limits;
+}
+
+/** What an approval function is asked. */
+export interface ApprovalQuestion {
+  /** Id of the tool call. */
+  id: string;
+  /** `server.tool`, or the name of the app's tool. */
+  name: string;
+  /** Name of the server, for MCP tools. */
+  server?: string;
+  /** Parsed arguments. */
+  input: { [name: string]: Json };
+}
+
+/** The model to ask. */
+export type ModelOptions = OfflineModel | RemoteModel;
+
+/** The embedded keyword matcher: deterministic, no network, good for trying everything out and for tests. */
+export interface OfflineModel {
+  provider: "offline";
+  id?: "offline";
+}
+
+/** A model behind a provider's wire. */
+export interface RemoteModel {
+  /** `"anthropic"`: Messages, `POST {baseUrl}/v1/messages`. `"openai"`: Chat Completions, `POST {baseUrl}/chat/completions`. */
+  provider: "anthropic" | "openai";
+  /** The provider's name of the model. */
+  id: string;
+  /** Key. A key in a web page is public: let pages talk to a proxy of yours through `baseUrl`. */
+  apiKey?: string;
+  /** Endpoint, as the provider's own SDK takes it; in pages it may be a path. Default: the provider's own. */
+  baseUrl?: string;
+  /** Further headers; they win over ours. */
+  headers?: { [name: string]: string };
+  /** Most tokens of one answer. Default: the provider's; 8,192 for Anthropic, which demands one. */
+  maxTokens?: number;
+  /** Sampling temperature. Default: the provider's. */
+  temperature?: number;
+}
+
+/** An MCP server and how to reach it. */
+export interface ServerOptions {
+  /** Name of your choice: 1 to 64 letters, digits, `_` or `-`; unique among the servers of an agent. */
+  name: string;
+  /** The server's MCP endpoint: an absolute http or https URL, or in pages a path that starts with `/`. */
+  url: string | URL;
+  /** Bearer token, or a function that gives one and is asked before each request. */
+  token?: string | ((context: { server: string }, more: { signal: AbortSignal }) => string | Promise<string>);
+  /** Further headers on each request. */
+  headers?: { [name: string]: string };
+  /** Longest silence within one request, in milliseconds, before it fails. Progress starts it anew. Default: 60,000. */
+  timeoutMs?: number;
+}
+
+/** A tool that the app itself provides. */
+export interface AppTool<Input = any> {
+  /** 1 to 64 letters, digits, `_` or `-`; unique among the app's tools. */
+  name: string;
+  /** What it does, for the model. Default: empty. */
+  description?: string;
+  /** JSON Schema of the arguments. Default: any object. */
+  inputSchema?: JsonSchema;
+  /** Hints on its effects; without `readOnlyHint` the default approval asks the user. */
+  annotations?: ToolAnnotations;
+  /**
+   * Does it. A string becomes the text of the result, an object with `content` the result itself, any other JSON value
+   * structured content. What it throws becomes a failed result that the model sees. `signal` aborts when nobody waits
+   * for the result any more.
+   */
+  execute(input: Input, context: { signal: AbortSignal }): unknown;
+}
+
+/** MCP's hints on a tool's effects. */
+export interface ToolAnnotations {
+  title?: string;
+  /** It changes nothing. Default: false. */
+  readOnlyHint?: boolean;
+  /** It may delete or overwrite. Default: true. */
+  destructiveHint?: boolean;
+  /** Calling it twice does no more than once. Default: false. */
+  idempotentHint?: boolean;
+  /** It reaches beyond its server. Default: true. */
+  openWorldHint?: boolean;
+}
+
+/** Bounds of a run. */
+export interface Limits {
+  /** Most turns of a run. Default: 10. */
+  maxTurns?: number;
+  /** Longest silence of the model, in milliseconds, before the turn fails. Default: 120,000. */
+  turnTimeoutMs?: number;
+  /** Longest silence of a tool, in milliseconds, before its call fails. Default: `timeoutMs` of its server. */
+  toolTimeoutMs?: number;
+  /** Most tool calls at work at once. Default: 8. */
+  maxParallelTools?: number;
+  /** Most tries of one model call, the first included. Default: 4. */
+  maxAttempts?: number;
+}
+
+/**
+ * A model, the tools it may use, and how both are reached. Nothing is connected yet, and nothing needs to be freed: an
+ * agent that nobody holds goes away, and the runs it has started end on their own.
+ */
+export class Agent {
+  /**
+   * @throws {EdgewiseError} `config` with the path of the first option that is wrong; `misuse` before `init()` where
+   * the wasm has to be fetched.
+   */
+  constructor(options: AgentOptions);
+
+  /**
+   * Connects all servers at once and lists their tools. Optional: a run connects what it needs.
+   *
+   * @returns The state of each. A server that cannot be used is in there as `failed` and never makes this reject.
+   */
+  connect(options?: { signal?: AbortSignal }): Promise<ServerInfo[]>;
+
+  /** The servers and their state. */
+  servers(): ServerInfo[];
+
+  /** The tools that are known now: the app's own, and those of the servers that are connected. */
+  tools(): ToolInfo[];
+
+  /** The same tools as a model provider wants them, for those who call a model themselves. */
+  toolDefinitions(format: "anthropic"): AnthropicTool[];
+  toolDefinitions(format: "openai"): OpenAiTool[];
+
+  /**
+   * Adds a server; the next run connects it.
+   *
+   * @throws {EdgewiseError} `config`, also for a name that is taken.
+   */
+  addServer(server: ServerOptions): void;
+
+  /** Closes a server's connection and forgets it. @throws {EdgewiseError} `misuse` for an unknown name. */
+  removeServer(name: string): Promise<void>;
+
+  /**
+   * Calls a tool without a model and without asking anybody.
+   *
+   * @param name As `tools()` gives it: `server.tool`, or the name of the app's tool.
+   * @param input The arguments. Default: `{}`.
+   * @returns What the tool gave; a failure that the tool itself reports has `isError: true`.
+   * @throws {EdgewiseError} when the tool could not be asked.
+   */
+  callTool(
+    name: string,
+    input?: { [name: string]: unknown },
+    options?: { signal?: AbortSignal; onProgress?(progress: Progress): void },
+  ): Promise<CallToolResult>;
+
+  /**
+   * Starts a run: model calls and tool calls until the model has answered. It goes on whether or not its events are
+   * read; read slowly, it waits for its reader.
+   *
+   * @throws {EdgewiseError} `config` for options that are wrong. Everything later is an event.
+   */
+  run(prompt: string, options?: RunOptions): Run;
+
+  /** Ends the connections (sessions of legacy servers too). Runs that are still going fail. */
+  close(): Promise<void>;
+}
+
+/** What one run is told beyond its agent's options. */
+export interface RunOptions {
+  /** Cancels the run. */
+  signal?: AbortSignal;
+  /** Most turns of this run. Default: the agent's. */
+  maxTurns?: number;
+  /** History to go on from, as `done.messages` of an earlier run gave it. Default: none. */
+  messages?: Message[];
+  /**
+   * Whoever reads the events cannot answer: a call that would need an approval is denied at once. Default: false;
+   * a run whose events nobody reads is unattended in any case.
+   */
+  unattended?: boolean;
+}
+
+/**
+ * One run.
+ *
+ * Its events are read once, by a loop or by `toResponse()`. The loop never throws; exactly one terminal event (`done` or
+ * `error`) comes, and it is last. Leaving the loop cancels the run.
+ */
+export class Run implements AsyncIterable<AgentEvent> {
+  private constructor();
+
+  /**
+   * The end of the run. Needs no loop. Rejects with the error of the `error` event; a rejection counts as unhandled only
+   * if you have asked for this.
+   */
+  readonly result: Promise<RunResult>;
+
+  /** Lets a call go ahead. @throws {EdgewiseError} `misuse` when no call of that id waits for an approval. */
+  approve(id: string): void;
+
+  /** Refuses a call; the model is told why. @throws {EdgewiseError} `misuse` when no call of that id waits for one. */
+  deny(id: string, why?: string): void;
+
+  /** Cancels: the run ends with an `error` event of code `cancelled`. Again, or after the end, does nothing. */
+  cancel(): void;
+
+  /**
+   * The events as an answer of type `text/event-stream`, each as `data: {json}` and a blank line, not stored by caches.
+   * Its reader sets the pace; when the reader goes away, the run is cancelled.
+   *
+   * @param init Status and further headers.
+   */
+  toResponse(init?: ResponseInit): Response;
+
+  /** @throws {EdgewiseError} `misuse` when the events are being read already. */
+  [Symbol.asyncIterator](): AsyncIterator<AgentEvent, undefined>;
+}
+
+/** The end of a run. */
+export interface RunResult {
+  /** Text of the last answer. */
+  text: string;
+  /** The whole history, the prompt included; hand it to the next run to go on. */
+  messages: Message[];
+  /** Tokens of all turns. */
+  usage: Usage;
+}
+
+/**
+ * What a run tells, as plain data (it can be cloned, stored, sent). Ignore types that you do not know.
+ *
+ * Between a `tool_call` and the end of its turn there is exactly one `tool_result` with its id. The `text_delta`s of a turn
+ * join to the text of its `turn_end.message`.
+ */
+export type AgentEvent =
+  /** The run begins. */
+  | { type: "run_start"; runId: string }
+  /** A server's state changed while the run was looking for tools. */
+  | { type: "server_status"; server: string; state: ServerState; reason?: ErrorInfo }
+  /** The model is about to be asked; turns count from 1. */
+  | { type: "turn_start"; turn: number }
+  /** More of the answer; only the new part. */
+  | { type: "text_delta"; text: string }
+  /** More of the model's reasoning; only the new part. */
+  | { type: "thinking_delta"; text: string }
+  /** The model asks for a tool; once per call, complete. `server` is there for MCP tools. */
+  | { type: "tool_call"; id: string; name: string; server?: string; input: { [name: string]: Json } }
+  /** The call waits for `approve(id)` or `deny(id, why)`. */
+  | { type: "approval_request"; id: string; name: string; input: { [name: string]: Json }; reason: string }
+  /** A tool that is still at work says how far it is. */
+  | ({ type: "tool_progress"; id: string } & Progress)
+  /** The call ended; once per call. */
+  | {
+      type: "tool_result";
+      id: string;
+      content: ToolContent[];
+      structuredContent?: Json;
+      /** The model is told that it failed. */
+      isError: boolean;
+      outcome: "ok" | "failed" | "denied" | "cancelled";
+      /** From start to end, in milliseconds; 0 for calls that never started. */
+      durationMs: number;
+    }
+  /** The model call is made again: `attempt` counts from 2, the wait before it is `delayMs` milliseconds. */
+  | { type: "retry"; of: "model"; attempt: number; delayMs: number; code: Code }
+  /** The model's answer is complete and its tools have answered. */
+  | { type: "turn_end"; stopReason: StopReason; usage: Usage; message: Message }
+  /** The run ended well. Terminal. */
+  | { type: "done"; runId: string; text: string; messages: Message[]; usage: Usage }
+  /** The run cannot go on. Terminal. `messages` is the history so far. */
+  | { type: "error"; runId: string; error: ErrorInfo; messages: Message[]; usage: Usage };
+
+/** Why the model stopped. */
+export type StopReason = "end_turn" | "tool_use" | "max_tokens" | "stop_sequence" | "refusal" | "pause_turn" | "other";
+
+/** Tokens, as far as the provider says. */
+export interface Usage {
+  /** Of the request, with those read from or written to the prompt cache. */
+  inputTokens: number;
+  /** Of the answer, with reasoning. */
+  outputTokens: number;
+  /** Part of the input that was read from the provider's prompt cache. */
+  cacheReadTokens: number;
+  /** Part of the input that was written to the provider's prompt cache. */
+  cacheWriteTokens: number;
+  /** Part of the output that was reasoning. */
+  reasoningTokens: number;
+}
+
+/** One message of a conversation. */
+export interface Message {
+  role: "user" | "assistant";
+  content: Block[];
+}
+
+/** A part of a message. */
+export type Block =
+  | { type: "text"; text: string }
+  | { type: "thinking"; text: string; signature?: string }
+  /** Reasoning that the provider shows to nobody, handed back as it came. */
+  | { type: "redacted_thinking"; data: string }
+  /** `name` is the wire name that the model used, not `server.tool`. */
+  | { type: "tool_use"; id: string; name: string; input: { [name: string]: Json }; invalidInput?: string }
+  | { type: "tool_result"; toolUseId: string; content: ToolContent[]; isError: boolean };
+
+/** A content block of a tool result, in MCP's shape; further fields as the server sent them. */
+export type ToolContent =
+  | { type: "text"; text: string; [field: string]: unknown }
+  | { type: "image" | "audio"; data: string; mimeType: string; [field: string]: unknown }
+  | { type: "resource"; resource: { uri: string; mimeType?: string; text?: string; blob?: string }; [field: string]: unknown }
+  | { type: "resource_link"; uri: string; name: string; [field: string]: unknown };
+
+/** What a tool gave. */
+export interface CallToolResult {
+  content: ToolContent[];
+  structuredContent?: Json;
+  /** The tool says that it failed. */
+  isError: boolean;
+  _meta?: { [name: string]: Json };
+}
+
+/** A notice that a call is still going on. */
+export interface Progress {
+  /** Grows with every notice. */
+  progress: number;
+  /** How far it has to go, when known. */
+  total?: number;
+  /** For people. */
+  message?: string;
+}
+
+/** What an MCP server is doing. */
+export type ServerState = "idle" | "connecting" | "ready" | "failed" | "closed";
+
+/** An MCP server of an agent. */
+export interface ServerInfo {
+  name: string;
+  url: string;
+  state: ServerState;
+  /** Which family of protocol revisions it speaks, once known. */
+  era?: "modern" | "legacy";
+  protocolVersion?: string;
+  /** How it calls itself. */
+  serverInfo?: { name: string; version: string; title?: string };
+  /** What it tells the model about its use. */
+  instructions?: string;
+  /** How many tools it lists. */
+  tools: number;
+  /** Why it failed. */
+  error?: ErrorInfo;
+}
+
+/** A tool that an agent may use. */
+export interface ToolInfo {
+  /** `server.tool`, or the name of the app's tool. */
+  name: string;
+  server?: string;
+  title?: string;
+  description: string;
+  inputSchema: JsonSchema;
+  outputSchema?: JsonSchema;
+  annotations: { readOnly: boolean; destructive: boolean; idempotent: boolean; openWorld: boolean };
+}
+
+/** A tool as the Anthropic API takes it. */
+export interface AnthropicTool {
+  name: string;
+  description?: string;
+  input_schema: JsonSchema;
+}
+
+/** A tool as the OpenAI Chat Completions API takes it. */
+export interface OpenAiTool {
+  type: "function";
+  function: { name: string; description?: string; parameters: JsonSchema };
+}

@@ -1,0 +1,8 @@
+// Entry for Node: reads the wasm at first use, without `await`, so that `require("edgewise")` works as well.
+
+import { readFileSync } from "node:fs";
+import { provide } from "./shell.js";
+
+provide({ sync: () => readFileSync(new URL("./wasm/edgewise_bg.wasm", import.meta.url)) });
+
+export { Agent, EdgewiseError, init, Run, version } from "./shell.js";

@@ -1,0 +1,83 @@
+// From the app's values to the plain data that the core reads. What the fields mean is the core's business.
+
+import { config } from "./error.js";
+
+/** Key of the object that stands for a function: `{ "$function": 3 }`. */
+const MARKER = "$function";
+
+/**
+ * A copy of `value` as JSON knows it. Functions go into `functions`, bound to the object that holds them, and leave a
+ * marker with their place.
+ *
+ * @throws {EdgewiseError} `config` with the path of whatever JSON cannot carry, and of a marker that is there already.
+ */
+export function encode(value, functions, path = "") {
+  const place = path || "options";
+  switch (typeof value) {
+    case "function":
+      return { [MARKER]: functions.push(value) - 1 };
+    case "number":
+      if (Number.isFinite(value)) return value;
+      throw config(place, `expected a number that JSON can carry, got ${value}`);
+    case "bigint":
+    case "symbol":
+      throw config(place, `expected JSON data, got a ${typeof value}`);
+    case "object":
+      return value === null ? null : encodeObject(value, functions, path, new Set());
+  }
+  return value;
+}
+
+function encodeObject(value, functions, path, above) {
+  if (typeof value.toJSON === "function") return encode(value.toJSON(), functions, path);
+  if (above.has(value)) throw config(path || "options", "refers to itself");
+  above.add(value);
+  const item = (child, at) => {
+    if (typeof child === "function") return { [MARKER]: functions.push(child.bind(value)) - 1 };
+    if (child === null || typeof child !== "object") return encode(child, functions, at);
+    return encodeObject(child, functions, at, above);
+  };
+  let copy;
+  if (Array.isArray(value)) {
+    copy = Array.from(value, (child, index) => item(child, `${path}[${index}]`) ?? null);
+  } else {
+    copy = {};
+    for (const [key, child] of Object.entries(value)) {
+      const at = path ? `${path}.${key}` : key;
+      if (key === MARKER) throw config(at, "this key is reserved: give the function itself");
+      const data = item(child, at);
+      // Not `copy[key] =`, which would make a prototype of the key `__proto__`.
+      if (data !== undefined) Object.defineProperty(copy, key, { value: data, enumerable: true, writable: true });
+    }
+  }
+  above.delete(value);
+  return copy;
+}
+
+/** JSON text of a value without functions. */
+export function encodePlain(value, path) {
+  const functions = [];
+  const data = encode(value, functions, path);
+  if (functions.length > 0) throw config(path, "holds a function; expected JSON data");
+  return JSON.stringify(data);
+}
+
+/** The value, if it is a string. */
+export function text(value, path) {
+  if (typeof value === "string") return value;
+  throw config(path, `expected a string, got ${value === null ? "null" : typeof value}`);
+}
+
+/** The options of a call, taken apart: `signal` and `onProgress` stay here, the rest is data. */
+export function callOptions(options, path = "options") {
+  if (options === undefined || options === null) return {};
+  if (typeof options !== "object") throw config(path, `expected an object, got a ${typeof options}`);
+  const { signal, onProgress, ...rest } = options;
+  if (signal !== undefined && signal !== null && typeof signal.addEventListener !== "function") {
+    throw config("signal", "expected an AbortSignal");
+  }
+  if (onProgress !== undefined && onProgress !== null && typeof onProgress !== "function") {
+    throw config("onProgress", "expected a function");
+  }
+  return { signal: signal ?? undefined, onProgress: onProgress ?? undefined, rest };
+}

@@ -1,0 +1,140 @@
+// One run as the app sees it: events for an iterator or an event stream, the end as a promise.
+
+import { EdgewiseError, misuse } from "./error.js";
+import { text } from "./options.js";
+
+export class Run {
+  #host;
+  #core;
+  #attended;
+  #history;
+  #result;
+  #taken = false;
+  // Events that were fetched but not handed out, and what is known of the run should its instance die.
+  #events = [];
+  #ended = false;
+  #runId = "";
+  #calls = new Set();
+
+  /**
+   * @param core The core's half, living in the instance of `host`.
+   * @param attended Whether a reader of the events can answer approval requests.
+   * @param history The messages that the run began with.
+   */
+  constructor(host, core, attended, history) {
+    this.#host = host;
+    this.#core = core;
+    this.#attended = attended;
+    this.#history = history;
+  }
+
+  get result() {
+    // Made on first use: whoever does not ask for it never sees an unhandled rejection.
+    this.#result ??= this.#host.ask((ticket) => this.#core.terminal(ticket)).then((event) => {
+      if (event.type === "error") throw new EdgewiseError(event.error);
+      const { text, messages, usage } = event;
+      return { text, messages, usage };
+    });
+    return this.#result;
+  }
+
+  approve(id) {
+    this.#host.enter(() => this.#core.approve(text(id, "id")));
+  }
+
+  deny(id, why) {
+    this.#host.enter(() => this.#core.deny(text(id, "id"), why === undefined ? undefined : text(why, "why")));
+  }
+
+  cancel() {
+    // A run whose instance is dead has ended already.
+    if (!this.#host.error) this.#host.enter(() => this.#core.cancel());
+  }
+
+  [Symbol.asyncIterator]() {
+    this.#take();
+    let turn = Promise.resolve();
+    const next = async () => {
+      while (this.#events.length === 0 && !this.#ended) await this.#fetch();
+      const value = this.#events.shift();
+      return value === undefined ? { done: true, value } : { done: false, value };
+    };
+    return {
+      // Calls that overlap are served in order.
+      next: () => (turn = turn.then(next)),
+      return: async (value) => {
+        this.#leave();
+        return { done: true, value };
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  toResponse(init = {}) {
+    this.#take();
+    const headers = new Headers(init.headers);
+    if (!headers.has("content-type")) headers.set("content-type", "text/event-stream");
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
+    const encoder = new TextEncoder();
+    const pull = async (controller) => {
+      if (this.#events.length === 0 && !this.#ended) await this.#fetch();
+      const events = this.#events.splice(0);
+      if (events.length > 0) {
+        controller.enqueue(encoder.encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")));
+      }
+      if (this.#ended) controller.close();
+    };
+    // Without a buffer of its own the stream asks only when its reader does.
+    const body = new ReadableStream({ pull, cancel: () => this.#leave() }, { highWaterMark: 0 });
+    return new Response(body, { ...init, headers });
+  }
+
+  #take() {
+    if (this.#taken) throw misuse("the events of a run can be read once: by one loop or one toResponse()");
+    this.#taken = true;
+    if (this.#attended && !this.#host.error) this.#host.enter(() => this.#core.attend());
+  }
+
+  /** The reader went away before the end. */
+  #leave() {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#events.length = 0;
+    this.cancel();
+  }
+
+  /** Fetches the next batch, or invents the end that a dead instance cannot give. Never throws. */
+  async #fetch() {
+    let batch;
+    try {
+      batch = await this.#host.ask((ticket) => this.#core.next(ticket));
+    } catch (error) {
+      batch = this.#crashed(error);
+    }
+    if (this.#ended) return;
+    for (const event of batch ?? []) {
+      this.#note(event);
+      this.#events.push(event);
+    }
+    if (batch === null) this.#ended = true;
+  }
+
+  #note(event) {
+    if (event.type === "run_start") this.#runId = event.runId;
+    else if (event.type === "tool_call") this.#calls.add(event.id);
+    else if (event.type === "tool_result") this.#calls.delete(event.id);
+    else if (event.type === "done" || event.type === "error") this.#ended = true;
+  }
+
+  /** The laws hold here too: every call has its result, and one terminal event is last. */
+  #crashed(error) {
+    const content = [{ type: "text", text: error.message }];
+    const results = [...this.#calls].map((id) => ({
+      type: "tool_result", id, content, isError: true, outcome: "failed", durationMs: 0,
+    }));
+    const usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+    return [...results, { type: "error", runId: this.#runId, error: error.toJSON(), messages: this.#history, usage }];
+  }
+}

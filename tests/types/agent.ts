@@ -1,0 +1,160 @@
+// What must compile, and, after `@ts-expect-error`, what must not.
+
+import {
+  Agent,
+  type AgentEvent,
+  type AgentOptions,
+  type CallToolResult,
+  type Code,
+  EdgewiseError,
+  init,
+  type Message,
+  Run,
+  type ServerInfo,
+  type ToolInfo,
+  version,
+} from "edgewise";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <A, B>(_: Equal<A, B>) => {};
+
+// init
+same<ReturnType<typeof init>, Promise<void>>(true);
+await init();
+await init("/edgewise_bg.wasm");
+await init(new URL("https://a.test/edgewise_bg.wasm"));
+await init(fetch("/edgewise_bg.wasm"));
+await init(new Uint8Array(8));
+await init(await WebAssembly.compile(new ArrayBuffer(8)));
+// @ts-expect-error null is no wasm
+await init(null);
+same<typeof version, string>(true);
+
+// options
+new Agent({ model: { provider: "offline" } });
+// @ts-expect-error the model is required
+new Agent({});
+// @ts-expect-error no such provider
+new Agent({ model: { provider: "openia", id: "m" } });
+// @ts-expect-error a remote model needs its id
+new Agent({ model: { provider: "openai" } });
+// @ts-expect-error misspelt
+new Agent({ model: { provider: "openai", id: "m", baseURL: "/llm" } });
+// @ts-expect-error unknown option
+new Agent({ model: { provider: "offline" }, server: [] });
+// @ts-expect-error approval is never, writes, always or a function
+new Agent({ model: { provider: "offline" }, approval: "sometimes" });
+
+const options: AgentOptions = {
+  model: { provider: "anthropic", id: "m", apiKey: "k", baseUrl: "/llm", headers: { a: "b" }, maxTokens: 100, temperature: 0 },
+  servers: [
+    { name: "a", url: "https://a.test/mcp", token: "t", headers: { x: "y" }, timeoutMs: 1000 },
+    { name: "b", url: new URL("https://b.test/mcp"), token: async () => "t" },
+  ],
+  tools: [
+    { name: "plain", execute: () => "done" },
+    {
+      name: "typed",
+      description: "d",
+      inputSchema: { type: "object" },
+      annotations: { readOnlyHint: true },
+      execute: async ({ city }: { city: string }, { signal }) => {
+        same<typeof signal, AbortSignal>(true);
+        return { city };
+      },
+    },
+  ],
+  system: "s",
+  approval: ({ name, input }) => name === "a.delete" && input.all === true,
+  limits: { maxTurns: 3, turnTimeoutMs: 1, toolTimeoutMs: 1, maxParallelTools: 1, maxAttempts: 1 },
+};
+// @ts-expect-error a tool needs execute
+const noExecute: AgentOptions = { model: { provider: "offline" }, tools: [{ name: "t" }] };
+// @ts-expect-error a server needs its url
+const noUrl: AgentOptions = { model: { provider: "offline" }, servers: [{ name: "t" }] };
+
+// the agent
+const agent = new Agent(options);
+same<Awaited<ReturnType<Agent["connect"]>>, ServerInfo[]>(true);
+same<ReturnType<Agent["tools"]>, ToolInfo[]>(true);
+await agent.connect({ signal: AbortSignal.timeout(1) });
+agent.addServer({ name: "c", url: "/mcp" });
+await agent.removeServer("c");
+for (const tool of agent.toolDefinitions("anthropic")) same<typeof tool.input_schema, { [keyword: string]: unknown }>(true);
+for (const tool of agent.toolDefinitions("openai")) same<typeof tool.function.name, string>(true);
+// @ts-expect-error no such format
+agent.toolDefinitions("gemini");
+const progressed: number[] = [];
+const outcome: CallToolResult = await agent.callTool(
+  "a.add",
+  { a: 1 },
+  { signal: new AbortController().signal, onProgress: ({ progress, total }) => progressed.push(progress / (total ?? 1)) },
+);
+for (const block of outcome.content) if (block.type === "text") same<typeof block.text, string>(true);
+await agent.callTool("a.none");
+// @ts-expect-error the input is an object
+await agent.callTool("a.add", "1");
+
+// a run
+const run = agent.run("hello", { signal: AbortSignal.timeout(1), maxTurns: 2, messages: [], unattended: true });
+same<typeof run, Run>(true);
+// @ts-expect-error runs come from agents
+new Run();
+// @ts-expect-error unknown option
+agent.run("hello", { turns: 2 });
+for await (const event of run) {
+  same<typeof event, AgentEvent>(true);
+  switch (event.type) {
+    case "text_delta":
+      same<typeof event.text, string>(true);
+      break;
+    case "tool_call":
+      same<typeof event.server, string | undefined>(true);
+      break;
+    case "approval_request":
+      run.approve(event.id);
+      run.deny(event.id, "no");
+      break;
+    case "tool_result":
+      same<typeof event.outcome, "ok" | "failed" | "denied" | "cancelled">(true);
+      break;
+    case "retry":
+      same<typeof event.code, Code>(true);
+      break;
+    case "turn_end":
+      same<typeof event.message, Message>(true);
+      break;
+    case "done":
+      same<typeof event.messages, Message[]>(true);
+      // @ts-expect-error only `error` has an error
+      event.error;
+      break;
+    case "error":
+      same<typeof event.error.code, Code>(true);
+      break;
+    // @ts-expect-error no such event
+    case "nothing":
+      break;
+  }
+}
+const { text, messages, usage } = await run.result;
+same<typeof text, string>(true);
+agent.run("and then?", { messages });
+same<typeof usage.inputTokens, number>(true);
+const response: Response = run.toResponse({ status: 200, headers: { "x-own": "1" } });
+run.cancel();
+await agent.close();
+
+// errors
+try {
+  await run.result;
+} catch (error) {
+  if (error instanceof EdgewiseError) {
+    same<typeof error.code, Code>(true);
+    same<typeof error.retryAfterMs, number | undefined>(true);
+    // @ts-expect-error no such code
+    if (error.code === "oops") throw error;
+  }
+}
+new EdgewiseError({ code: "timeout", message: "too late", cause: new Error("why") });
+export { noExecute, noUrl, response };
