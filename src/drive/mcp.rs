@@ -2,6 +2,7 @@
 //!
 //! Everything that is decided is decided in [`crate::mcp`]; here it is waited for.
 
+mod greet;
 mod transfer;
 
 use std::cell::{Cell, RefCell};
@@ -13,9 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
-use crate::jsonrpc;
 use crate::mcp::config::ServerConfig;
-use crate::mcp::connect::{Connect, Step};
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::legacy;
@@ -28,7 +27,7 @@ use crate::platform::Platform;
 use crate::secret::Secret;
 use crate::time::Millis;
 
-use transfer::{Build, Job, Reply};
+use transfer::Job;
 
 /// How long a courtesy to a server may take: to say that an answer is no longer wanted, or that a session ends.
 const COURTESY: Millis = Millis::from_secs(2);
@@ -286,79 +285,6 @@ impl<P: Platform> Inner<P> {
         Ok(status.attempt.as_ref().and_then(WeakShared::upgrade).map_or(Enter::Start, Enter::Join))
     }
 
-    /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
-    async fn attempt(&self) -> Result<Rc<Link>> {
-        let key = era_key(&self.config.url);
-        let known = self.status.borrow().era;
-        let remembered = match known {
-            Some(era) => Some(era),
-            None => self.platform.load(&key).await.and_then(|name| Era::parse(std::str::from_utf8(&name).ok()?)),
-        };
-        let outcome = self.greet(remembered).await;
-        if let Ok(link) = &outcome
-            && remembered != Some(link.era)
-        {
-            self.platform.save(&key, Some(link.era.as_str().as_bytes())).await;
-        }
-        let mut status = self.status.borrow_mut();
-        status.attempt = None;
-        status.error = outcome.as_ref().err().cloned();
-        if let Ok(link) = &outcome {
-            status.era = Some(link.era);
-            // Closed meanwhile: whoever still waits gets the link, but nobody will use it.
-            status.link = (!self.closed.is_cancelled()).then(|| link.clone());
-        }
-        outcome
-    }
-
-    async fn greet(&self, remembered: Option<Era>) -> Result<Rc<Link>> {
-        let mut connect = Connect::new(&self.config.name, remembered);
-        loop {
-            match connect.next().clone() {
-                Step::Discover(version) => {
-                    let call = Call::new("server/discover", &[]);
-                    let id = self.take_id();
-                    let build = |token: Option<&Secret>| request::modern(&call, id, version, &self.config, token);
-                    let reply = self.greeting(Era::Modern, &call, Some(id), &build).await;
-                    connect.discovered(reply.and_then(|reply| result(reply.answer, &call)));
-                }
-                Step::Initialize => {
-                    let call = Call::new("initialize", &[]);
-                    let id = self.take_id();
-                    let build = |token: Option<&Secret>| legacy::initialize(id, &self.config, token);
-                    match self.greeting(Era::Legacy, &call, Some(id), &build).await {
-                        Ok(reply) => connect.initialized(result(reply.answer, &call), reply.session),
-                        Err(failure) => connect.initialized(Err(failure), None),
-                    }
-                }
-                Step::Announce(link) => {
-                    let call = Call::new("notifications/initialized", &[]);
-                    let build = |token: Option<&Secret>| {
-                        let message = jsonrpc::notification(call.method, &[]);
-                        legacy::send(message, &link.session, &self.config, token)
-                    };
-                    let reply = self.greeting(Era::Legacy, &call, None, &build).await;
-                    connect.announced(reply.map(|_| ()));
-                }
-                Step::Ready(link) => return Ok(Rc::from(link)),
-                Step::Failed(error) => return Err(*error),
-            }
-        }
-    }
-
-    async fn greeting(
-        &self,
-        era: Era,
-        call: &Call<'_>,
-        id: Option<u64>,
-        build: Build<'_>,
-    ) -> std::result::Result<Reply, Failure> {
-        let what = call.label(&self.config.name);
-        // Nobody cancels an attempt; it ends when nobody waits for it any more.
-        let (timeout, cancel) = (self.config.timeout, &Cancel::new());
-        self.run(Job { era, what, id, safe: true, session: None, build, timeout, cancel }, &mut |_| {}).await
-    }
-
     async fn send(
         &self,
         link: &Link,
@@ -400,14 +326,6 @@ impl<P: Platform> Inner<P> {
     }
 }
 
-/// The result of a greeting, which cannot be anything but complete.
-fn result(answer: Answer, call: &Call<'_>) -> std::result::Result<Map<String, Value>, Failure> {
-    match answer {
-        Answer::Complete(result) => Ok(result),
-        _ => Err(Error::new(Code::Protocol, [call.method, ": answered without a result"].concat()).into()),
-    }
-}
-
 /// A server that insists on a session which we never saw most likely hides it from pages.
 fn explain(failure: Failure, link: &Link) -> Error {
     let hidden = link.era == Era::Legacy && link.session.id.is_none() && legacy::session_lost(&failure, &link.session);
@@ -419,11 +337,6 @@ fn explain(failure: Failure, link: &Link) -> Error {
         error.maybe_cors = true;
     }
     error
-}
-
-/// Where the era of a server is stored: by origin and path, since a query may hold credentials.
-fn era_key(url: &str) -> String {
-    ["era/", url.split('?').next().unwrap_or(url)].concat()
 }
 
 #[cfg(test)]

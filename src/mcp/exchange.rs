@@ -31,15 +31,19 @@
 //! assert!(exchange.is_done());
 //! ```
 
+mod failure;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Retry};
-use crate::http::{Head, retry_after};
-use crate::jsonrpc::{self, ErrorObject, Malformed, RequestId, same_number};
+use crate::http::Head;
+use crate::jsonrpc::{self, Malformed, RequestId, same_number};
 use crate::mcp::era::Era;
 use crate::mcp::text::{MAX_QUOTE, clean};
 use crate::mcp::types::Progress;
 use crate::sse::{Decoder, Event};
+
+pub use failure::Failure;
 
 /// How a request was answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,21 +88,6 @@ pub enum Message {
     },
     /// The end.
     Answer(Answer),
-}
-
-/// Why a request has no result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    /// For the caller.
-    pub error: Error,
-    /// The JSON-RPC error that the server gave as reason.
-    pub rpc: Option<Box<ErrorObject>>,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure { error, rpc: None }
-    }
 }
 
 /// Longest body of an HTTP error that is looked at.
@@ -271,7 +260,7 @@ impl Exchange {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Done => Ok(()),
             State::Waiting => Err(self.protocol("no status")),
-            State::Refused { head, body } => Err(self.refusal(&head, &body)),
+            State::Refused { head, body } => Err(failure::refused(&self.what, self.advice(), &head, &body)),
             State::Json { body, .. } if body.trim_ascii().is_empty() => {
                 if self.status == 202 || self.id.is_none() {
                     out.push(Message::Answer(Answer::Accepted));
@@ -362,7 +351,7 @@ impl Exchange {
         }
         self.state = State::Done;
         match outcome {
-            Err(error) => Err(self.rpc_failure(error)),
+            Err(error) => Err(failure::answered(&self.what, error)),
             Ok(Value::Object(result)) => {
                 out.push(Message::Answer(self.answer(result)?));
                 Ok(())
@@ -417,38 +406,6 @@ impl Exchange {
         }
     }
 
-    /// The error of an HTTP status outside 200 to 299.
-    fn refusal(&mut self, head: &Head, body: &[u8]) -> Failure {
-        let rpc = match jsonrpc::parse(body) {
-            Ok(jsonrpc::Message::Response { outcome: Err(error), .. }) => Some(Box::new(error)),
-            _ => None,
-        };
-        let wait = retry_after(&head.headers).map_or(Retry::Backoff, Retry::After);
-        let (code, retry, words) = match head.status {
-            401 => (Code::AuthRequired, Retry::Never, "the server wants credentials"),
-            403 => (Code::AuthRequired, Retry::Never, "the server refuses these credentials"),
-            429 => (Code::RateLimited, wait, "the server asks to slow down"),
-            503 | 529 => (Code::Overloaded, wait, "the server is overloaded"),
-            _ if rpc.is_some() => (Code::Protocol, Retry::Never, "refused"),
-            500.. => (Code::Http, self.advice(), "the server failed"),
-            _ => (Code::Http, Retry::Never, "refused"),
-        };
-        let status = head.status.to_string();
-        let mut message = [&self.what, ": ", words, " (", &status, ")"].concat();
-        if let Some(rpc) = &rpc {
-            message.push_str(&describe(rpc));
-        }
-        let mut error = Error::new(code, message).status(head.status).retry(retry);
-        error.rpc_code = rpc.as_ref().map(|rpc| rpc.code);
-        Failure { error, rpc }
-    }
-
-    fn rpc_failure(&self, rpc: ErrorObject) -> Failure {
-        let mut error = Error::new(Code::Protocol, [&self.what, ": the server answers", &describe(&rpc)].concat());
-        error.rpc_code = Some(rpc.code);
-        Failure { error, rpc: Some(Box::new(rpc)) }
-    }
-
     fn missing(&mut self, code: Code, words: &str) -> Failure {
         match self.stranger.take() {
             Some(id) => {
@@ -478,14 +435,6 @@ impl Exchange {
 
     fn advice(&self) -> Retry {
         if self.safe { Retry::Backoff } else { Retry::Never }
-    }
-}
-
-fn describe(rpc: &ErrorObject) -> String {
-    let code = rpc.code.to_string();
-    match clean(&rpc.message, MAX_QUOTE).as_str() {
-        "" => [" with error ", &code].concat(),
-        message => [" with error ", &code, ": ", message].concat(),
     }
 }
 

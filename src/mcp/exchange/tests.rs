@@ -193,7 +193,8 @@ fn statuses_have_their_codes() {
     assert_eq!(with(404, None), (Code::Http, Retry::Never));
     assert_eq!(with(429, Some(("Retry-After", "3"))), (Code::RateLimited, Retry::After(crate::time::Millis(3000))));
     assert_eq!(with(429, None), (Code::RateLimited, Retry::Backoff));
-    assert_eq!(with(503, None), (Code::Overloaded, Retry::Backoff));
+    assert_eq!(with(503, None), (Code::Overloaded, Retry::Never));
+    assert_eq!(with(529, Some(("Retry-After", "1"))), (Code::Overloaded, Retry::After(crate::time::Millis(1000))));
     assert_eq!(with(502, None), (Code::Http, Retry::Never));
     let safe = exchange(Era::Modern).safe(true);
     assert_eq!(run_with(safe, &head(502, ""), &[]).1.unwrap_err().error.retry, Retry::Backoff);
@@ -257,4 +258,41 @@ fn a_broken_connection_says_how_far_it_came() {
     late.head(&head(200, EVENTS)).unwrap();
     let error = late.broken("reset", true).error;
     assert_eq!((error.code, error.maybe_cors, error.retry), (Code::Truncated, false, Retry::Never));
+}
+
+/// Damages valid answers at random places: never a panic, and the same verdict whole as byte by byte.
+#[test]
+fn damaged_answers_are_judged_alike_however_they_arrive() {
+    let valid = [
+        r#"{"jsonrpc":"2.0","id":3,"result":{"resultType":"complete","content":[{"type":"text","text":"é\n"}]}}"#,
+        r#"{"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{"a":{}},"requestState":"s"}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"no","data":{"supported":["2026-07-28"]}}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":3,"progress":0.5,"total":1}}"#,
+    ];
+    let mut rng = crate::sim::Rng::new(2);
+    for round in 0..4_000 {
+        let mut body = Vec::new();
+        let events = rng.chance(500);
+        for _ in 0..if events { 1 + rng.below(3) } else { 1 } {
+            let message = valid[rng.below(valid.len())];
+            let line = if events { format!("event: message\r\ndata: {message}\r\n\r\n") } else { message.to_owned() };
+            body.extend_from_slice(line.as_bytes());
+        }
+        for _ in 0..rng.below(4) {
+            let at = rng.below(body.len().max(1));
+            match rng.below(3) {
+                _ if body.is_empty() => {}
+                0 => body[at] = rng.below(256) as u8,
+                1 => drop(body.remove(at)),
+                _ => body.truncate(at + 1),
+            }
+        }
+        let era = if rng.chance(500) { Era::Modern } else { Era::Legacy };
+        let head = head(rng.pick(&[200, 200, 200, 202, 400, 404, 500]), if events { EVENTS } else { JSON });
+        let whole = run_with(exchange(era), &head, &[&body]);
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(run_with(exchange(era), &head, &bytes), whole, "round {round}");
+        let answers = whole.0.iter().filter(|message| matches!(message, Message::Answer(_))).count();
+        assert_eq!(answers, usize::from(whole.1.is_ok()), "round {round}: an answer or a failure, never both or none");
+    }
 }

@@ -1,0 +1,107 @@
+//! One attempt to connect: does what the machine in [`crate::mcp::connect`] asks for.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::Inner;
+use super::transfer::{Build, Job, Reply};
+use crate::drive::wait::Cancel;
+use crate::error::{Code, Error, Result};
+use crate::jsonrpc;
+use crate::mcp::connect::{Connect, Step};
+use crate::mcp::era::Era;
+use crate::mcp::exchange::{Answer, Failure};
+use crate::mcp::legacy;
+use crate::mcp::request::{self, Call};
+use crate::mcp::server::Link;
+use crate::platform::Platform;
+use crate::secret::Secret;
+
+impl<P: Platform> Inner<P> {
+    /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
+    pub(super) async fn attempt(&self) -> Result<Rc<Link>> {
+        let key = era_key(&self.config.url);
+        let known = self.status.borrow().era;
+        let remembered = match known {
+            Some(era) => Some(era),
+            None => self.platform.load(&key).await.and_then(|name| Era::parse(std::str::from_utf8(&name).ok()?)),
+        };
+        let outcome = self.greet(remembered).await;
+        if let Ok(link) = &outcome
+            && remembered != Some(link.era)
+        {
+            self.platform.save(&key, Some(link.era.as_str().as_bytes())).await;
+        }
+        let mut status = self.status.borrow_mut();
+        status.attempt = None;
+        status.error = outcome.as_ref().err().cloned();
+        if let Ok(link) = &outcome {
+            status.era = Some(link.era);
+            // Closed meanwhile: whoever still waits gets the link, but nobody will use it.
+            status.link = (!self.closed.is_cancelled()).then(|| link.clone());
+        }
+        outcome
+    }
+
+    async fn greet(&self, remembered: Option<Era>) -> Result<Rc<Link>> {
+        let mut connect = Connect::new(&self.config.name, remembered);
+        loop {
+            match connect.next().clone() {
+                Step::Discover(version) => {
+                    let call = Call::new("server/discover", &[]);
+                    let id = self.take_id();
+                    let build = |token: Option<&Secret>| request::modern(&call, id, version, &self.config, token);
+                    let reply = self.greeting(Era::Modern, &call, Some(id), &build).await;
+                    connect.discovered(reply.and_then(|reply| result(reply.answer, &call)));
+                }
+                Step::Initialize => {
+                    let call = Call::new("initialize", &[]);
+                    let id = self.take_id();
+                    let build = |token: Option<&Secret>| legacy::initialize(id, &self.config, token);
+                    match self.greeting(Era::Legacy, &call, Some(id), &build).await {
+                        Ok(reply) => connect.initialized(result(reply.answer, &call), reply.session),
+                        Err(failure) => connect.initialized(Err(failure), None),
+                    }
+                }
+                Step::Announce(link) => {
+                    let call = Call::new("notifications/initialized", &[]);
+                    let build = |token: Option<&Secret>| {
+                        let message = jsonrpc::notification(call.method, &[]);
+                        legacy::send(message, &link.session, &self.config, token)
+                    };
+                    let reply = self.greeting(Era::Legacy, &call, None, &build).await;
+                    connect.announced(reply.map(|_| ()));
+                }
+                Step::Ready(link) => return Ok(Rc::from(link)),
+                Step::Failed(error) => return Err(*error),
+            }
+        }
+    }
+
+    async fn greeting(
+        &self,
+        era: Era,
+        call: &Call<'_>,
+        id: Option<u64>,
+        build: Build<'_>,
+    ) -> std::result::Result<Reply, Failure> {
+        let what = call.label(&self.config.name);
+        // Nobody cancels an attempt; it ends when nobody waits for it any more.
+        let (timeout, cancel) = (self.config.timeout, &Cancel::new());
+        self.run(Job { era, what, id, safe: true, session: None, build, timeout, cancel }, &mut |_| {}).await
+    }
+}
+
+/// The result of a greeting, which cannot be anything but complete.
+fn result(answer: Answer, call: &Call<'_>) -> std::result::Result<Map<String, Value>, Failure> {
+    match answer {
+        Answer::Complete(result) => Ok(result),
+        _ => Err(Error::new(Code::Protocol, [call.method, ": answered without a result"].concat()).into()),
+    }
+}
+
+/// Where the era of a server is stored: by origin and path, since a query may hold credentials.
+fn era_key(url: &str) -> String {
+    ["era/", url.split('?').next().unwrap_or(url)].concat()
+}
