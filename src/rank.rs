@@ -42,6 +42,15 @@ const B: f32 = 0.75;
 /// `git`, `hub`, `github`), because people write it either way. Ideographs and kana stand alone, for want of
 /// spaces. An English `'s` is dropped, and so are combining accents. Linear in `text.len()`.
 pub fn words(text: &str, each: &mut dyn FnMut(&str)) {
+    walk(text, true, each);
+}
+
+/// Calls `each` with the parts of a name, in lower case and in order: [`words`] without the wholes.
+pub fn parts(name: &str, each: &mut dyn FnMut(&str)) {
+    walk(name, false, each);
+}
+
+fn walk(text: &str, wholes: bool, each: &mut dyn FnMut(&str)) {
     let mut whole = String::new();
     let mut part = 0; // where in `whole` the current part of a camel-case name starts
     let mut previous = ' ';
@@ -52,7 +61,7 @@ pub fn words(text: &str, each: &mut dyn FnMut(&str)) {
         }
         let alone = matches!(char, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
         if alone || !char.is_alphanumeric() {
-            flush(&mut whole, &mut part, each);
+            flush(&mut whole, &mut part, wholes, each);
             let mut ahead = chars.clone();
             if matches!(char, '\'' | '’')
                 && previous.is_alphanumeric()
@@ -63,7 +72,7 @@ pub fn words(text: &str, each: &mut dyn FnMut(&str)) {
             }
             if alone {
                 whole.push(char);
-                flush(&mut whole, &mut part, each);
+                flush(&mut whole, &mut part, wholes, each);
             }
         } else {
             let humps = char.is_uppercase()
@@ -77,14 +86,14 @@ pub fn words(text: &str, each: &mut dyn FnMut(&str)) {
         }
         previous = char;
     }
-    flush(&mut whole, &mut part, each);
+    flush(&mut whole, &mut part, wholes, each);
 }
 
-fn flush(whole: &mut String, part: &mut usize, each: &mut dyn FnMut(&str)) {
+fn flush(whole: &mut String, part: &mut usize, wholes: bool, each: &mut dyn FnMut(&str)) {
     if *part > 0 && *part < whole.len() {
         each(&whole[*part..]);
     }
-    if !whole.is_empty() {
+    if !whole.is_empty() && (wholes || *part == 0) {
         each(whole);
     }
     whole.clear();
@@ -286,6 +295,13 @@ mod tests {
         assert_eq!(split("HTTPServer2Go"), ["http", "server2", "go", "httpserver2go"]);
         assert_eq!(split("What's the GitHub URL?"), ["what", "the", "git", "hub", "github", "url"]);
         assert_eq!(split("don't 3.5"), ["don", "t", "3", "5"]);
+    }
+
+    #[test]
+    fn parts_leave_the_whole_out() {
+        let mut all = Vec::new();
+        parts("everything__getTinyImage-2x", &mut |part| all.push(part.to_owned()));
+        assert_eq!(all, ["everything", "get", "tiny", "image", "2x"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! types  config
 //! ```
 pub mod config;
+pub mod offline;
 pub mod tools;
 pub mod turn;
 pub mod types;
