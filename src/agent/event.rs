@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Code, Error};
 use crate::llm::types::{Message, StopReason, Usage};
+use crate::mcp::server::State as ServerState;
 use crate::time::Millis;
 
 /// How a tool call ended.
@@ -23,22 +24,6 @@ pub enum Outcome {
     Denied,
     /// The run was cancelled before the tool was done.
     Cancelled,
-}
-
-/// What an MCP server is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ServerState {
-    /// Not asked yet.
-    Idle,
-    /// Being probed, or its tools being listed.
-    Connecting,
-    /// Its tools are known.
-    Ready,
-    /// It cannot be used; the reason is beside it.
-    Failed,
-    /// Closed by the app.
-    Closed,
 }
 
 /// What a retry is about.

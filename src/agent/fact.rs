@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agent::catalog::ToolEntry;
-use crate::agent::event::{Outcome, ServerState};
+use crate::agent::event::Outcome;
 use crate::error::Error;
 use crate::llm::types::Delta;
+use crate::mcp::server::State as ServerState;
 use crate::options::FunctionId;
 use crate::time::Millis;
 

@@ -1,5 +1,11 @@
 //! Runs decision machines against a [`Platform`](crate::platform::Platform): the only part that waits.
 //!
 //! No policy lives here. A driver asks its machine for the next step, does it, and reports the fact back.
+pub mod agent;
+pub mod handle;
 pub mod mcp;
+mod model;
+mod run;
+mod server;
+pub mod tool;
 pub mod wait;

@@ -3,10 +3,9 @@
 use serde_json::Value;
 
 use super::config::{ModelConfig, Provider};
-use super::dialect::place;
 use super::failure::{Fault, Report, shown, verdict};
 use super::types::Delta;
-use super::wire::url;
+use super::wire::label;
 use super::{anthropic, openai_chat};
 use crate::error::{Code, Error, Result, Retry};
 use crate::http::{Head, retry_after};
@@ -69,7 +68,7 @@ impl Decoder {
             _ => Mode::Foreign,
         };
         Decoder {
-            who: ["POST ", &place(&url(config)), " (model ", &config.id, ")"].concat(),
+            who: label(config),
             secrets: config.api_key.iter().chain(config.headers.iter().map(|(_, value)| value)).cloned().collect(),
             status: head.status,
             media_type,

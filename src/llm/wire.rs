@@ -10,6 +10,7 @@
 //! ```
 
 use super::config::{ModelConfig, Provider};
+use super::dialect::place;
 use super::json;
 
 pub use super::decoder::Decoder;
@@ -23,6 +24,11 @@ pub(super) const TOO_MANY_CALLS: &str = "more than 256 tool calls in one answer"
 pub(super) fn url(config: &ModelConfig) -> String {
     let path = if config.provider == Provider::Anthropic { "/v1/messages" } else { "/chat/completions" };
     [&config.base_url, path].concat()
+}
+
+/// What messages call a model call: `POST host/path (model id)`. No query, no user, no key.
+pub fn label(config: &ModelConfig) -> String {
+    ["POST ", &place(&url(config)), " (model ", &config.id, ")"].concat()
 }
 
 /// Arguments that were no JSON object, for the history: an object that shows the model what it wrote.

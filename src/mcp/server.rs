@@ -1,5 +1,6 @@
 //! What is known of a server, as data.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
@@ -9,7 +10,8 @@ use crate::mcp::legacy::{self, Session};
 use crate::mcp::text::{MAX_QUOTE, clean};
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Nobody has asked for it yet.
     Idle,

@@ -1,0 +1,266 @@
+//! The agent as the app holds it: servers, tools, and runs.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::agent::catalog::{Catalog, Target};
+use crate::agent::config::{AgentConfig, RunOptions};
+use crate::agent::run::Run;
+use crate::drive::handle::RunHandle;
+use crate::drive::model::Model;
+use crate::drive::run::drive;
+use crate::drive::server::Server;
+use crate::drive::tool::call_app;
+use crate::drive::wait::Cancel;
+use crate::error::{Code, Error, Result};
+use crate::llm::config::{ModelConfig, Provider};
+use crate::llm::tools::tool_definitions;
+use crate::mcp::config::ServerConfig;
+use crate::mcp::server::State as ServerState;
+use crate::mcp::types::{CallToolResult, Progress, Tool};
+use crate::platform::Platform;
+
+/// An agent: a model, MCP servers, the app's tools, and what binds them. Clones share it.
+pub struct Agent<P: Platform>(Rc<Inner<P>>);
+
+impl<P: Platform> Clone for Agent<P> {
+    fn clone(&self) -> Agent<P> {
+        Agent(self.0.clone())
+    }
+}
+
+struct Inner<P: Platform> {
+    platform: Rc<P>,
+    model: Rc<ModelConfig>,
+    /// Everything but the servers, which come and go.
+    config: AgentConfig,
+    servers: RefCell<Vec<Rc<Server<P>>>>,
+    /// Rebuilt after a server's tools changed.
+    catalog: RefCell<Option<Rc<Catalog>>>,
+    closed: Cell<bool>,
+    #[cfg(not(target_arch = "wasm32"))]
+    checkpoint: Cell<Option<Checkpoint>>,
+}
+
+/// What a test does to a run between two facts: store it and load it again.
+#[cfg(not(target_arch = "wasm32"))]
+pub type Checkpoint = fn(Run) -> Run;
+
+impl<P: Platform> Agent<P> {
+    /// An agent that has not spoken to anybody yet.
+    pub fn new(platform: Rc<P>, mut config: AgentConfig) -> Agent<P> {
+        let servers = std::mem::take(&mut config.servers);
+        let servers = servers.into_iter().map(|server| Rc::new(Server::new(platform.clone(), server))).collect();
+        Agent(Rc::new(Inner {
+            platform,
+            model: Rc::new(config.model.clone()),
+            config,
+            servers: RefCell::new(servers),
+            catalog: RefCell::new(None),
+            closed: Cell::new(false),
+            #[cfg(not(target_arch = "wasm32"))]
+            checkpoint: Cell::new(None),
+        }))
+    }
+
+    /// Connects every server that is not ready, all at once, and waits for them. One that cannot be used says why in
+    /// [`Agent::servers`]; it never stops the others.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`, and `misuse` after [`Agent::close`].
+    pub async fn connect(&self, cancel: &Cancel) -> Result<()> {
+        self.check_open()?;
+        let servers = self.servers_now();
+        // What went wrong with each is kept by it.
+        join_all(servers.iter().map(|server| self.ensure(server, cancel, |_, _| ()))).await;
+        if cancel.is_cancelled() { Err(Error::cancelled("connect")) } else { Ok(()) }
+    }
+
+    /// Array of `ServerInfo`, in the app's order.
+    pub fn servers(&self) -> Value {
+        self.0.servers.borrow().iter().map(|server| server.to_json()).collect()
+    }
+
+    /// Array of `ToolInfo` of every tool known now, in canonical order.
+    pub fn tools(&self) -> Value {
+        self.catalog().to_json()
+    }
+
+    /// The tools in a provider's own form, as its API takes them in `tools`.
+    pub fn tool_definitions(&self, format: Provider) -> Value {
+        tool_definitions(format, &self.catalog().definitions())
+    }
+
+    /// Adds a server; it is connected by the next run or by [`Agent::connect`].
+    ///
+    /// # Errors
+    ///
+    /// `config` when there is a server of that name, `misuse` after [`Agent::close`].
+    pub fn add_server(&self, config: ServerConfig) -> Result<()> {
+        self.check_open()?;
+        let mut servers = self.0.servers.borrow_mut();
+        if servers.iter().any(|server| server.name == config.name) {
+            return Err(Error::config("name", &["another server is named `", &config.name, "` already"].concat()));
+        }
+        servers.push(Rc::new(Server::new(self.0.platform.clone(), config)));
+        Ok(())
+    }
+
+    /// Closes a server's connection and forgets it. Calls of it that are still open fail.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when there is no server of that name.
+    pub async fn remove_server(&self, name: &str) -> Result<()> {
+        let removed = {
+            let mut servers = self.0.servers.borrow_mut();
+            let place = servers.iter().position(|server| server.name == name);
+            place.map(|place| servers.remove(place))
+        };
+        let Some(server) = removed else {
+            return Err(Error::new(Code::Misuse, ["there is no server named `", name, "`"].concat()));
+        };
+        *self.0.catalog.borrow_mut() = None;
+        server.close().await;
+        Ok(())
+    }
+
+    /// Calls a tool by the name that [`Agent::tools`] gives it, without asking anybody. Its server is connected first
+    /// if need be.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` for a tool that there is not; else what went wrong on the way. A tool that says itself that it failed
+    /// is a result with `is_error`.
+    pub async fn call_tool(
+        &self,
+        name: &str,
+        input: Value,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<CallToolResult> {
+        self.check_open()?;
+        let mut target = self.catalog().find(name).map(|tool| tool.target.clone());
+        if target.is_none()
+            && let Some(server) = self.server_of(name)
+        {
+            self.ensure(&server, cancel, |_, _| ()).await?;
+            target = self.catalog().find(name).map(|tool| tool.target.clone());
+        }
+        match target {
+            None => Err(Error::new(Code::Misuse, ["there is no tool `", name, "`; tools() lists them"].concat())),
+            Some(Target::App(function)) => {
+                let timeout = self.0.config.limits.tool_timeout.unwrap_or(ServerConfig::DEFAULT_TIMEOUT);
+                call_app(&*self.0.platform, function, name, input, timeout, cancel).await
+            }
+            Some(Target::Server { server, tool }) => {
+                let gone = || Error::new(Code::Misuse, ["`", name, "` is gone: its server was removed"].concat());
+                let server = self.server_named(&server).ok_or_else(gone)?;
+                let timeout = self.0.config.limits.tool_timeout.unwrap_or(server.config.timeout);
+                let tools = server.tools();
+                let tool = tools.iter().find(|known| known.name == tool).ok_or_else(gone)?;
+                server.connection.call_tool(tool, &input, timeout, cancel, on_progress).await
+            }
+        }
+    }
+
+    /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle
+    /// is for the app.
+    pub fn run(&self, prompt: String, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
+        let config = &self.0.config;
+        let mut limits = config.limits;
+        limits.max_turns = options.max_turns.unwrap_or(limits.max_turns);
+        let id = run_id(self.0.platform.random(), self.0.platform.random());
+        let seed = self.0.platform.random();
+        let run = Run::new(id, prompt, options.messages, limits, config.approval, seed);
+        let handle = RunHandle::default();
+        let model = Model::new(self.0.model.clone(), limits.turn_timeout, config.system.clone());
+        let driven = drive(self.clone(), run, model, handle.clone());
+        if self.0.closed.get() {
+            handle.cancel();
+        }
+        (handle, driven)
+    }
+
+    /// Closes every connection. Runs that are still open find their servers gone.
+    pub async fn close(&self) {
+        self.0.closed.set(true);
+        let servers = self.0.servers.take();
+        *self.0.catalog.borrow_mut() = None;
+        join_all(servers.iter().map(|server| server.close())).await;
+    }
+
+    /// Has every run of this agent pass through `checkpoint` before each wait, as if it were stored and loaded.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn set_checkpoint(&self, checkpoint: Checkpoint) {
+        self.0.checkpoint.set(Some(checkpoint));
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn checkpoint(&self, run: &mut Run) {
+        if let Some(checkpoint) = self.0.checkpoint.get() {
+            *run = checkpoint(run.clone());
+        }
+    }
+
+    pub(crate) fn platform(&self) -> &Rc<P> {
+        &self.0.platform
+    }
+
+    pub(crate) fn servers_now(&self) -> Vec<Rc<Server<P>>> {
+        self.0.servers.borrow().clone()
+    }
+
+    /// Connects one server, and forgets the catalog when its tools became known.
+    pub(crate) async fn ensure(
+        &self,
+        server: &Server<P>,
+        cancel: &Cancel,
+        mut changed: impl FnMut(ServerState, Option<Error>),
+    ) -> Result<()> {
+        let told = |state, reason| {
+            *self.0.catalog.borrow_mut() = None;
+            changed(state, reason);
+        };
+        server.ensure(cancel, told).await
+    }
+
+    /// Every tool known now.
+    pub(crate) fn catalog(&self) -> Rc<Catalog> {
+        let mut cached = self.0.catalog.borrow_mut();
+        if let Some(catalog) = &*cached {
+            return catalog.clone();
+        }
+        let servers = self.0.servers.borrow();
+        let listed: Vec<(&str, Rc<[Tool]>)> =
+            servers.iter().map(|server| (server.name.as_str(), server.tools())).collect();
+        let catalog = Catalog::build(&self.0.config.tools, listed.iter().map(|(name, tools)| (*name, &**tools)));
+        let catalog = Rc::new(catalog);
+        *cached = Some(catalog.clone());
+        catalog
+    }
+
+    /// The server that a tool called `server.tool` would be on, when it is not connected.
+    fn server_of(&self, name: &str) -> Option<Rc<Server<P>>> {
+        let (server, _) = name.split_once('.')?;
+        self.server_named(server).filter(|server| server.state() != ServerState::Ready)
+    }
+
+    fn server_named(&self, name: &str) -> Option<Rc<Server<P>>> {
+        self.0.servers.borrow().iter().find(|server| server.name == name).cloned()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.0.closed.get() { Err(Error::new(Code::Misuse, "the agent was closed")) } else { Ok(()) }
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn run_id(high: u64, low: u64) -> String {
+    format!("run_{high:016x}{low:016x}")
+}

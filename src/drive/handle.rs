@@ -1,0 +1,234 @@
+//! The two ends of a run: what the app holds, and what its driver holds.
+//!
+//! Events cross as JSON text, many at a time: one boundary crossing for each batch, not for each event.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use crate::agent::event::Event;
+use crate::agent::fact::Fact;
+use crate::error::{Code, Error, Result};
+
+/// Bytes of unread events past which the model's stream is not read on.
+const HIGH_WATER: usize = 256 * 1024;
+
+/// The app's end of a run. Clones share it.
+#[derive(Clone, Default)]
+pub struct RunHandle(Rc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// JSON array, still open, of the events that nobody has taken. Bytes, since that is what serde_json writes.
+    unread: RefCell<Vec<u8>>,
+    /// JSON text of the terminal event.
+    terminal: RefCell<Option<Rc<str>>>,
+    /// Ids of the calls that wait for an answer of the user.
+    waiting: RefCell<Vec<String>>,
+    /// Somebody takes events, so that the driver has to wait for them.
+    read: Cell<bool>,
+    facts: RefCell<VecDeque<Fact>>,
+    cancelled: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl RunHandle {
+    /// JSON array of every event since the last call; waits for the first. `None` once the terminal event was taken.
+    ///
+    /// From the first call on the run is paced by its reader: it reads the model's stream no further than
+    /// 256 KiB of events ahead.
+    pub async fn next_events(&self) -> Option<String> {
+        self.0.read.set(true);
+        let mut batch = poll_fn(|context| {
+            let batch = self.0.unread.take();
+            if !batch.is_empty() {
+                return Poll::Ready(Some(batch));
+            }
+            if self.0.terminal.borrow().is_some() {
+                return Poll::Ready(None);
+            }
+            self.wait(context.waker());
+            Poll::Pending
+        })
+        .await?;
+        self.wake();
+        batch.push(b']');
+        Some(String::from_utf8(batch).expect("serde_json writes UTF-8"))
+    }
+
+    /// JSON of the terminal event; waits for it. Takes no events and does not pace the run.
+    pub async fn terminal(&self) -> Rc<str> {
+        poll_fn(|context| match &*self.0.terminal.borrow() {
+            Some(terminal) => Poll::Ready(terminal.clone()),
+            None => {
+                self.wait(context.waker());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Says whether somebody is there who can answer approval requests. Until somebody is, calls that need an
+    /// approval are denied.
+    pub fn set_answerable(&self, answerable: bool) {
+        self.push(Fact::Listening(answerable));
+    }
+
+    /// Lets the waiting call be made.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when no call of that id waits for an approval.
+    pub fn approve(&self, id: &str) -> Result<()> {
+        self.answered("approve", id)?;
+        self.push(Fact::Approved { id: id.to_owned() });
+        Ok(())
+    }
+
+    /// Refuses the waiting call; the model is told why.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when no call of that id waits for an approval.
+    pub fn deny(&self, id: &str, why: Option<&str>) -> Result<()> {
+        self.answered("deny", id)?;
+        self.push(Fact::Denied { id: id.to_owned(), why: why.map(str::to_owned) });
+        Ok(())
+    }
+
+    fn answered(&self, action: &str, id: &str) -> Result<()> {
+        let mut waiting = self.0.waiting.borrow_mut();
+        match waiting.iter().position(|known| known == id) {
+            Some(place) => {
+                waiting.remove(place);
+                Ok(())
+            }
+            None => Err(Error::new(Code::Misuse, format!("{action}: no call `{id}` waits for an approval"))),
+        }
+    }
+
+    /// Cancels the run; again, or after its end, does nothing.
+    pub fn cancel(&self) {
+        if !self.0.cancelled.replace(true) {
+            self.push(Fact::Cancelled);
+        }
+    }
+
+    pub(crate) fn push(&self, fact: Fact) {
+        self.0.facts.borrow_mut().push_back(fact);
+        self.wake();
+    }
+
+    pub(crate) fn take_fact(&self) -> Option<Fact> {
+        self.0.facts.borrow_mut().pop_front()
+    }
+
+    pub(crate) fn has_facts(&self) -> bool {
+        !self.0.facts.borrow().is_empty()
+    }
+
+    /// Puts events out for the reader.
+    pub(crate) fn publish(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut unread = self.0.unread.borrow_mut();
+        for event in events {
+            match &event {
+                Event::ApprovalRequest { id, .. } => self.0.waiting.borrow_mut().push(id.clone()),
+                Event::ToolResult { id, .. } => self.0.waiting.borrow_mut().retain(|known| known != id),
+                _ => {}
+            }
+            let opening = if unread.is_empty() { b'[' } else { b',' };
+            unread.push(opening);
+            let start = unread.len();
+            serde_json::to_writer(&mut *unread, &event).expect("events have string keys, and a Vec takes all bytes");
+            if event.is_terminal() {
+                self.0.waiting.borrow_mut().clear();
+                let text = String::from_utf8_lossy(&unread[start..]);
+                *self.0.terminal.borrow_mut() = Some(text.into());
+            }
+        }
+        drop(unread);
+        self.wake();
+    }
+
+    /// Waits until the reader has caught up; at once when nobody reads.
+    pub(crate) async fn ready(&self) {
+        poll_fn(|context| {
+            if !self.0.read.get() || self.0.unread.borrow().len() < HIGH_WATER {
+                return Poll::Ready(());
+            }
+            self.wait(context.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Asks to be woken at the next change of any kind.
+    pub(crate) fn wait(&self, waker: &Waker) {
+        let mut wakers = self.0.wakers.borrow_mut();
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        for waker in self.0.wakers.take() {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::llm::types::Usage;
+    use futures_util::FutureExt;
+    use serde_json::{Value, json};
+
+    fn delta(text: &str) -> Event {
+        Event::TextDelta { text: text.into() }
+    }
+
+    #[test]
+    fn events_come_in_batches_and_end_after_the_terminal_one() {
+        let handle = RunHandle::default();
+        assert!(handle.next_events().now_or_never().is_none());
+        handle.publish(vec![delta("a"), delta("b")]);
+        handle.publish(vec![delta("c")]);
+        let batch: Value = serde_json::from_str(&handle.next_events().now_or_never().unwrap().unwrap()).unwrap();
+        assert_eq!(batch.as_array().unwrap().len(), 3);
+        let error = Error::new(Code::Limit, "enough");
+        handle.publish(vec![Event::Error { run_id: "r".into(), error, messages: vec![], usage: Usage::default() }]);
+        assert!(handle.next_events().now_or_never().unwrap().is_some());
+        assert_eq!(handle.next_events().now_or_never(), Some(None));
+        assert!(handle.terminal().now_or_never().unwrap().contains("enough"));
+    }
+
+    #[test]
+    fn a_slow_reader_holds_the_driver_and_no_reader_does_not() {
+        let handle = RunHandle::default();
+        handle.publish(vec![delta(&"x".repeat(HIGH_WATER))]);
+        assert!(handle.ready().now_or_never().is_some());
+        handle.next_events().now_or_never().unwrap();
+        handle.publish(vec![delta(&"x".repeat(HIGH_WATER))]);
+        assert!(handle.ready().now_or_never().is_none());
+        handle.next_events().now_or_never().unwrap();
+        assert!(handle.ready().now_or_never().is_some());
+    }
+
+    #[test]
+    fn answers_to_nothing_are_misuse() {
+        let handle = RunHandle::default();
+        assert_eq!(handle.approve("t1").unwrap_err().code, Code::Misuse);
+        let request =
+            Event::ApprovalRequest { id: "t1".into(), name: "s.t".into(), input: json!({}), reason: "writes".into() };
+        handle.publish(vec![request]);
+        handle.approve("t1").unwrap();
+        assert_eq!(handle.deny("t1", None).unwrap_err().code, Code::Misuse);
+    }
+}

@@ -1,0 +1,169 @@
+//! Drives a run: starts what the machine says, and reports back what came of it.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde_json::{Value, json};
+
+use crate::agent::fact::{Call, Fact, Step};
+use crate::agent::policy::gather_limit;
+use crate::agent::run::Run;
+use crate::drive::agent::Agent;
+use crate::drive::handle::RunHandle;
+use crate::drive::model::{Model, Prepared};
+use crate::drive::server::Server;
+use crate::drive::tool::output_of;
+use crate::drive::wait::{Cancel, unless_cancelled};
+use crate::mcp::server::State as ServerState;
+use crate::mcp::types::Progress;
+use crate::options::FunctionId;
+use crate::platform::{AppCall, Platform};
+use crate::time::Millis;
+
+/// Everything the jobs of one run share.
+struct Context<P: Platform> {
+    agent: Agent<P>,
+    handle: RunHandle,
+    model: Model,
+    /// Set when the run is over: whatever is in flight is not wanted any more.
+    over: Cancel,
+    /// Servers that the run still waits for.
+    connecting: Cell<usize>,
+}
+
+/// One thing that takes time.
+enum Job<P: Platform> {
+    Connect(Rc<Server<P>>),
+    GatherLimit(Millis),
+    CallModel(Prepared),
+    Sleep(Millis),
+    Judge(FunctionId, Call),
+    CallTool(Call),
+}
+
+/// Drives `run` to its terminal event, and whatever it started to its end.
+pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Model, handle: RunHandle) {
+    let over = Cancel::new();
+    let context = Rc::new(Context { agent, handle, model, over, connecting: Cell::new(0) });
+    let platform = context.agent.platform().clone();
+    let mut jobs = FuturesUnordered::new();
+    loop {
+        while let Some(fact) = context.handle.take_fact() {
+            // Fails only for an answer of the app that came too late, and the handle told the app so.
+            let _ = run.apply(fact, platform.now());
+        }
+        let done = loop {
+            match run.next(platform.now()) {
+                Step::Wait => break false,
+                Step::Done => break true,
+                step => jobs.extend(start(&context, &run, step).into_iter().map(|job| perform(context.clone(), job))),
+            }
+        };
+        context.handle.publish(run.take_events());
+        if done {
+            break;
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        context.agent.checkpoint(&mut run);
+        poll_fn(|task| {
+            while let Poll::Ready(Some(())) = jobs.poll_next_unpin(task) {}
+            if context.handle.has_facts() {
+                return Poll::Ready(());
+            }
+            context.handle.wait(task.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+    context.over.cancel();
+    while jobs.next().await.is_some() {}
+}
+
+/// The jobs that a step asks for. What needs no waiting is answered at once.
+fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>> {
+    let handle = &context.handle;
+    match step {
+        Step::Gather => {
+            let waiting = |server: &Rc<Server<P>>| !matches!(server.state(), ServerState::Ready | ServerState::Closed);
+            let servers: Vec<Rc<Server<P>>> = context.agent.servers_now().into_iter().filter(waiting).collect();
+            if servers.is_empty() {
+                handle.push(Fact::Gathered);
+                return Vec::new();
+            }
+            context.connecting.set(servers.len());
+            let any_new = servers.iter().any(|server| server.state() != ServerState::Failed);
+            let mut jobs = vec![Job::GatherLimit(gather_limit(any_new))];
+            jobs.extend(servers.into_iter().map(Job::Connect));
+            jobs
+        }
+        Step::OfferTools => {
+            let catalog = context.agent.catalog();
+            context.model.offer(catalog.definitions());
+            handle.push(Fact::Tools(catalog.entries()));
+            Vec::new()
+        }
+        Step::CallModel => vec![Job::CallModel(context.model.prepare(run.messages()))],
+        Step::Sleep(delay) => vec![Job::Sleep(delay)],
+        Step::Judge(function, call) => vec![Job::Judge(function, call)],
+        Step::CallTool(call) => vec![Job::CallTool(call)],
+        Step::Wait | Step::Done => Vec::new(),
+    }
+}
+
+/// Does one job and reports it. Ends soon after `over`.
+async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
+    let Context { agent, handle, model, over, connecting } = &*context;
+    let platform = &**agent.platform();
+    match job {
+        Job::Connect(server) => {
+            let changed = |state, reason| handle.push(Fact::Server { server: server.name.clone(), state, reason });
+            // The failure was told through `changed`.
+            let _ = agent.ensure(&server, over, changed).await;
+            connecting.set(connecting.get() - 1);
+            if connecting.get() == 0 {
+                handle.push(Fact::Gathered);
+            }
+        }
+        Job::GatherLimit(limit) => {
+            if unless_cancelled(over, platform.sleep(limit)).await.is_ok() {
+                handle.push(Fact::Gathered);
+            }
+        }
+        Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
+        Job::Sleep(delay) => {
+            if unless_cancelled(over, platform.sleep(delay)).await.is_ok() {
+                handle.push(Fact::Slept);
+            }
+        }
+        Job::Judge(function, call) => {
+            let argument = json!({
+                "id": call.id,
+                "name": call.tool.name,
+                "server": call.tool.server,
+                "input": call.input,
+                "readOnly": call.tool.read_only,
+            });
+            let asked = unless_cancelled(over, platform.call_app(AppCall { function, argument })).await;
+            let ask = match asked {
+                Err(_) => return,
+                Ok(Ok(Value::Bool(ask))) => Ok(ask),
+                Ok(Ok(_)) => Err("it did not return true or false".into()),
+                Ok(Err(thrown)) => Err(thrown),
+            };
+            handle.push(Fact::Judged { id: call.id, ask });
+        }
+        Job::CallTool(call) => {
+            let id = call.id;
+            let mut on_progress = |progress: Progress| {
+                let Progress { progress, total, message } = progress;
+                handle.push(Fact::ToolProgress { id: id.clone(), progress, total, message });
+            };
+            let result = agent.call_tool(&call.tool.name, call.input, over, &mut on_progress).await;
+            handle.push(Fact::ToolEnded { id, output: output_of(result) });
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One MCP server of an agent: its connection and the tools it lists.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures_util::lock::Mutex;
+use serde_json::{Value, json};
+
+use crate::drive::mcp::Connection;
+use crate::drive::wait::{Cancel, unless_cancelled};
+use crate::error::{Code, Error, Result};
+use crate::mcp::config::ServerConfig;
+use crate::mcp::server::State as ServerState;
+use crate::mcp::types::Tool;
+use crate::platform::Platform;
+
+/// One MCP server of an agent.
+pub(crate) struct Server<P: Platform> {
+    pub(crate) name: String,
+    pub(crate) config: ServerConfig,
+    pub(crate) connection: Connection<P>,
+    tools: RefCell<Rc<[Tool]>>,
+    state: Cell<ServerState>,
+    error: RefCell<Option<Error>>,
+    /// Held while somebody connects: any number of runs share one attempt, and when the one that makes it is
+    /// cancelled the next in line makes its own.
+    connecting: Mutex<()>,
+}
+
+impl<P: Platform> Server<P> {
+    pub(crate) fn new(platform: Rc<P>, config: ServerConfig) -> Server<P> {
+        Server {
+            name: config.name.clone(),
+            connection: Connection::new(platform, config.clone()),
+            config,
+            tools: RefCell::new(Rc::from([])),
+            state: Cell::new(ServerState::Idle),
+            error: RefCell::new(None),
+            connecting: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn state(&self) -> ServerState {
+        self.state.get()
+    }
+
+    /// The tools of the last listing that worked.
+    pub(crate) fn tools(&self) -> Rc<[Tool]> {
+        self.tools.borrow().clone()
+    }
+
+    /// Connects and lists the tools, unless that is done. `changed` is told of each change of state.
+    ///
+    /// # Errors
+    ///
+    /// Why the server cannot be used; [`Server::to_json`] shows it until it works, but for a cancel, which is no fault of the server.
+    pub(crate) async fn ensure(
+        &self,
+        cancel: &Cancel,
+        mut changed: impl FnMut(ServerState, Option<Error>),
+    ) -> Result<()> {
+        let cancelled = || Error::cancelled(&["connecting to ", self.name.as_str()].concat());
+        let _turn = unless_cancelled(cancel, self.connecting.lock()).await.map_err(|_| cancelled())?;
+        match self.state.get() {
+            ServerState::Ready => return Ok(()),
+            ServerState::Closed => {
+                return Err(Error::new(Code::Misuse, [&self.name, ": the server was closed"].concat()));
+            }
+            ServerState::Idle | ServerState::Connecting | ServerState::Failed => {}
+        }
+        // Also when this future is dropped half way: then nobody is connecting any more.
+        let back = Back { server: self };
+        self.state.set(ServerState::Connecting);
+        changed(ServerState::Connecting, None);
+        let listed = match self.connection.connect(cancel).await {
+            Ok(()) => self.connection.list_tools(cancel).await,
+            Err(error) => Err(error),
+        };
+        drop(back);
+        if self.state.get() == ServerState::Closed {
+            return Err(cancelled());
+        }
+        match listed {
+            Ok(tools) => {
+                *self.tools.borrow_mut() = tools.into();
+                *self.error.borrow_mut() = None;
+                self.state.set(ServerState::Ready);
+                changed(ServerState::Ready, None);
+                Ok(())
+            }
+            Err(error) if error.code == Code::Cancelled => Err(error),
+            Err(error) => {
+                *self.error.borrow_mut() = Some(error.clone());
+                self.state.set(ServerState::Failed);
+                changed(ServerState::Failed, Some(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the connection for good.
+    pub(crate) async fn close(&self) {
+        self.state.set(ServerState::Closed);
+        *self.tools.borrow_mut() = Rc::from([]);
+        self.connection.close().await;
+    }
+
+    /// `ServerInfo` as the app sees it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut info = self.connection.info().to_value();
+        if let Some(map) = info.as_object_mut() {
+            map.insert("state".into(), json!(self.state.get()));
+            map.insert("tools".into(), json!(self.tools.borrow().len()));
+            if let Some(error) = &*self.error.borrow() {
+                map.insert("error".into(), json!(error));
+            }
+        }
+        info
+    }
+}
+
+struct Back<'a, P: Platform> {
+    server: &'a Server<P>,
+}
+
+impl<P: Platform> Drop for Back<'_, P> {
+    fn drop(&mut self) {
+        if self.server.state.get() == ServerState::Connecting {
+            self.server.state.set(ServerState::Idle);
+        }
+    }
+}
