@@ -15,6 +15,8 @@
 //! with [`Run::apply`]. Facts that come too late (a result after a cancel, a second approval) change nothing. The
 //! whole run is serialisable between any two calls; it holds the conversation, but never a key.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::agent::catalog::ToolEntry;
@@ -25,7 +27,7 @@ use crate::agent::policy::{retry_delay, verdict};
 use crate::agent::round::Round;
 use crate::error::{Code, Error, Result};
 use crate::llm::turn::Turn;
-use crate::llm::types::{Delta, Message, StopReason, Usage};
+use crate::llm::types::{Block, Delta, Message, StopReason, Usage};
 use crate::time::{Millis, UnixMillis};
 
 /// A run: prompt to terminal event.
@@ -37,6 +39,8 @@ pub struct Run {
     random: u64,
     listening: bool,
     messages: Vec<Message>,
+    /// Ids of every tool use of the history: an id names one call of a conversation.
+    ids: BTreeSet<String>,
     tools: Vec<ToolEntry>,
     usage: Usage,
     turn: u32,
@@ -69,6 +73,12 @@ impl Run {
         approval: Approval,
         random: u64,
     ) -> Run {
+        let blocks = messages.iter().flat_map(|message| &message.content);
+        let ids = blocks.filter_map(|block| match block {
+            Block::ToolUse { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        let ids = ids.collect();
         messages.push(Message::user(prompt));
         Run {
             events: vec![Event::RunStart { run_id: id.clone() }],
@@ -78,6 +88,7 @@ impl Run {
             random,
             listening: false,
             messages,
+            ids,
             tools: Vec::new(),
             usage: Usage::default(),
             turn: 0,
@@ -211,7 +222,7 @@ impl Run {
     }
 
     fn ask(&mut self) {
-        self.phase = Phase::Asking { asked: false, turn: Turn::new(&self.messages), shown: false };
+        self.phase = Phase::Asking { asked: false, turn: Turn::default(), shown: false };
     }
 
     fn take_deltas(&mut self, deltas: Vec<Delta>) {
@@ -229,8 +240,16 @@ impl Run {
 
     fn end_answer(&mut self) {
         let Phase::Asking { turn, .. } = &mut self.phase else { return };
-        let answer = std::mem::take(turn).finish();
+        let mut answer = std::mem::take(turn).finish();
         self.usage += answer.usage;
+        for block in &mut answer.message.content {
+            if let Block::ToolUse { id, .. } = block {
+                while !self.ids.insert(id.clone()) {
+                    // Some providers count their calls anew in each answer.
+                    id.push_str(&["_", &self.turn.to_string()].concat());
+                }
+            }
+        }
         let approval = self.approval;
         let policy = |tool: &ToolEntry| verdict(approval, tool);
         let round = Round::open(&answer.message, &self.tools, policy, self.listening, &mut self.events);

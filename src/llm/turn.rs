@@ -10,13 +10,14 @@ use super::types::{Block, Delta, Message, Role, StopReason, Usage};
 /// The answer so far.
 ///
 /// Feed every [`Delta`] in order to [`Turn::apply`], then take the message with [`Turn::finish`], or what can be
-/// kept of a cut answer with [`Turn::partial`]. Deltas that break the laws of [`Delta`] are ignored.
+/// kept of a cut answer with [`Turn::partial`]. Deltas that break the laws of [`Delta`] are ignored. Ids of tool
+/// uses are made different from each other, since some providers repeat them.
 ///
 /// # Examples
 ///
 /// ```
 /// # use edgewise::llm::{turn::Turn, types::{Delta, StopReason}};
-/// let mut turn = Turn::new(&[]);
+/// let mut turn = Turn::default();
 /// turn.apply(&Delta::Text("I will ".into()));
 /// turn.apply(&Delta::Text("look.".into()));
 /// turn.apply(&Delta::ToolStart { index: 0, id: "t1".into(), name: "add".into() });
@@ -34,8 +35,6 @@ pub struct Turn {
     calls: Vec<Call>,
     usage: Usage,
     stop_reason: Option<StopReason>,
-    /// Ids of tool uses in the history; an id names one call of a conversation.
-    taken: Vec<String>,
 }
 
 /// A tool use whose arguments may still be coming.
@@ -62,19 +61,6 @@ pub struct Answer {
 }
 
 impl Turn {
-    /// An answer of which nothing came yet.
-    ///
-    /// Ids of tool uses are made different from each other and from those in `history`: providers that know no
-    /// ids get them made up per answer, and some repeat their own.
-    pub fn new(history: &[Message]) -> Turn {
-        let blocks = history.iter().flat_map(|message| &message.content);
-        let ids = blocks.filter_map(|block| match block {
-            Block::ToolUse { id, .. } => Some(id.clone()),
-            _ => None,
-        });
-        Turn { taken: ids.collect(), ..Turn::default() }
-    }
-
     /// Adds the next piece of the answer.
     pub fn apply(&mut self, delta: &Delta) {
         match delta {
@@ -158,13 +144,9 @@ impl Turn {
             return;
         }
         let mut unique = id.to_owned();
-        // Counting from here rather than from 2 keeps an answer of a thousand equal ids linear.
-        let mut number = self.taken.len() + 1;
-        while self.taken.contains(&unique) {
-            unique = [id, "_", &number.to_string()].concat();
-            number += 1;
+        while self.content.iter().any(|block| matches!(block, Block::ToolUse { id, .. } if *id == unique)) {
+            unique = [&unique, "_", &index.to_string()].concat();
         }
-        self.taken.push(unique.clone());
         self.calls.push(Call { index, block: self.content.len(), json: String::new(), ended: false });
         let input = Value::Object(Map::new());
         self.content.push(Block::ToolUse { id: unique, name: name.to_owned(), input, invalid_input: None });
@@ -203,7 +185,7 @@ mod tests {
     }
 
     fn answer(deltas: &[Delta]) -> Answer {
-        let mut turn = Turn::new(&[]);
+        let mut turn = Turn::default();
         for delta in deltas {
             turn.apply(delta);
             // Storing it at any moment changes nothing.
@@ -283,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_tool_use_is_seen_only_when_complete() {
-        let mut turn = Turn::new(&[]);
+        let mut turn = Turn::default();
         turn.apply(&start(0, "a"));
         turn.apply(&input(0, "{}"));
         assert_eq!(turn.tool_use(0), None);
@@ -293,11 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unique_in_the_answer_and_in_the_history() {
-        let history = [Message { role: Role::Assistant, content: vec![tool_use("a", json!({}), None)] }];
-        let mut turn = Turn::new(&history);
+    fn ids_are_unique_in_the_answer() {
+        let mut turn = Turn::default();
         for index in 0..3 {
-            turn.apply(&start(index, if index < 2 { "a" } else { "a_2" }));
+            turn.apply(&start(index, if index < 2 { "a" } else { "a_1" }));
         }
         let blocks = turn.finish().message.content.into_iter();
         let ids: Vec<_> = blocks
@@ -306,7 +287,7 @@ mod tests {
                 _ => String::new(),
             })
             .collect();
-        assert_eq!(ids, ["a_2", "a_3", "a_2_4"]);
+        assert_eq!(ids, ["a", "a_1", "a_1_2"]);
     }
 
     #[test]
@@ -330,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_cut_answer_keeps_its_text_but_no_tool_uses() {
-        let mut turn = Turn::new(&[]);
+        let mut turn = Turn::default();
         assert!(turn.is_empty());
         turn.apply(&start(0, "a"));
         assert!(!turn.is_empty());

@@ -83,7 +83,7 @@ pub(super) struct World {
     pub(super) store: RefCell<BTreeMap<String, Vec<u8>>>,
 }
 
-/// The native [`Platform`]: a simulated network, virtual time and seeded chance. Clones share one world.
+/// The native [`Platform`](crate::platform::Platform): a simulated network, virtual time and seeded chance. Clones share one world.
 ///
 /// Strict where a browser is: a request leaves at the first poll of `fetch`, a timer never fires at once, and
 /// reading on after a pending `chunk()` was dropped is a violation, because the chunk may be lost there.

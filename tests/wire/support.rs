@@ -104,7 +104,7 @@ pub(crate) fn check_laws(outcome: &Outcome) {
 }
 
 pub(crate) fn answer(deltas: &[Delta]) -> Answer {
-    let mut turn = Turn::new(&[]);
+    let mut turn = Turn::default();
     deltas.iter().for_each(|delta| turn.apply(delta));
     turn.finish()
 }
