@@ -392,6 +392,22 @@ fn a_failed_attempt_is_shown_and_the_next_one_may_succeed() {
 }
 
 #[test]
+fn whoever_tries_again_at_once_gets_a_new_attempt() {
+    let mut script = Script::new(Era::Modern);
+    script.instead.push(("server/discover", Http::text(503, "", "")));
+    let world = World::new(1, script);
+    let cancel = Cancel::new();
+    let again = async {
+        world.connection.connect(&cancel).await.unwrap_err();
+        // The other caller still holds its share of the attempt that failed.
+        world.connection.connect(&cancel).await
+    };
+    let (again, other) = world.run(join(again, world.connection.connect(&cancel)));
+    assert_eq!(other.unwrap_err().code, Code::Overloaded);
+    assert_eq!(again, Ok(()));
+}
+
+#[test]
 fn a_refused_preflight_counts_as_an_older_server() {
     let refused = Http::Broken { after: Millis(1), message: "CORS".into() };
     let mut script = Script::new(Era::Legacy);
@@ -484,6 +500,16 @@ fn a_session_that_is_always_lost_makes_no_storm() {
     assert_eq!(error.message, "tools/call add on calc: refused (404)");
     let server = world.server.borrow();
     assert_eq!((server.count("initialize"), server.count("tools/call")), (2, 2));
+}
+
+#[test]
+fn a_modern_server_that_refuses_is_asked_for_its_era_but_not_called_again() {
+    let mut script = Script::new(Era::Modern);
+    script.instead.push(("tools/call", Http::text(405, "", "")));
+    let world = World::new(1, script);
+    let error = world.add().unwrap_err();
+    assert_eq!(error.message, "tools/call add on calc: refused (405)");
+    assert_eq!(world.seen(), ["server/discover", "tools/call", "server/discover"]);
 }
 
 #[test]
