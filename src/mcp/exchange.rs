@@ -32,6 +32,7 @@
 //! ```
 
 mod failure;
+mod pieces;
 
 use serde_json::{Map, Value};
 
@@ -44,6 +45,7 @@ use crate::mcp::types::Progress;
 use crate::sse::{Decoder, Event};
 
 pub use failure::Failure;
+use pieces::Pieces;
 
 /// How a request was answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,15 +95,12 @@ pub enum Message {
 /// Longest body of an HTTP error that is looked at.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// Most memory that a declared length alone can make us take.
-const MAX_RESERVE: usize = 16 << 20;
-
 enum State {
     /// No status yet.
     Waiting,
     /// Collecting a body; `media` is empty when the server named no type.
     Json {
-        body: Vec<u8>,
+        body: Pieces,
         untyped: bool,
     },
     Events(Box<Decoder>),
@@ -193,12 +192,10 @@ impl Exchange {
                 if announced > Some(self.limit) {
                     return Err(self.too_long());
                 }
-                // Growing by doubling would need up to three times the memory of a big result.
-                let body = Vec::with_capacity(announced.unwrap_or(0).min(MAX_RESERVE));
-                self.state = State::Json { body, untyped: media.is_empty() };
+                self.state = State::Json { body: Pieces::default(), untyped: media.is_empty() };
             }
             // Some servers say `text/plain` beside an empty 202.
-            _ if head.status == 202 => self.state = State::Json { body: Vec::new(), untyped: true },
+            _ if head.status == 202 => self.state = State::Json { body: Pieces::default(), untyped: true },
             media => {
                 let got = ["expected application/json or text/event-stream, got ", &clean(media, 60)].concat();
                 return Err(self.protocol(&got));
@@ -227,16 +224,18 @@ impl Exchange {
                 if body.len() + bytes.len() > self.limit {
                     return Err(self.too_long());
                 }
-                body.extend_from_slice(bytes);
+                body.push(bytes);
                 Ok(())
             }
             State::Events(decoder) => {
                 let mut events = std::mem::take(&mut self.events);
                 let fed = decoder.feed(bytes, &mut events);
                 let mut taken = Ok(());
-                for event in events.drain(..) {
+                for mut event in events.drain(..) {
                     // An event without data primes resumption; other types are not MCP's.
                     if taken.is_ok() && !self.is_done() && event.name() == "message" && !event.data.is_empty() {
+                        // The decoder's buffer may be twice as big, and a copy of a big result comes beside it.
+                        event.data.shrink_to_fit();
                         taken = self.text(event.data.as_bytes(), out);
                     }
                 }
@@ -261,30 +260,29 @@ impl Exchange {
             State::Done => Ok(()),
             State::Waiting => Err(self.protocol("no status")),
             State::Refused { head, body } => Err(failure::refused(&self.what, self.advice(), &head, &body)),
-            State::Json { body, .. } if body.trim_ascii().is_empty() => {
-                if self.status == 202 || self.id.is_none() {
-                    out.push(Message::Answer(Answer::Accepted));
-                    return Ok(());
-                }
-                Err(self.protocol("an empty answer"))
-            }
-            State::Json { .. } if self.id.is_none() => {
+            // What expects no result is content with any success.
+            State::Json { .. } | State::Events(_) if self.id.is_none() => {
                 out.push(Message::Answer(Answer::Accepted));
                 Ok(())
             }
-            State::Json { untyped: true, .. } => {
-                Err(self.protocol("expected application/json or text/event-stream, got no content type"))
-            }
-            State::Json { body, .. } => {
-                self.text(&body, out)?;
-                if self.is_answered(out) { Ok(()) } else { Err(self.missing(Code::Protocol, "no answer in the body")) }
-            }
-            State::Events(_) if self.id.is_none() => {
-                out.push(Message::Answer(Answer::Accepted));
-                Ok(())
-            }
+            State::Json { body, untyped } => self.json(&body.join(), untyped, out),
             State::Events(_) => Err(self.missing(Code::Truncated, "the stream ended before the answer")),
         }
+    }
+
+    fn json(&mut self, body: &[u8], untyped: bool, out: &mut Vec<Message>) -> Result<(), Failure> {
+        if body.trim_ascii().is_empty() {
+            if self.status == 202 {
+                out.push(Message::Answer(Answer::Accepted));
+                return Ok(());
+            }
+            return Err(self.protocol("an empty answer"));
+        }
+        if untyped {
+            return Err(self.protocol("expected application/json or text/event-stream, got no content type"));
+        }
+        self.text(body, out)?;
+        if self.is_answered(out) { Ok(()) } else { Err(self.missing(Code::Protocol, "no answer in the body")) }
     }
 
     /// The error of a connection that failed before or within the answer.
