@@ -46,6 +46,8 @@ export class Host {
     try {
       return call();
     } catch (thrown) {
+      // Refused before the core was reached.
+      if (thrown instanceof EdgewiseError) throw thrown;
       // The core throws text, and nothing else throws text in there.
       if (typeof thrown === "string") throw new EdgewiseError(JSON.parse(thrown));
       this.#die(thrown);

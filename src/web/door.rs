@@ -60,6 +60,14 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn cancel(this: &Host, reader: &JsValue);
 
+    /// Settles a promise that the shell made: JSON text of the result, or of the error.
+    #[wasm_bindgen(method)]
+    fn answer(this: &Host, ticket: u32, ok: bool, json: &str);
+
+    /// Reports progress on a promise that the shell made, as JSON text.
+    #[wasm_bindgen(method)]
+    fn progress(this: &Host, ticket: u32, json: &str);
+
     /// The message of a panic; the trap follows.
     #[wasm_bindgen(method)]
     fn panicked(this: &Host, message: &str);
@@ -277,4 +285,17 @@ impl Drop for Aborter {
 /// Cancels a stream through its reader; whatever comes of it is ignored.
 pub(crate) fn cancel(reader: &JsValue) {
     with_host(|host| host.cancel(reader));
+}
+
+/// Settles a promise of the shell with JSON text.
+pub(crate) fn answer(ticket: u32, result: Result<String, String>) {
+    with_host(|host| match &result {
+        Ok(json) => host.answer(ticket, true, json),
+        Err(json) => host.answer(ticket, false, json),
+    });
+}
+
+/// Reports progress on a promise of the shell, as JSON text.
+pub(crate) fn progress(ticket: u32, json: &str) {
+    with_host(|host| host.progress(ticket, json));
 }

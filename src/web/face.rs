@@ -1,0 +1,229 @@
+//! The classes that the JavaScript shell (`pkg/agent.js`, `pkg/run.js`) calls: thin, everything crosses as JSON text.
+//!
+//! An error is thrown, or handed to a promise, as the JSON text of [`Error`]. What takes time is asked for under a
+//! ticket, a number of the shell's, and answered through [`door::answer`].
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use wasm_bindgen::prelude::*;
+
+use super::WebPlatform;
+use super::door;
+use crate::agent::config::{AgentConfig, RunOptions};
+use crate::drive::agent::Agent;
+use crate::drive::handle::RunHandle;
+use crate::drive::wait::Cancel;
+use crate::error::{Error, Result};
+use crate::llm::config::Provider;
+use crate::mcp::config::ServerConfig;
+use crate::mcp::types::{CallToolResult, Progress};
+
+thread_local! {
+    /// What is at work and can be cancelled, by ticket.
+    static AT_WORK: RefCell<Vec<(u32, Cancel)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Cancels what was asked for under that ticket; one that is answered already is left alone.
+#[wasm_bindgen]
+pub fn cancel(ticket: u32) {
+    let found = AT_WORK.with_borrow(|at_work| at_work.iter().find(|(known, _)| *known == ticket).cloned());
+    if let Some((_, cancel)) = found {
+        cancel.cancel();
+    }
+}
+
+/// Does `work` on its own and answers the ticket with what comes of it.
+fn work<F: Future<Output = Result<String>> + 'static>(ticket: u32, work: impl FnOnce(Cancel) -> F) {
+    let cancel = Cancel::new();
+    AT_WORK.with_borrow_mut(|at_work| at_work.push((ticket, cancel.clone())));
+    let work = work(cancel);
+    door::spawn(async move {
+        let result = work.await;
+        AT_WORK.with_borrow_mut(|at_work| at_work.retain(|(known, _)| *known != ticket));
+        door::answer(ticket, result.map_err(|error| thrown(&error)));
+    });
+}
+
+fn text<T: Serialize>(value: &T) -> String {
+    // Everything that crosses has string keys, and serde_json writes a number that is not finite as null.
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+fn thrown(error: &Error) -> String {
+    text(error)
+}
+
+/// Options as the shell sends them.
+fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {
+    serde_json::from_str(json).map_err(|_| thrown(&Error::config(path, "is nested too deeply")))
+}
+
+/// The core of `Agent`.
+#[wasm_bindgen]
+pub struct AgentCore {
+    agent: Agent<WebPlatform>,
+}
+
+#[wasm_bindgen]
+impl AgentCore {
+    /// An agent whose functions the shell keeps under `table`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(table: u32, options: &str) -> std::result::Result<AgentCore, String> {
+        let config = AgentConfig::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
+        Ok(AgentCore { agent: Agent::new(Rc::new(WebPlatform::new(table)), config) })
+    }
+
+    /// Connects every server; answers with the state of each.
+    pub fn connect(&self, ticket: u32) {
+        let agent = self.agent.clone();
+        work(ticket, |cancel| async move {
+            agent.connect(&cancel).await?;
+            Ok(agent.servers().to_string())
+        });
+    }
+
+    /// The state of every server.
+    pub fn servers(&self) -> String {
+        self.agent.servers().to_string()
+    }
+
+    /// Every tool that is known.
+    pub fn tools(&self) -> String {
+        self.agent.tools().to_string()
+    }
+
+    /// The tools as a provider takes them.
+    pub fn definitions(&self, format: &str) -> std::result::Result<String, String> {
+        let format = match format {
+            "anthropic" => Provider::Anthropic,
+            "openai" => Provider::OpenAi,
+            _ => return Err(thrown(&Error::config("format", "expected \"anthropic\" or \"openai\""))),
+        };
+        Ok(self.agent.tool_definitions(format).to_string())
+    }
+
+    /// Adds a server.
+    #[wasm_bindgen(js_name = addServer)]
+    pub fn add_server(&self, server: &str) -> std::result::Result<(), String> {
+        let config = ServerConfig::read(&parse(server, "server")?, "server");
+        config.and_then(|config| self.agent.add_server(config)).map_err(|error| thrown(&error))
+    }
+
+    /// Closes a server and forgets it.
+    #[wasm_bindgen(js_name = removeServer)]
+    pub fn remove_server(&self, ticket: u32, name: String) {
+        let agent = self.agent.clone();
+        work(ticket, |_| async move {
+            agent.remove_server(&name).await?;
+            Ok("null".to_owned())
+        });
+    }
+
+    /// Calls a tool; answers with its result.
+    #[wasm_bindgen(js_name = callTool)]
+    pub fn call_tool(&self, ticket: u32, name: String, input: &str) -> std::result::Result<(), String> {
+        let input = parse(input, "input")?;
+        let agent = self.agent.clone();
+        work(ticket, |cancel| async move {
+            let mut report = |progress: Progress| door::progress(ticket, &progress_json(progress).to_string());
+            let result = agent.call_tool(&name, input, &cancel, &mut report).await?;
+            Ok(result_json(result).to_string())
+        });
+        Ok(())
+    }
+
+    /// Starts a run.
+    pub fn run(&self, prompt: String, options: &str) -> std::result::Result<RunCore, String> {
+        let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
+        let (handle, driven) = self.agent.run(prompt, options);
+        door::spawn(driven);
+        Ok(RunCore { handle })
+    }
+
+    /// Closes every connection.
+    pub fn close(&self, ticket: u32) {
+        let agent = self.agent.clone();
+        work(ticket, |_| async move {
+            agent.close().await;
+            Ok("null".to_owned())
+        });
+    }
+}
+
+fn progress_json(Progress { progress, total, message }: Progress) -> Value {
+    let mut json = json!({ "progress": progress });
+    if let Some(total) = total {
+        json["total"] = json!(total);
+    }
+    if let Some(message) = message {
+        json["message"] = json!(message);
+    }
+    json
+}
+
+fn result_json(result: CallToolResult) -> Value {
+    let mut json = Map::new();
+    json.insert("content".into(), Value::Array(result.content));
+    if let Some(structured) = result.structured_content {
+        json.insert("structuredContent".into(), structured);
+    }
+    json.insert("isError".into(), Value::Bool(result.is_error));
+    if let Some(meta) = result.meta {
+        json.insert("_meta".into(), Value::Object(meta));
+    }
+    Value::Object(json)
+}
+
+/// The core of `Run`. The run goes on without it.
+#[wasm_bindgen]
+pub struct RunCore {
+    handle: RunHandle,
+}
+
+#[wasm_bindgen]
+impl RunCore {
+    /// Answers with every event since the last call, null after the last one.
+    pub fn next(&self, ticket: u32) {
+        let handle = self.handle.clone();
+        work(ticket, |_| async move { Ok(handle.next_events().await.unwrap_or_else(|| "null".to_owned())) });
+    }
+
+    /// Answers with the terminal event.
+    pub fn terminal(&self, ticket: u32) {
+        let handle = self.handle.clone();
+        work(ticket, |_| async move { Ok(handle.terminal().await.as_ref().to_owned()) });
+    }
+
+    /// Answers null once the run is over.
+    pub fn over(&self, ticket: u32) {
+        let handle = self.handle.clone();
+        work(ticket, |_| async move {
+            handle.terminal().await;
+            Ok("null".to_owned())
+        });
+    }
+
+    /// Somebody reads the events who can answer approval requests.
+    pub fn attend(&self) {
+        self.handle.set_answerable(true);
+    }
+
+    /// Lets a call go ahead.
+    pub fn approve(&self, id: &str) -> std::result::Result<(), String> {
+        self.handle.approve(id).map_err(|error| thrown(&error))
+    }
+
+    /// Refuses a call.
+    pub fn deny(&self, id: &str, why: Option<String>) -> std::result::Result<(), String> {
+        self.handle.deny(id, why.as_deref()).map_err(|error| thrown(&error))
+    }
+
+    /// Cancels the run.
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+}
