@@ -30,8 +30,8 @@ pub fn verdict(approval: Approval, tool: &ToolEntry) -> Verdict {
 
 /// Longest wait for servers before the model is asked with the tools that are there.
 ///
-/// A server that failed before gets another try at each run, but holds it up only briefly: a dead one must not
-/// make every message slow.
+/// A server that failed or kept a run waiting before gets another try at each run, but holds it up only briefly: a
+/// dead one must not make every message slow.
 pub fn gather_limit(any_new: bool) -> Millis {
     if any_new { Millis(10_000) } else { Millis(1_000) }
 }

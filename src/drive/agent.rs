@@ -264,3 +264,7 @@ impl<P: Platform> Agent<P> {
 fn run_id(high: u64, low: u64) -> String {
     format!("run_{high:016x}{low:016x}")
 }
+
+#[cfg(test)]
+#[path = "agent_tests.rs"]
+mod tests;

@@ -95,7 +95,7 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
                 return Vec::new();
             }
             context.connecting.set(servers.len());
-            let any_new = servers.iter().any(|server| server.state() != ServerState::Failed);
+            let any_new = servers.iter().any(|server| !server.is_doubtful());
             let mut jobs = vec![Job::GatherLimit(gather_limit(any_new))];
             jobs.extend(servers.into_iter().map(Job::Connect));
             jobs
@@ -130,6 +130,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
         }
         Job::GatherLimit(limit) => {
             if unless_cancelled(over, platform.sleep(limit)).await.is_ok() {
+                agent.servers_now().iter().for_each(|server| server.give_up_waiting());
                 handle.push(Fact::Gathered);
             }
         }

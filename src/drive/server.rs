@@ -22,9 +22,13 @@ pub(crate) struct Server<P: Platform> {
     tools: RefCell<Rc<[Tool]>>,
     state: Cell<ServerState>,
     error: RefCell<Option<Error>>,
-    /// Held while somebody connects: any number of runs share one attempt, and when the one that makes it is
-    /// cancelled the next in line makes its own.
+    /// Held while somebody connects: any number of runs share one attempt and its outcome, and when the one that
+    /// makes it is cancelled the next in line makes its own.
     connecting: Mutex<()>,
+    /// Attempts that came to an end, well or not.
+    attempts: Cell<u64>,
+    /// A run gave up waiting for it.
+    slow: Cell<bool>,
 }
 
 impl<P: Platform> Server<P> {
@@ -37,11 +41,25 @@ impl<P: Platform> Server<P> {
             state: Cell::new(ServerState::Idle),
             error: RefCell::new(None),
             connecting: Mutex::new(()),
+            attempts: Cell::new(0),
+            slow: Cell::new(false),
         }
     }
 
     pub(crate) fn state(&self) -> ServerState {
         self.state.get()
+    }
+
+    /// A run waited for it as long as runs do.
+    pub(crate) fn give_up_waiting(&self) {
+        if self.state.get() == ServerState::Connecting {
+            self.slow.set(true);
+        }
+    }
+
+    /// It failed, or was too slow, the last time: not worth a long wait.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.slow.get() || self.state.get() == ServerState::Failed
     }
 
     /// The tools of the last listing that worked.
@@ -60,11 +78,22 @@ impl<P: Platform> Server<P> {
         mut changed: impl FnMut(ServerState, Option<Error>),
     ) -> Result<()> {
         let cancelled = || Error::cancelled(&["connecting to ", self.name.as_str()].concat());
+        let before = self.attempts.get();
         let _turn = unless_cancelled(cancel, self.connecting.lock()).await.map_err(|_| cancelled())?;
         match self.state.get() {
-            ServerState::Ready => return Ok(()),
+            ServerState::Ready => {
+                if self.attempts.get() != before {
+                    changed(ServerState::Ready, None);
+                }
+                return Ok(());
+            }
             ServerState::Closed => {
                 return Err(Error::new(Code::Misuse, [&self.name, ": the server was closed"].concat()));
+            }
+            ServerState::Failed if self.attempts.get() != before => {
+                let error = self.error.borrow().clone().unwrap_or_else(cancelled);
+                changed(ServerState::Failed, Some(error.clone()));
+                return Err(error);
             }
             ServerState::Idle | ServerState::Connecting | ServerState::Failed => {}
         }
@@ -80,11 +109,13 @@ impl<P: Platform> Server<P> {
         if self.state.get() == ServerState::Closed {
             return Err(cancelled());
         }
+        self.attempts.set(self.attempts.get() + 1);
         match listed {
             Ok(tools) => {
                 *self.tools.borrow_mut() = tools.into();
                 *self.error.borrow_mut() = None;
                 self.state.set(ServerState::Ready);
+                self.slow.set(false);
                 changed(ServerState::Ready, None);
                 Ok(())
             }
