@@ -176,10 +176,12 @@ export class Host {
   }
 
   progress(ticket, json) {
+    // Held here, since the answer may follow at once; it is then seen after this notice.
+    const open = this.#tickets.get(ticket);
+    if (!open?.onProgress) return;
     queueMicrotask(() => {
-      const open = this.#tickets.get(ticket);
       try {
-        open?.onProgress?.(JSON.parse(json));
+        open.onProgress(JSON.parse(json));
       } catch (thrown) {
         open.fail(thrown);
       }
