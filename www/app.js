@@ -2,7 +2,7 @@
 
 import { errorBox } from "./answer.js";
 import { Chat, dressComposer } from "./chat.js";
-import { announce, icon, setText } from "./dom.js";
+import { icon, setText } from "./dom.js";
 import { Panel } from "./panel.js";
 import { ServersPanel } from "./servers.js";
 import { Session } from "./session.js";
@@ -34,7 +34,7 @@ async function start() {
   new SettingsPanel(session);
   chat = new Chat(session, (tab) => panel.open(tab));
   document.documentElement.dataset.ready = "";
-  if (!panel.covering) document.getElementById("prompt").focus({ preventScroll: true });
+  if (!panel.covering) chat.home();
   await session.connect();
 }
 
@@ -45,14 +45,16 @@ async function load() {
   return library;
 }
 
-/** What an older page stored may not do any more; then the page starts with the defaults instead of not at all. */
+/** What was stored, or is offered, may not do; then the page starts without it instead of not at all. */
 function makeSession(library, servers) {
-  try {
-    return new Session(library, loadSettings(), servers, setTheme);
-  } catch {
-    announce("The stored settings could not be used; the page starts with its defaults.");
-    return new Session(library, DEFAULTS, [], setTheme);
+  for (const [settings, list] of [[loadSettings(), servers], [DEFAULTS, servers]]) {
+    try {
+      return new Session(library, settings, list, setTheme);
+    } catch (error) {
+      console.warn("edgewise:", error.message);
+    }
   }
+  return new Session(library, DEFAULTS, [], setTheme);
 }
 
 /** Servers that whoever serves this page offers with it, from `demo.json`; none is fine. */

@@ -69,8 +69,14 @@ export class Chat {
     this.#hero.hidden = false;
     this.#show(false);
     this.#follow();
-    this.#field.focus();
+    this.home();
     announce("New chat.");
+  }
+
+  /** Gives the focus to the composer; on touch screens to the conversation, since the keyboard would cover it. */
+  home() {
+    const touch = matchMedia("(pointer: coarse)").matches;
+    (touch ? this.#scroller : this.#field).focus({ preventScroll: true });
   }
 
   #suggest() {
@@ -109,7 +115,7 @@ export class Chat {
       decide: {
         approve: (id) => run?.approve(id),
         deny: (id, why) => run?.deny(id, why),
-        decided: () => this.#field.focus(),
+        decided: () => this.home(),
       },
       peer: () => this.#peer(),
       act: (action) => {
@@ -135,7 +141,7 @@ export class Chat {
     }
     this.#run = run;
     this.#show(true);
-    this.#field.focus();
+    this.home();
     let messages = null;
     for await (const event of run) {
       if (event.type === "server_status") this.#session.changed();
@@ -159,7 +165,7 @@ export class Chat {
   /** Brings an approval to the person, unless that would tear them away from what they are typing. */
   #asked(card) {
     card.element.scrollIntoView({ block: "nearest" });
-    const idle = document.activeElement === document.body || (document.activeElement === this.#field && !this.#field.value);
+    const idle = [document.body, this.#scroller].includes(document.activeElement) || (document.activeElement === this.#field && !this.#field.value);
     // The card and not its button: an Enter meant for the composer must not allow anything.
     if (idle) card.element.focus({ preventScroll: true });
   }

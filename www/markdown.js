@@ -58,18 +58,24 @@ function settledUntil(text, from) {
   let start = from;
   for (let next = text.indexOf("\n", start); next !== -1; next = text.indexOf("\n", start)) {
     const line = text.slice(start, next);
-    const mark = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1];
-    if (fence === null && mark) fence = mark;
-    else if (fence !== null && mark && closes(mark, fence)) fence = null;
+    fence = fenceAfter(line, fence);
     start = next + 1;
     if (fence === null && line.trim() === "") end = start;
   }
   return end;
 }
 
+/** The mark of the code fence that is open after that line, null for none; fences of list items are indented. */
+function fenceAfter(line, fence) {
+  const [, mark, info] = /^\s*(`{3,}|~{3,})(.*)$/.exec(line) ?? [];
+  if (!mark) return fence;
+  if (fence === null) return info.includes("`") ? null : mark;
+  return info.trim() === "" && closes(mark, fence) ? null : fence;
+}
+
 const closes = (mark, fence) => mark[0] === fence[0] && mark.length >= fence.length;
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^`\s]*)/;
+const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^`\s]*)[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^ {0,3}(?:(?:\*\s*){3,}|(?:-\s*){3,}|(?:_\s*){3,})$/;
 const ITEM = /^(\s*)(?:([-*+])|(\d{1,9})[.)])\s+(.*)$/;
@@ -106,8 +112,13 @@ function blocks(text) {
       for (; at < lines.length && (match = QUOTE.exec(lines[at])); at += 1) quoted.push(match[1]);
       nodes.push(h("blockquote", null, ...blocks(quoted.join("\n"))));
     } else if (ITEM.test(line)) {
+      // Code within an item may hold blank lines; elsewhere they end the list.
+      let fence = null;
       let end = at + 1;
-      while (end < lines.length && (ITEM.test(lines[end]) || /^\s+\S/.test(lines[end]))) end += 1;
+      for (; end < lines.length; end += 1) {
+        if (fence === null && !ITEM.test(lines[end]) && !/^\s+\S/.test(lines[end])) break;
+        fence = fenceAfter(lines[end], fence);
+      }
       nodes.push(list(lines.slice(at, end)));
       at = end;
     } else {
@@ -139,8 +150,10 @@ function list(lines) {
     const [first, ...rest] = item;
     element.append(h("li", null, ...inline(first), ...blocks(dedent(rest))));
   };
+  let fence = null;
   for (const line of lines) {
-    const match = ITEM.exec(line);
+    const match = fence === null && ITEM.exec(line);
+    fence = fenceAfter(line, fence);
     if (match && match[1].length <= indent.length) {
       close();
       item = [match[4]];
