@@ -113,8 +113,8 @@ export class Chat {
       changed: () => this.#grown(),
       asked: (card) => this.#asked(card),
       decide: {
-        approve: (id) => run?.approve(id),
-        deny: (id, why) => run?.deny(id, why),
+        approve: (id) => decide(() => run.approve(id)),
+        deny: (id, why) => decide(() => run.deny(id, why)),
         decided: () => this.home(),
       },
       peer: () => this.#peer(),
@@ -132,6 +132,14 @@ export class Chat {
     });
     this.#list.append(question, answer.element);
     this.#follow();
+    const decide = (tell) => {
+      try {
+        tell();
+      } catch (error) {
+        // Too late: the call is over, and its result says how.
+        if (error.code !== "misuse") throw error;
+      }
+    };
     let run = null;
     try {
       run = this.#session.start(prompt);

@@ -79,13 +79,13 @@ export class Session extends EventTarget {
   servers() {
     const tools = this.#agent.tools();
     const own = tools.filter((tool) => !tool.server);
-    const servers = this.#agent.servers().map((info) => ({ ...info, list: tools.filter((tool) => tool.server === info.name) }));
-    servers.sort((a, b) => this.#place(a.name) - this.#place(b.name));
+    const infos = this.#agent.servers();
+    // A server that is tried anew is out of the agent for a moment, and stays in the list all the same.
+    const servers = [...this.#servers.values()].map(({ name, url }) => {
+      const info = infos.find((candidate) => candidate.name === name) ?? { name, url, state: "idle" };
+      return { ...info, list: tools.filter((tool) => tool.server === name) };
+    });
     return { servers, own };
-  }
-
-  #place(name) {
-    return [...this.#servers.keys()].indexOf(name);
   }
 
   /** All tools that the model is told of. */
