@@ -2,7 +2,7 @@
 
 import { errorBox } from "./answer.js";
 import { Chat, dressComposer } from "./chat.js";
-import { icon, setText } from "./dom.js";
+import { icon, isDark, setText } from "./dom.js";
 import { Panel } from "./panel.js";
 import { ServersPanel } from "./servers.js";
 import { Session } from "./session.js";
@@ -33,6 +33,7 @@ async function start() {
   new ServersPanel(session);
   new SettingsPanel(session);
   chat = new Chat(session, (tab) => panel.open(tab));
+  for (const part of document.querySelectorAll('[role="tabpanel"]')) part.inert = false;
   document.documentElement.dataset.ready = "";
   if (!panel.covering) chat.home();
   await session.connect();
@@ -97,11 +98,6 @@ function dressBar() {
     if (panel.covering) panel.close();
     else if (chat?.running) chat.stop();
   });
-}
-
-function isDark() {
-  const { theme } = document.documentElement.dataset;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
 function setTheme(theme) {

@@ -73,7 +73,7 @@ export class Card {
     };
     this.#approval = h(
       "form",
-      { class: "approval", "aria-label": `Approval of ${this.title}`, onsubmit: (event) => (event.preventDefault(), answer(true)) },
+      { class: "approval", method: "dialog", "aria-label": `Approval of ${this.title}`, onsubmit: (event) => (event.preventDefault(), answer(true)) },
       h("p", null, icon("hand"), h("span", null, h("strong", null, `Allow ${this.title}?`), reason ? ` ${sentence(reason)}` : "")),
       h(
         "div",
@@ -186,4 +186,9 @@ function compact(input) {
 
 const format = (number) => (Number.isInteger(number) ? String(number) : number.toFixed(1));
 
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
+/** Made a sentence; a name at its start, such as `server.tool`, stays as it is. */
+function sentence(text) {
+  if (!text) return "";
+  const start = /^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  return /[.!?]$/.test(start) ? start : `${start}.`;
+}

@@ -1,14 +1,14 @@
 // The conversation: composer, messages, and the run that is under way.
 
 import { Answer } from "./answer.js";
-import { announce, h, icon } from "./dom.js";
+import { announce, h, icon, isDark } from "./dom.js";
 
 const SUGGESTIONS = [
   { prompt: "What is 17 + 25? Then echo the result", needs: "get-sum" },
   { prompt: "Get the tiny image", needs: "get-tiny-image" },
-  { prompt: "Get structured content for location Chicago", needs: "get-structured-content" },
-  { prompt: "Trigger a long running operation with duration: 5 and steps: 10", needs: "trigger-long-running-operation" },
-  { prompt: "Switch the theme of this page to dark", needs: "set_theme" },
+  { prompt: `Switch the theme of this page to ${isDark() ? "light" : "dark"}`, needs: "set_theme" },
+  { prompt: "Trigger a long running operation, duration: 4, steps: 8", needs: "trigger-long-running-operation" },
+  { prompt: "Get structured content for Chicago", needs: "get-structured-content" },
   { prompt: "What is the local time?", needs: "local_time" },
 ];
 const MOST_SUGGESTIONS = 5;

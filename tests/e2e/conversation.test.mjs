@@ -48,8 +48,8 @@ scene("every suggestion calls the tool that it is about", { demo }, async ({ pag
   await page.selectOption("#approval", "never");
   await serverState(page, "everything", "ready");
   const prompts = await page.locator("#suggestions .chip").allTextContents();
-  assert.ok(prompts.length >= 4, prompts.join());
-  const expected = ["get-sum", "get-tiny-image", "get-structured-content", "trigger-long-running-operation", "set_theme"];
+  assert.equal(prompts.length, 5, prompts.join());
+  const expected = ["get-sum", "get-tiny-image", "set_theme", "trigger-long-running-operation", "get-structured-content"];
   for (const [index, prompt] of prompts.entries()) {
     await page.click("#new-chat");
     await page.locator("#suggestions .chip", { hasText: prompt }).click();
@@ -252,6 +252,14 @@ scene(
     await fault.waitFor();
     assert.match(await fault.innerText(), /could not be loaded/);
     await shot(page, "core-not-loaded");
+    // Without the core nothing can be sent, and a token typed too early goes nowhere.
+    assert.ok(await page.isDisabled("#send"));
+    await page.evaluate(() => {
+      const form = document.getElementById("add-server");
+      form.elements.token.value = "too-early";
+      form.requestSubmit();
+    });
+    assert.ok(!page.url().includes("too-early"));
     await page.unroute("**/*.wasm");
     await fault.getByRole("button", { name: "Try again" }).click();
     await page.waitForSelector("html[data-ready]", { state: "attached" });

@@ -108,7 +108,7 @@ scene("mistakes in the model settings are shown at the field", {}, async ({ page
   assert.equal(await page.inputValue("#model-base"), "http://localhost:11434/v1");
   await page.click("#model-form button[type=submit]");
   assert.equal(await page.getAttribute("#model-id", "aria-invalid"), "true");
-  assert.match(await page.textContent("#model-id-error"), /required/);
+  assert.match(await page.textContent("#model-id-error"), /^(Is required|Must not be empty)\.$/);
   assert.equal(await page.evaluate(() => document.activeElement.id), "model-id");
   await shot(page, "settings-error");
   await page.fill("#model-id", "some-model");
