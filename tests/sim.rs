@@ -2,3 +2,6 @@
 
 #[path = "sim/servers.rs"]
 mod servers;
+
+#[path = "sim/laws.rs"]
+mod laws;

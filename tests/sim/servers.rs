@@ -45,7 +45,7 @@ fn second_request(history: impl Fn(Value, &[(String, String)]) -> Value) -> Vec<
     for _ in 0..200 {
         model.borrow_mut().forget();
         ask(&sim, anthropic(json!([{ "role": "user", "content": "go" }])));
-        let spoken = model.borrow().spoken[&0].clone();
+        let spoken = model.borrow().spoken[&("go".to_owned(), 0)].clone();
         let good = |call: &edgewise::sim::SpokenCall| call.kind.is_some() && call.input.is_some();
         if spoken.calls.len() < 2 || !spoken.calls.iter().all(good) {
             continue;

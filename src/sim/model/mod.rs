@@ -61,8 +61,11 @@ pub struct ScriptedModel {
     pub latency: Millis,
     /// Every call of a known tool with good arguments must have succeeded: no faults, denials or cancels.
     pub strict: bool,
-    /// Its answers by turn: how many answers of the model the request held. The last of a turn counts.
-    pub spoken: BTreeMap<usize, Spoken>,
+    /// A conversation may go on after a cancelled run: two user messages in a row are no violation.
+    pub continued: bool,
+    /// Its answers, by the first words of the user and by turn: how many answers of the model the request held. The
+    /// last answer of a turn counts.
+    pub spoken: BTreeMap<(String, usize), Spoken>,
     /// What the user said, as far as the last request told.
     pub heard: Vec<String>,
 }
@@ -78,6 +81,7 @@ impl ScriptedModel {
             dialects: false,
             latency: Millis(500),
             strict: false,
+            continued: false,
             spoken: BTreeMap::new(),
             heard: Vec::new(),
         }
@@ -92,17 +96,18 @@ impl ScriptedModel {
     /// to have said is what it said; results are those of the calls they belong to.
     fn check_history(&self, said: &[Said], peer: &mut Peer<'_>) -> usize {
         let mut turn = 0;
+        let first = first_words(said);
         let mut open: Vec<(String, Option<String>, bool)> = Vec::new();
         let mut before = "";
         for part in said {
             match part {
-                Said::User(_) if before == "user" => peer.violation("two user messages in a row"),
+                Said::User(_) if before == "user" && !self.continued => peer.violation("two user messages in a row"),
                 Said::User(_) => {}
                 Said::Model { text, calls } => {
                     if before == "model" || before.is_empty() {
                         peer.violation(format!("an answer of the model after {before:?}"));
                     }
-                    let spoken = self.spoken.get(&turn);
+                    let spoken = self.spoken.get(&(first.clone(), turn));
                     open = self.check_answer(turn, text, calls, spoken, peer);
                     turn += 1;
                 }
@@ -210,6 +215,7 @@ impl Server for ScriptedModel {
         }
         check_tools(&asked.tools, peer);
         let turn = self.check_history(&asked.said, peer);
+        let first = first_words(&asked.said);
         let heard =
             asked.said.into_iter().filter_map(|said| if let Said::User(text) = said { Some(text) } else { None });
         self.heard = heard.collect();
@@ -226,9 +232,15 @@ impl Server for ScriptedModel {
             (Wire::OpenAi, false) => openai::stream(&spoken, self.dialects, peer.rng),
             (Wire::OpenAi, true) => openai::whole(&spoken),
         };
-        self.spoken.insert(turn, spoken);
+        self.spoken.insert((first, turn), spoken);
         answer.after(Millis(peer.rng.within(0..=self.latency.0)))
     }
+}
+
+/// What the user said first: the name of the conversation.
+fn first_words(said: &[Said]) -> String {
+    let text = said.iter().find_map(|said| if let Said::User(text) = said { Some(text.clone()) } else { None });
+    text.unwrap_or_default()
 }
 
 /// Names that the providers accept, each once.
