@@ -27,7 +27,7 @@ use crate::agent::policy::{retry_delay, verdict};
 use crate::agent::round::Round;
 use crate::error::{Code, Error, Result};
 use crate::llm::turn::Turn;
-use crate::llm::types::{Block, Delta, Message, StopReason, Usage};
+use crate::llm::types::{Block, Delta, Message, Role, StopReason, Usage};
 use crate::time::{Millis, UnixMillis};
 
 /// A run: prompt to terminal event.
@@ -326,7 +326,8 @@ impl Run {
     }
 
     fn end_well(&mut self) {
-        let last = self.messages.last();
+        // An answer without content is not in the history; then the last message is the user's.
+        let last = self.messages.last().filter(|message| message.role == Role::Assistant);
         self.events.push(Event::Done {
             run_id: self.id.clone(),
             text: last.map(Message::text).unwrap_or_default(),
