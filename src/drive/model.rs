@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::agent::fact::Fact;
 use crate::drive::handle::RunHandle;
-use crate::drive::wait::{Cancel, Stop, within};
+use crate::drive::wait::{Cancel, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result, Retry};
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::offline::{self, OfflineRequest};
@@ -93,7 +93,8 @@ impl Model {
         let mut decoder = Decoder::new(&self.config, &response.head);
         let mut deltas = Vec::new();
         loop {
-            run.ready().await;
+            // A reader that went away never catches up.
+            unless_cancelled(cancel, run.ready()).await.map_err(stopped)?;
             let chunk = within(platform, self.idle, cancel, response.body.chunk()).await.map_err(stopped)?;
             let fed = match chunk {
                 Some(Ok(bytes)) => decoder.feed(&bytes, &mut deltas).map(|()| decoder.is_done()),
