@@ -74,11 +74,8 @@ impl Checker {
         }
         match kind(event) {
             "run_start" => {}
-            "server_status" => {
-                if self.turn > 0 {
-                    self.wrong("server_status after the first turn began");
-                }
-            }
+            // A slow server may become ready when the first turn has long begun.
+            "server_status" => {}
             "turn_start" => {
                 if self.in_turn || event["turn"].as_u64() != Some(self.turn + 1) {
                     self.wrong(format!("turn {} starts after turn {}", event["turn"], self.turn));

@@ -122,7 +122,7 @@ impl ScriptedMcp {
 
     /// Sessions that were neither deleted nor forgotten.
     pub fn open_sessions(&self) -> usize {
-        self.open_sessions.len()
+        self.open_sessions.keys().filter(|id| !id.is_empty()).count()
     }
 
     /// Keys that the tool `note` wrote more than once: a call with unknown outcome was repeated.

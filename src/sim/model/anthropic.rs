@@ -48,8 +48,8 @@ fn read_message(role: &str, blocks: &[Value], said: &mut Vec<Said>, peer: &mut P
         let string = |name: &str| block[name].as_str().unwrap_or("").to_owned();
         match (role, block["type"].as_str().unwrap_or("")) {
             (_, "text") => {
-                if string("text").is_empty() {
-                    peer.violation("an empty text block: the provider refuses it");
+                if string("text").trim().is_empty() {
+                    peer.violation("a text block of nothing but white space: the provider refuses it");
                 }
                 text += &string("text");
             }

@@ -1,0 +1,523 @@
+//! One seed, one story: an agent with its model, servers, user and weather, all drawn by seed, and what must hold
+//! whatever happened.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use edgewise::agent::config::{AgentConfig, RunOptions};
+use edgewise::drive::agent::Agent;
+use edgewise::drive::handle::RunHandle;
+use edgewise::drive::wait::Cancel;
+use edgewise::options::FunctionId;
+use edgewise::platform::Platform;
+use edgewise::sim::{AppAnswer, Clock, Faults, Rng, ScriptedMcp, ScriptedModel, SimPlatform, ToolKind, Wire};
+use edgewise::time::Millis;
+use serde_json::{Value, json};
+
+use crate::laws::{broken, kind, texts};
+
+const MODEL: &str = "https://model.test";
+/// In every credential; must never be seen anywhere.
+const SECRET: &str = "s3cr3t";
+
+const APP_ADD: u32 = 10;
+const APP_NOTE: u32 = 11;
+const JUDGE: u32 = 20;
+const TOKEN: u32 = 30;
+
+/// Longest virtual time from the terminal event, or from a cancel, until nothing of a run is left.
+const AFTERMATH: Millis = Millis(30_000);
+
+/// What came of one seed.
+pub struct Story {
+    /// The simulation, with its event log.
+    pub sim: SimPlatform,
+    /// Every law that was broken.
+    pub wrong: Vec<String>,
+}
+
+/// What is drawn before the story begins.
+struct Plan {
+    /// No faults, no cancel, no denial: everything must go well.
+    calm: bool,
+    wire: Wire,
+    faults: Faults,
+    approval: Value,
+    reads: bool,
+    answers: bool,
+    /// The user says no to some requests.
+    denies: bool,
+    max_turns: u64,
+    servers: usize,
+    connect_first: bool,
+    runs: usize,
+    goes_on: bool,
+    direct_call: bool,
+}
+
+impl Plan {
+    fn draw(rng: &mut Rng) -> Plan {
+        let calm = rng.chance(300);
+        let faults = match rng.below(4) {
+            _ if calm => Faults::default(),
+            0 => Faults::default(),
+            1 => Faults { reset: 150, truncated: 150, ..Faults::default() },
+            _ => Faults::some(),
+        };
+        let judge = json!({ "$function": JUDGE });
+        let approval = rng.pick(&["never", "writes", "writes", "always", "function"]);
+        let answers = calm || rng.chance(700);
+        Plan {
+            calm,
+            wire: rng.pick(&[Wire::Anthropic, Wire::OpenAi]),
+            faults,
+            approval: if approval == "function" { judge } else { json!(approval) },
+            reads: answers || rng.chance(700),
+            answers,
+            denies: !calm && rng.chance(500),
+            max_turns: rng.within(1..=6),
+            servers: rng.pick(&[0, 1, 1, 1, 2, 3]),
+            connect_first: rng.chance(200),
+            runs: rng.pick(&[1, 1, 1, 2]),
+            goes_on: rng.chance(250),
+            direct_call: rng.chance(200),
+        }
+    }
+}
+
+/// A run as it is watched.
+struct Watched {
+    prompt: String,
+    handle: RunHandle,
+    events: RefCell<Vec<Value>>,
+    ended_at: Cell<Option<Millis>>,
+    cancelled_at: Cell<Option<Millis>>,
+}
+
+/// Plays the story of that seed. With `stored`, every run is stored as JSON and loaded again before each wait.
+pub fn play(seed: u64, stored: bool) -> Story {
+    let mut rng = Rng::new(seed).fork("plan");
+    let plan = Plan::draw(&mut rng);
+    let sim = SimPlatform::new(seed);
+    sim.set_time_limit(Millis::from_secs(24 * 3600));
+    sim.set_clock(rng.pick(&[Clock::Normal, Clock::Still, Clock::Jumping]));
+    sim.set_cors(!plan.calm && rng.chance(200));
+    sim.set_store_full(rng.chance(200));
+    let model = add_model(&sim, &plan, &mut rng);
+    let mut servers = Vec::new();
+    for index in 0..plan.servers {
+        servers.push(add_server(&sim, &plan, index, &mut rng));
+    }
+    add_functions(&sim, &plan);
+    let options = options(&plan, &mut rng);
+    let config = AgentConfig::read(&options).expect("the scenario writes valid options");
+    let agent = Agent::new(Rc::new(sim.clone()), config);
+    if stored {
+        agent.set_checkpoint(|run| {
+            let text = serde_json::to_string(&run).expect("a run can be stored");
+            assert!(!text.contains(SECRET), "a credential in a stored run");
+            serde_json::from_str(&text).expect("a stored run can be loaded")
+        });
+    }
+    let mut stage = Stage { sim: sim.clone(), plan, agent, rng, wrong: Vec::new() };
+    let (earlier, watched) = stage.play_runs(&model);
+    stage.end();
+    for run in earlier.iter().chain(&watched) {
+        stage.judge_events(run);
+    }
+    for run in &watched {
+        stage.judge_texts(run, &model.borrow());
+    }
+    for server in &servers {
+        for key in server.borrow().written_twice() {
+            stage.wrong(format!("the write {key} was made twice"));
+        }
+        if server.borrow().open_sessions() > 0 && stage.plan.calm {
+            stage.wrong("a session was left behind");
+        }
+    }
+    let mut wrong = stage.wrong;
+    wrong.extend(sim.violations());
+    if sim.log().iter().any(|line| line.contains(SECRET)) {
+        wrong.push("a credential in the event log".to_owned());
+    }
+    Story { sim, wrong }
+}
+
+fn add_model(sim: &SimPlatform, plan: &Plan, rng: &mut Rng) -> Rc<RefCell<ScriptedModel>> {
+    let mut model = ScriptedModel::new(plan.wire, &format!("sk-{SECRET}"));
+    model.talk = rng.pick(&[0, 500, 800]);
+    model.fails = if plan.calm { 0 } else { rng.pick(&[0, 50]) };
+    model.dialects = rng.chance(500);
+    model.strict = plan.calm;
+    model.continued = plan.goes_on;
+    let model = sim.host(MODEL, model);
+    sim.faults(MODEL, plan.faults);
+    model
+}
+
+fn add_server(sim: &SimPlatform, plan: &Plan, index: usize, rng: &mut Rng) -> Rc<RefCell<ScriptedMcp>> {
+    let mut server = ScriptedMcp::random(rng);
+    server.token = Some(format!("tok-{SECRET}-{index}"));
+    if plan.calm {
+        server.reliable = true;
+        server.forgets = 0;
+    }
+    let origin = format!("https://mcp{index}.test");
+    let server = sim.host(&origin, server);
+    sim.faults(&origin, plan.faults);
+    server
+}
+
+fn add_functions(sim: &SimPlatform, plan: &Plan) {
+    let calm = plan.calm;
+    for (id, kind) in [(APP_ADD, ToolKind::Add), (APP_NOTE, ToolKind::Note)] {
+        sim.function(FunctionId(id), move |argument, rng| {
+            let after = Millis(rng.within(0..=2_000));
+            match (rng.below(8), kind.result(argument)) {
+                (0, _) if !calm => AppAnswer::throws(after, "Error: the app is tired"),
+                (1, _) if !calm => AppAnswer::never(),
+                (_, Some(text)) => AppAnswer::value(after, json!(text)),
+                (_, None) => AppAnswer::throws(after, "Error: bad arguments"),
+            }
+        });
+    }
+    sim.function(FunctionId(JUDGE), move |_, rng| match rng.below(6) {
+        0 if !calm => AppAnswer::throws(Millis(5), "Error: cannot decide"),
+        1 if !calm => AppAnswer::value(Millis(5), json!("yes")),
+        _ => AppAnswer::value(Millis(rng.within(0..=3_000)), json!(rng.chance(500))),
+    });
+    for index in 0..plan.servers {
+        sim.function(FunctionId(TOKEN + index as u32), move |_, rng| match rng.below(10) {
+            0 if !calm => AppAnswer::throws(Millis(5), "Error: not signed in"),
+            _ => AppAnswer::value(Millis(rng.within(0..=100)), json!(format!("tok-{SECRET}-{index}"))),
+        });
+    }
+}
+
+fn options(plan: &Plan, rng: &mut Rng) -> Value {
+    let (provider, base) = match plan.wire {
+        Wire::Anthropic => ("anthropic", MODEL.to_owned()),
+        Wire::OpenAi => ("openai", format!("{MODEL}/v1")),
+    };
+    let server = |index: usize, rng: &mut Rng| {
+        let fixed = json!(format!("tok-{SECRET}-{index}"));
+        let asked = json!({ "$function": TOKEN + index as u32 });
+        json!({
+            "name": format!("s{index}"),
+            "url": format!("https://mcp{index}.test/mcp"),
+            "token": if rng.chance(500) { fixed } else { asked },
+            "headers": { "x-extra": format!("extra-{SECRET}") },
+            "timeoutMs": if plan.calm { 60_000 } else { rng.pick(&[3_000, 20_000, 60_000]) },
+        })
+    };
+    let servers: Vec<Value> = (0..plan.servers).map(|index| server(index, rng)).collect();
+    let mut tools = Vec::new();
+    for (name, id, tool) in [("app_add", APP_ADD, ToolKind::Add), ("app_note", APP_NOTE, ToolKind::Note)] {
+        if rng.chance(400) {
+            let definition = tool.definition();
+            tools.push(json!({
+                "name": name,
+                "description": definition["description"],
+                "inputSchema": definition["inputSchema"],
+                "annotations": definition["annotations"],
+                "execute": { "$function": id },
+            }));
+        }
+    }
+    json!({
+        "model": { "provider": provider, "id": "scripted", "baseUrl": base, "apiKey": format!("sk-{SECRET}") },
+        "servers": servers,
+        "tools": tools,
+        "system": if rng.chance(500) { json!("Be brief.") } else { Value::Null },
+        "approval": plan.approval,
+        "limits": {
+            "maxTurns": plan.max_turns,
+            "turnTimeoutMs": if plan.calm { 60_000 } else { rng.pick(&[4_000, 60_000, 120_000]) },
+            "maxParallelTools": rng.within(1..=4),
+            "maxAttempts": rng.within(1..=4),
+            "toolTimeoutMs": if plan.calm { Value::Null } else { rng.pick(&[None, Some(2_000)]).into() },
+        },
+    })
+}
+
+struct Stage {
+    sim: SimPlatform,
+    plan: Plan,
+    agent: Agent<SimPlatform>,
+    rng: Rng,
+    wrong: Vec<String>,
+}
+
+impl Stage {
+    fn wrong(&mut self, text: impl Into<String>) {
+        self.wrong.push(text.into());
+    }
+
+    /// Everything that the app does. Gives the runs that it watched: first those whose texts cannot be compared any
+    /// more with what the model said, then the others.
+    fn play_runs(&mut self, model: &Rc<RefCell<ScriptedModel>>) -> (Vec<Rc<Watched>>, Vec<Rc<Watched>>) {
+        self.connect();
+        if self.plan.direct_call {
+            self.call_directly();
+        }
+        let first: Vec<Rc<Watched>> = (0..self.plan.runs).map(|index| self.start(index, Vec::new())).collect();
+        let terminals = self.wait_for(&first);
+        if !self.plan.goes_on || terminals.is_empty() {
+            return (Vec::new(), first);
+        }
+        match serde_json::from_value(terminals[0]["messages"].clone()) {
+            Ok(messages) => {
+                // A cut answer is in the history as far as it came: there is nothing to compare it with.
+                model.borrow_mut().forget();
+                let run = self.start(9, messages);
+                self.wait_for(std::slice::from_ref(&run));
+                (first, vec![run])
+            }
+            Err(_) => {
+                self.wrong("the history of a terminal event cannot be read back");
+                (Vec::new(), first)
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        if !self.plan.connect_first {
+            return;
+        }
+        let (agent, cancel) = (self.agent.clone(), Cancel::new());
+        if !self.plan.calm && self.rng.chance(500) {
+            let (sim, cancel, delay) = (self.sim.clone(), cancel.clone(), self.rng.within(0..=2_000));
+            self.sim.spawn("canceller of connect", async move {
+                sim.sleep(Millis(delay)).await;
+                cancel.cancel();
+            });
+        }
+        self.sim.spawn("connect", async move {
+            let _ = agent.connect(&cancel).await;
+        });
+    }
+
+    /// A call of a tool beside the runs.
+    fn call_directly(&mut self) {
+        let (sim, agent, calm) = (self.sim.clone(), self.agent.clone(), self.plan.calm);
+        self.sim.spawn("direct call", async move {
+            let input = json!({ "a": 1.5, "b": 2 });
+            let result = agent.call_tool("s0.add", input, &Cancel::new(), &mut |_| ()).await;
+            match result {
+                Ok(result) if !result.is_error && result.content[0]["text"] != "3.5" => {
+                    sim.violation("a direct call has another result");
+                }
+                // The tool may not be there, and the agent may be closed meanwhile.
+                Err(error) if calm && !["misuse", "cancelled"].contains(&error.code.as_str()) => {
+                    sim.violation(format!("a direct call failed: {error}"));
+                }
+                _ => {}
+            }
+        });
+    }
+
+    /// Starts a run with its driver, its reader and whoever cancels it.
+    fn start(&mut self, index: usize, messages: Vec<edgewise::llm::types::Message>) -> Rc<Watched> {
+        let prompt = format!("prompt {index}");
+        let options = RunOptions { messages, max_turns: None };
+        let (handle, driver) = self.agent.run(prompt.clone(), options);
+        let watched = Rc::new(Watched {
+            prompt,
+            handle,
+            events: RefCell::default(),
+            ended_at: Cell::default(),
+            cancelled_at: Cell::default(),
+        });
+        let delay = Millis(self.rng.pick(&[0, 0, 500]));
+        let sim = self.sim.clone();
+        self.sim.spawn(&format!("driver {index}"), async move {
+            sim.sleep(delay).await;
+            driver.await;
+        });
+        if self.plan.answers {
+            watched.handle.set_answerable(true);
+        }
+        let user = User { sim: self.sim.clone(), watched: watched.clone(), denies: self.plan.denies };
+        let (reads, mut rng) = (self.plan.reads, self.rng.fork("user"));
+        self.rng.next_u64();
+        self.sim.spawn(&format!("reader {index}"), async move { user.read(reads, &mut rng).await });
+        let (sim, end) = (self.sim.clone(), watched.clone());
+        self.sim.spawn(&format!("watcher {index}"), async move {
+            end.handle.terminal().await;
+            end.ended_at.set(Some(sim.elapsed()));
+        });
+        if !self.plan.calm && self.rng.chance(500) {
+            self.cancel_sometime(&watched);
+        }
+        watched
+    }
+
+    fn cancel_sometime(&mut self, watched: &Rc<Watched>) {
+        let times = self.rng.pick(&[1, 1, 2]);
+        for _ in 0..times {
+            let (sim, watched) = (self.sim.clone(), watched.clone());
+            let cancel = move || {
+                sim.note("the app cancels");
+                if watched.cancelled_at.get().is_none() && watched.ended_at.get().is_none() {
+                    watched.cancelled_at.set(Some(sim.elapsed()));
+                }
+                watched.handle.cancel();
+            };
+            // An instant in time, or the instant before some step of some task: the latter finds what happens
+            // between two things that take no time.
+            if self.rng.chance(400) {
+                let (sim, delay) = (self.sim.clone(), Millis(self.rng.within(0..=15_000)));
+                self.sim.spawn("canceller", async move {
+                    sim.sleep(delay).await;
+                    cancel();
+                });
+            } else {
+                self.sim.at_poll(self.sim.polls() + self.rng.within(1..=150), cancel);
+            }
+        }
+    }
+
+    /// Lets the world run until those runs have ended; gives their terminal events, none when it is stuck.
+    fn wait_for(&mut self, runs: &[Rc<Watched>]) -> Vec<Value> {
+        let outcome = self.sim.block_on(async {
+            let mut terminals = Vec::new();
+            for run in runs {
+                let terminal = run.handle.terminal().await;
+                terminals.push(serde_json::from_str(&terminal).expect("the terminal event is JSON"));
+            }
+            terminals
+        });
+        outcome.unwrap_or_else(|stuck| {
+            self.wrong(format!("stuck: {stuck}"));
+            Vec::new()
+        })
+    }
+
+    /// Closes the agent; soon after, nothing may be left.
+    fn end(&mut self) {
+        let (sim, agent) = (self.sim.clone(), self.agent.clone());
+        let outcome = self.sim.block_on(async {
+            let began = sim.elapsed();
+            agent.close().await;
+            while !sim.tasks().is_empty() && sim.elapsed().0 < began.0 + AFTERMATH.0 {
+                sim.sleep(Millis(100)).await;
+            }
+        });
+        if let Err(stuck) = outcome {
+            self.wrong(format!("stuck while closing: {stuck}"));
+        }
+        let left = self.sim.leftovers();
+        if !left.is_empty() {
+            self.wrong(format!("left after the end: {left} ({})", self.sim.tasks().join(", ")));
+        }
+        self.sim.drop_tasks();
+    }
+
+    fn judge_events(&mut self, run: &Watched) {
+        let events = run.events.borrow();
+        for law in broken(&events) {
+            self.wrong(format!("{}: {law}", run.prompt));
+        }
+        let terminal = events.last().cloned().unwrap_or_default();
+        let code = terminal["error"]["code"].as_str().unwrap_or("");
+        if ["crashed", "misuse", "config"].contains(&code) {
+            self.wrong(format!("{}: ended with {code}", run.prompt));
+        }
+        if let (Some(cancelled), Some(ended)) = (run.cancelled_at.get(), run.ended_at.get()) {
+            // At the same instant the end may have been on its way.
+            if ended > cancelled && code != "cancelled" {
+                self.wrong(format!("{}: cancelled, but ended with {code:?}", run.prompt));
+            }
+            if ended.0 > cancelled.0 + 1_000 {
+                self.wrong(format!("{}: went on for {} ms after the cancel", run.prompt, ended.0 - cancelled.0));
+            }
+        } else if code == "cancelled" {
+            self.wrong(format!("{}: cancelled by nobody", run.prompt));
+        }
+        if self.plan.calm && kind(&terminal) != "done" && code != "limit" {
+            self.wrong(format!("{}: nothing went wrong, but it ended with {code:?}", run.prompt));
+        }
+        let turns = events.iter().filter(|event| kind(event) == "turn_start").count();
+        if turns as u64 > self.plan.max_turns {
+            self.wrong(format!("{}: {turns} turns, {} allowed", run.prompt, self.plan.max_turns));
+        }
+    }
+
+    /// Compares what the app saw with what the model said.
+    fn judge_texts(&mut self, run: &Watched, model: &ScriptedModel) {
+        let events = run.events.borrow();
+        let history = events.last().map(|event| event["messages"].clone()).unwrap_or_default();
+        let history = history.as_array().cloned().unwrap_or_default();
+        let first = history.first().map(|message| texts(message, "text")).unwrap_or_default();
+        let ended: Vec<&Value> = events.iter().filter(|event| kind(event) == "turn_end").collect();
+        // Turns before the first that was spoken belong to earlier runs.
+        let before = model.spoken.keys().filter(|(words, _)| *words == first).map(|(_, turn)| *turn).min();
+        let before = before.unwrap_or(0);
+        for (place, turn) in ended.iter().enumerate() {
+            let Some(spoken) = model.spoken.get(&(first.clone(), before + place)) else {
+                self.wrong(format!("{}: turn {place} was never spoken", run.prompt));
+                continue;
+            };
+            let message = &turn["message"];
+            if texts(message, "text") != spoken.text() {
+                self.wrong(format!("{}: turn {place} has another text than the model spoke", run.prompt));
+            }
+            let uses = message["content"].as_array().map_or(&[][..], Vec::as_slice).iter();
+            let uses: Vec<&Value> = uses.filter(|block| kind(block) == "tool_use").collect();
+            let said: Vec<&str> = spoken.calls.iter().map(|call| call.name.as_str()).collect();
+            let got: Vec<&str> = uses.iter().filter_map(|block| block["name"].as_str()).collect();
+            if said != got {
+                self.wrong(format!("{}: turn {place} has the calls {got:?}, spoken were {said:?}", run.prompt));
+            }
+            for (block, call) in uses.iter().zip(&spoken.calls) {
+                if call.input.as_ref().is_some_and(|input| *input != block["input"]) {
+                    self.wrong(format!("{}: turn {place}: the arguments of {} changed", run.prompt, call.name));
+                }
+            }
+        }
+    }
+}
+
+/// Who reads the events and answers what is asked.
+struct User {
+    sim: SimPlatform,
+    watched: Rc<Watched>,
+    denies: bool,
+}
+
+impl User {
+    async fn read(self, reads: bool, rng: &mut Rng) {
+        if !reads {
+            self.watched.handle.terminal().await;
+        }
+        while let Some(batch) = self.watched.handle.next_events().await {
+            let batch: Vec<Value> = serde_json::from_str(&batch).expect("a batch is a JSON array");
+            for event in batch {
+                self.sim.note(format!("{} {event}", self.watched.prompt));
+                if kind(&event) == "approval_request" {
+                    self.answer(event["id"].as_str().unwrap_or("").to_owned(), rng);
+                }
+                self.watched.events.borrow_mut().push(event);
+            }
+            if reads && rng.chance(100) {
+                self.sim.sleep(Millis(rng.within(0..=50))).await;
+            }
+        }
+    }
+
+    fn answer(&self, id: String, rng: &mut Rng) {
+        let denied = self.denies && rng.chance(400);
+        let twice = rng.chance(100);
+        let delay = Millis(rng.pick(&[0, 10, 5_000]));
+        let (sim, handle) = (self.sim.clone(), self.watched.handle.clone());
+        self.sim.spawn("answer", async move {
+            sim.sleep(delay).await;
+            // After the end of the run nobody waits any more: misuse, which is right.
+            let answered = if denied { handle.deny(&id, Some("no")) } else { handle.approve(&id) };
+            if twice && answered.is_ok() && handle.approve(&id).is_ok() {
+                sim.violation("a request was answered twice");
+            }
+        });
+    }
+}
