@@ -4,11 +4,15 @@
 //! Out of scope: server tools, citations, prompt-cache breakpoints; blocks and events of unknown kind are passed
 //! over, as the API's versioning policy asks of clients.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::content::{Part, part};
+use super::decoder;
 use super::failure::{Fault, Report};
 use super::json;
+use super::scan::Scan;
 use super::types::{Block, Delta, Message, Role, StopReason, Usage};
 use super::wire::{MAX_CALLS, TOO_MANY_CALLS, invalid_input, made_up_id};
 
@@ -115,7 +119,7 @@ fn plain_id(id: &str) -> String {
 }
 
 /// Reads the events of one answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Stream {
     open: Vec<(u64, Kind)>,
     calls: u32,
@@ -125,7 +129,7 @@ pub(super) struct Stream {
     done: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     Thinking {
         signature: String,
@@ -135,14 +139,22 @@ enum Kind {
     Other,
 }
 
-impl Stream {
-    /// True once `message_stop` came.
-    pub(super) fn is_done(&self) -> bool {
-        self.done
+impl decoder::Stream for Stream {
+    fn plain(&mut self, _: &str, data: &str, out: &mut Vec<Delta>) -> bool {
+        let Some((index, kind, piece)) = plain(data) else { return false };
+        let piece = piece.into_owned();
+        out.push(match kind {
+            Piece::Text => Delta::Text(piece),
+            Piece::Thinking => Delta::Thinking(piece),
+            Piece::Input => match self.open.iter().rev().find(|(open, _)| Some(*open) == index) {
+                Some((_, Kind::Tool(call))) => Delta::ToolInput { index: *call, json: piece },
+                _ => return false,
+            },
+        });
+        true
     }
 
-    /// Reads one event; `name` is the SSE event's, for servers that leave `type` out.
-    pub(super) fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+    fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         if let Some(report) = Report::find(&mut value) {
             return Err(Fault::Reported(report));
         }
@@ -176,8 +188,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads an answer that came as one JSON object.
-    pub(super) fn whole(&mut self, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+    fn whole(&mut self, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         if let Some(report) = Report::find(&mut value) {
             return Err(Fault::Reported(report));
         }
@@ -194,6 +205,56 @@ impl Stream {
         Ok(())
     }
 
+    /// True once `message_stop` came.
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Piece {
+    Text,
+    Thinking,
+    Input,
+}
+
+/// Block index and piece of a `content_block_delta` that has no more than that.
+fn plain(data: &str) -> Option<(Option<u64>, Piece, Cow<'_, str>)> {
+    let mut index = None;
+    let mut piece = None;
+    let [mut outer, mut inner] = [const { Cow::Borrowed("") }; 2];
+    Scan::fields(data, &mut |scan, key| {
+        match key {
+            "type" => outer = scan.string()?,
+            "index" => index = Some(scan.count()?),
+            "delta" if piece.is_none() => scan.object(&mut |scan, key| {
+                let kind = match key {
+                    "type" => {
+                        inner = scan.string()?;
+                        return Some(());
+                    }
+                    "text" => Piece::Text,
+                    "thinking" => Piece::Thinking,
+                    "partial_json" => Piece::Input,
+                    _ => return scan.skip(),
+                };
+                piece.replace((kind, scan.string()?)).is_none().then_some(())
+            })?,
+            "delta" | "error" | "object" => return None,
+            _ => scan.skip()?,
+        }
+        Some(())
+    })?;
+    let (kind, text) = piece.filter(|(_, text)| !text.is_empty() && outer == "content_block_delta")?;
+    let expected = match kind {
+        Piece::Text => "text_delta",
+        Piece::Thinking => "thinking_delta",
+        Piece::Input => "input_json_delta",
+    };
+    (inner == expected).then_some((index, kind, text))
+}
+
+impl Stream {
     fn start(&mut self, index: u64, block: &mut Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         let kind = match json::take(block, "type").as_deref() {
             Some("text") => {

@@ -3,7 +3,7 @@
 //! ```text
 //! wire = encoder + decoder                     what the rest of the crate uses
 //! anthropic    openai_chat + openai_calls      one wire each: messages out, events in
-//! tools  dialect  failure  content  json       what the wires share
+//! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config
 //! ```
@@ -23,5 +23,6 @@ mod failure;
 mod json;
 mod openai_calls;
 mod openai_chat;
+mod scan;
 
 pub use tools::tool_definitions;

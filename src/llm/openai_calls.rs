@@ -21,13 +21,13 @@ pub(super) fn split_signature(signature: &str) -> Option<(&str, &str)> {
 }
 
 /// The calls of one answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
     calls: Vec<Call>,
     started: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Call {
     /// The provider's `index`.
     key: Option<u64>,
@@ -42,7 +42,7 @@ struct Call {
 }
 
 /// How far a JSON text has come, as far as needed to see its end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Shape {
     depth: u32,
     in_string: bool,

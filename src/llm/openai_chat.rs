@@ -3,13 +3,17 @@
 //! Dozens of servers speak it and each in its own way. Reading accepts every deviation known to us; each has a
 //! recorded or reconstructed stream among the tests. What cannot be both ways is in `dialect`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::content::{Part, part};
+use super::decoder;
 use super::dialect::Dialect;
 use super::failure::{Fault, Report};
 use super::json;
 use super::openai_calls::{Calls, split_signature};
+use super::scan::Scan;
 use super::types::{Block, Delta, Message, Role, StopReason, Usage};
 use super::wire::invalid_input;
 
@@ -159,7 +163,7 @@ impl Writer {
 }
 
 /// Reads the chunks of one answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Stream {
     calls: Calls,
     usage: Usage,
@@ -168,19 +172,20 @@ pub(super) struct Stream {
     done: bool,
 }
 
-impl Stream {
-    /// True once `[DONE]` came.
-    pub(super) fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// True when the answer is complete though `[DONE]` is missing: a finish reason came.
-    pub(super) fn is_finished(&self) -> bool {
-        self.finish.is_some()
+impl decoder::Stream for Stream {
+    fn plain(&mut self, name: &str, data: &str, out: &mut Vec<Delta>) -> bool {
+        if name == "error" {
+            return false;
+        }
+        let Some((reasoning, text)) = plain(data) else { return false };
+        let piece = |text: Cow<'_, str>| (!text.is_empty()).then(|| text.into_owned());
+        out.extend(piece(reasoning).map(Delta::Thinking));
+        out.extend(piece(text).map(Delta::Text));
+        true
     }
 
     /// Reads one chunk. An SSE event named `error` is one, whatever its shape.
-    pub(super) fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+    fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         if let Some(report) = Report::find(&mut value) {
             return Err(Fault::Reported(report));
         }
@@ -200,8 +205,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads an answer that came as one JSON object.
-    pub(super) fn whole(&mut self, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+    fn whole(&mut self, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         let answers = value.get("choices").and_then(Value::as_array).is_some_and(|choices| !choices.is_empty());
         if value.is_object() {
             self.event("", value, out)?;
@@ -209,11 +213,10 @@ impl Stream {
         if !answers {
             return Err(Fault::Malformed("a JSON answer without `choices`"));
         }
-        self.end(out)
+        self.done(out)
     }
 
-    /// Ends the answer: at `[DONE]`, or at the end of the body.
-    pub(super) fn end(&mut self, out: &mut Vec<Delta>) -> Result<(), Fault> {
+    fn done(&mut self, out: &mut Vec<Delta>) -> Result<(), Fault> {
         self.calls.end(out)?;
         let reason = if self.refused { Some(StopReason::Refusal) } else { self.finish };
         out.push(Delta::Stop(reason.unwrap_or(StopReason::Other)));
@@ -221,6 +224,57 @@ impl Stream {
         Ok(())
     }
 
+    /// Without `[DONE]` the answer is complete if a finish reason came.
+    fn close(&mut self, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        if self.finish.is_some() { self.done(out) } else { Ok(()) }
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+/// Reasoning and text of a chunk that has at most these, and nothing else that means anything to us.
+fn plain(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    let [mut reasoning, mut alias, mut text] = [const { Cow::Borrowed("") }; 3];
+    // Of a key that comes twice the tolerant way reads one.
+    let (mut lists, mut choices, mut deltas) = (0, 0, 0);
+    Scan::fields(data, &mut |scan, key| match key {
+        "choices" => {
+            lists += 1;
+            scan.array(&mut |scan| {
+                choices += 1;
+                scan.object(&mut |scan, key| match key {
+                    "delta" => {
+                        deltas += 1;
+                        scan.object(&mut |scan, key| {
+                            match key {
+                                "content" => text = scan.string_or_null()?,
+                                "reasoning_content" => reasoning = scan.string_or_null()?,
+                                "reasoning" => alias = scan.string_or_null()?,
+                                "tool_calls" | "function_call" | "refusal" => scan.null()?,
+                                _ => scan.skip()?,
+                            }
+                            Some(())
+                        })
+                    }
+                    "index" => (scan.count()? == 0).then_some(()),
+                    "finish_reason" => scan.null(),
+                    "message" => None,
+                    _ => scan.skip(),
+                })
+            })
+        }
+        "usage" | "error" => scan.null(),
+        "object" => (scan.string()? == "chat.completion.chunk").then_some(()),
+        "type" | "x_groq" => None,
+        _ => scan.skip(),
+    })?;
+    let reasoning = if reasoning.is_empty() { alias } else { reasoning };
+    (lists <= 1 && choices <= 1 && deltas <= 1).then_some((reasoning, text))
+}
+
+impl Stream {
     fn choice(&mut self, choice: &mut Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
             self.finish = Some(match reason.to_ascii_lowercase().as_str() {

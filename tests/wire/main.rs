@@ -6,5 +6,6 @@
 mod encode;
 mod fuzz;
 mod refuse;
+mod speed;
 mod streams;
 mod support;
