@@ -156,6 +156,8 @@ export class Answer {
   fail(error) {
     this.#working.remove();
     this.element.setAttribute("aria-busy", "false");
+    // That it was being tried again is no news any more.
+    this.#notice?.remove();
     const words = explain(error, this.#hooks.peer());
     this.#parts.append(errorBox(error, words, this.#hooks.act));
     if (error.code === "cancelled") announce("Stopped.");

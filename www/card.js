@@ -107,7 +107,9 @@ export class Card {
       bar.value = Math.min(progress, total);
     }
     const number = total > 0 ? `${format(progress)} of ${format(total)}` : format(progress);
-    setText(text, message ? `${message} · ${number}` : number);
+    // Most messages say the numbers themselves.
+    if (message) setText(text, /\d/.test(message) ? message : `${message} · ${number}`);
+    else setText(text, number);
   }
 
   /** Shows what came of the call; `outcome`, `content` and `durationMs` are those of `tool_result`. */

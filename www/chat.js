@@ -167,7 +167,7 @@ export class Chat {
 
   #peer() {
     const { provider, id, baseUrl } = this.#session.settings;
-    return { kind: "model", name: id || provider, url: baseUrl || DEFAULT_URLS[provider] || "" };
+    return { kind: "model", provider, name: id || provider, url: baseUrl || DEFAULT_URLS[provider] || "" };
   }
 
   /** Brings an approval to the person, unless that would tear them away from what they are typing. */

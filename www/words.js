@@ -1,11 +1,14 @@
 // Error codes in words: what happened, and what the person can do.
 
-const CORS_HEADERS = "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
+// Request headers that a peer has to allow, by what it speaks.
+const ANTHROPIC_HEADERS = "content-type, x-api-key, anthropic-version, anthropic-dangerous-direct-browser-access";
+const OPENAI_HEADERS = "authorization, content-type";
+const MCP_HEADERS = "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
 
 /**
  * Puts an error into words.
  *
- * `peer` says whom the request went to: `{ kind: "model" | "server", name, url }`. Gives `{ title, advice, fix?,
+ * `peer` says whom the request went to: `{ kind: "model" | "server", name, url, provider? }`. Gives `{ title, advice, fix?,
  * action? }`: `fix` is text to paste, `action` one of `model`, `servers`, `retry`, `reload`.
  */
 export function explain(error, peer) {
@@ -83,7 +86,8 @@ function network(error, peer, who, settings) {
   if (model && url?.port === "1234") {
     return { title, advice: `${advice} In LM Studio, switch on “Enable CORS” in the server settings.`, action: "retry" };
   }
-  const headers = model ? "authorization, content-type" : CORS_HEADERS;
+  const modelHeaders = peer.provider === "anthropic" ? ANTHROPIC_HEADERS : OPENAI_HEADERS;
+  const headers = model ? modelHeaders : MCP_HEADERS;
   const fix = [`Access-Control-Allow-Origin: ${location.origin}`, `Access-Control-Allow-Headers: ${headers}`];
   if (!model) fix.push("Access-Control-Expose-Headers: mcp-session-id, www-authenticate");
   return { title, advice: `${advice} It has to send these headers, also to OPTIONS requests:`, fix: fix.join("\n"), action: "retry" };

@@ -134,7 +134,7 @@ scene("a tool that takes its time shows how far it is", {}, async ({ page }) => 
     await bar.waitFor();
     await page.waitForFunction(() => document.querySelector(".card progress")?.value >= 2);
     assert.equal(await bar.evaluate((element) => element.max), 8);
-    assert.match(await page.locator(".card-progress").textContent(), /step \d of 8 · \d of 8/);
+    assert.match(await page.locator(".card-progress").textContent(), /^step \d of 8$/);
     await shot(page, "tool-running");
     const slow = await cardState(page, "slow", "ok");
     assert.match(await slow.locator(".took").textContent(), /s$/);
