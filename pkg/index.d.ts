@@ -321,7 +321,8 @@ export class Run implements AsyncIterable<AgentEvent> {
 
   /**
    * The events as an answer of type `text/event-stream`, each as `data: {json}` and a blank line, not stored by caches.
-   * Its reader sets the pace; when the reader goes away, the run is cancelled.
+   * Its reader sets the pace; when the reader goes away, the run is cancelled. After 5 s of silence comes a comment, which
+   * readers of event streams skip.
    *
    * @param init Status and further headers.
    */

@@ -3,6 +3,9 @@
 import { EdgewiseError, misuse } from "./error.js";
 import { text } from "./options.js";
 
+/** Longest silence of an event stream before it says that it is still there. */
+const HEARTBEAT_MS = 5000;
+
 export class Run {
   #host;
   #core;
@@ -78,8 +81,14 @@ export class Run {
     if (!headers.has("content-type")) headers.set("content-type", "text/event-stream");
     if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
     const encoder = new TextEncoder();
+    let fetching;
     const pull = async (controller) => {
-      if (this.#events.length === 0 && !this.#ended) await this.#fetch();
+      if (this.#events.length === 0 && !this.#ended) {
+        fetching ??= this.#fetch().finally(() => (fetching = undefined));
+        // A comment, which readers skip. Some runtimes, workerd among them, find out that a reader has gone only when
+        // they write to it; and proxies cut what is silent for long.
+        if (!(await settles(fetching, HEARTBEAT_MS))) return controller.enqueue(encoder.encode(":\n\n"));
+      }
       const events = this.#events.splice(0);
       if (events.length > 0) {
         controller.enqueue(encoder.encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")));
@@ -137,4 +146,15 @@ export class Run {
     const usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
     return [...results, { type: "error", runId: this.#runId, error: error.toJSON(), messages: this.#history, usage }];
   }
+}
+
+/** Whether the promise, which never rejects, is settled within that time. */
+function settles(promise, ms) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms, false);
+    promise.then(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
 }

@@ -33,6 +33,7 @@ test("a worker that imports the package", async () => {
 
   const answer = await fetch(new URL("/run", url));
   assert.equal(answer.headers.get("content-type"), "text/event-stream");
-  const events = (await answer.text()).split("\n\n").filter(Boolean).map((event) => JSON.parse(event.replace(/^data: /, "")));
+  const data = (await answer.text()).split("\n\n").filter((event) => event.startsWith("data: "));
+  const events = data.map((event) => JSON.parse(event.slice("data: ".length)));
   assert.equal(events.at(-1).type, "done");
 });
