@@ -34,16 +34,15 @@ export function text(env, name) {
  * `new Agent`; see `explain`.
  */
 export function options(env) {
-  const provider = text(env, "MODEL_PROVIDER") ?? "offline";
-  const baseUrl = text(env, "MODEL_BASE_URL");
-  const apiKey = text(env, "MODEL_API_KEY");
-  if (provider !== "offline" && apiKey === undefined && baseUrl === undefined) {
-    throw mistake("MODEL_API_KEY", "is not set; run `npx wrangler secret put MODEL_API_KEY`");
-  }
   const turns = env.MAX_TURNS === undefined || env.MAX_TURNS === "" ? undefined : Number(env.MAX_TURNS);
   if (Number.isNaN(turns)) throw mistake("MAX_TURNS", "expected a whole number");
   return {
-    model: { provider, id: text(env, "MODEL_ID"), baseUrl, apiKey },
+    model: {
+      provider: text(env, "MODEL_PROVIDER") ?? "offline",
+      id: text(env, "MODEL_ID"),
+      baseUrl: text(env, "MODEL_BASE_URL"),
+      apiKey: text(env, "MODEL_API_KEY"),
+    },
     servers: servers(env),
     system: text(env, "SYSTEM_PROMPT"),
     approval: text(env, "APPROVAL") ?? "writes",
@@ -84,6 +83,16 @@ function servers(env) {
     secrets.set(secret, index);
     return { name, url, timeoutMs, token: text(env, secret) };
   });
+}
+
+/**
+ * Demands a key for a provider's own endpoint; one that the deployer names may do without.
+ *
+ * @throws {Refusal} 500 that says which command to run.
+ */
+export function demandKey({ provider, baseUrl, apiKey }) {
+  if (provider === "offline" || baseUrl !== undefined || apiKey !== undefined) return;
+  throw mistake("MODEL_API_KEY", "is not set; run `npx wrangler secret put MODEL_API_KEY`");
 }
 
 /** An error of `new Agent` in the deployer's words: the variable instead of the option. */

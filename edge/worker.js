@@ -6,7 +6,7 @@ import { Agent, version } from "edgewise";
 import { authorise, cors, preflight } from "./access.js";
 import { failure, json, Refusal } from "./answers.js";
 import { readBody } from "./body.js";
-import { explain, options } from "./config.js";
+import { demandKey, explain, options } from "./config.js";
 
 const ROUTES = { "/v1/run": { POST: run }, "/v1/health": { GET: health } };
 
@@ -52,11 +52,14 @@ async function run(request, env, ctx) {
 
 // One agent per request: a Worker may not use a connection that another request opened.
 function agentOf(config) {
+  let agent;
   try {
-    return new Agent(config);
+    agent = new Agent(config);
   } catch (error) {
     throw explain(error);
   }
+  demandKey(config.model);
+  return agent;
 }
 
 function health(_request, env) {
