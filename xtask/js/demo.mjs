@@ -30,9 +30,9 @@ function fail(why) {
 }
 
 /** The worker under workerd. A process group of its own, so that workerd ends with wrangler whatever happens. */
-function worker() {
+function worker(servers) {
   const wrangler = join(root, "tests/node_modules/wrangler/bin/wrangler.js");
-  const flags = ["dev", "--ip", "127.0.0.1", "--port", String(port), "--var", "DEV:1", "--show-interactive-dev-session=false"];
+  const flags = ["dev", "--ip", "127.0.0.1", "--port", String(port), "--var", "DEV:1", `MCP_SERVERS:${JSON.stringify(servers)}`, "--show-interactive-dev-session=false"];
   const child = spawn(process.execPath, [wrangler, ...flags], { cwd: root, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (workerLog = (workerLog + chunk).slice(-4000)));
   const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -66,7 +66,9 @@ try {
   console.log("=> starting the MCP server");
   const mcp = await everything.start();
   stops.push(mcp.close);
-  const list = JSON.stringify({ servers: [{ name: "everything", url: mcp.url }] }, null, 2);
+  // For the page, which runs its own agent, and for the worker's `/v1/run`.
+  const servers = [{ name: "everything", url: mcp.url }];
+  const list = JSON.stringify({ servers }, null, 2);
   for (const path of lists) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, `${list}\n`);
@@ -75,7 +77,7 @@ try {
   let page;
   if (existsSync(join(root, "wrangler.toml"))) {
     console.log("=> starting the edge worker under workerd");
-    page = worker();
+    page = worker(servers);
   } else {
     const server = await statics.start({ port, mounts: statics.siteMounts() });
     stops.push(server.close);
