@@ -62,7 +62,8 @@ pub struct OfflineRequest<'a> {
 ///
 /// Pure and total: equal requests give equal answers, and no text, message or schema makes it panic. The first
 /// answer in words of a conversation says what it is and how to connect a real model. Tokens are estimated, four
-/// characters each. Takes time linear in the tools and the last prompt: about a millisecond for 20 tools.
+/// characters each. Takes time linear in the tools and the last prompt: a quarter of a millisecond for 16 tools and a
+/// sentence, 36 ms for 2,000 tools (native).
 ///
 /// # Examples
 ///

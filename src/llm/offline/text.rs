@@ -8,6 +8,9 @@ const MAX_TOKENS: usize = 2_000;
 /// Clauses of one prompt; what follows stays in the last one.
 const MAX_CLAUSES: usize = 32;
 
+/// Bytes that one word or quotation may have; keeps prompts without white space or closing quotes linear.
+const MAX_SPAN: usize = 100_000;
+
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
@@ -97,7 +100,7 @@ fn quoted(text: &str, at: usize, open: char) -> Option<Token> {
         return None;
     }
     let inside = at + open.len_utf8();
-    for (offset, char) in text[inside..].char_indices() {
+    for (offset, char) in text[inside..text.floor_char_boundary(inside + MAX_SPAN)].char_indices() {
         let end = inside + offset + char.len_utf8();
         // An apostrophe inside a word closes nothing.
         let closes = closers.contains(&char) && !text[end..].chars().next().is_some_and(char::is_alphanumeric);
@@ -119,7 +122,8 @@ fn json(text: &str, at: usize, open: char) -> Option<Token> {
 
 /// The text up to the next white space, without punctuation at its end.
 fn chunk(text: &str, at: usize) -> &str {
-    let end = text[at..].find(char::is_whitespace).map_or(text.len(), |offset| at + offset);
+    let limit = text.floor_char_boundary(at + MAX_SPAN);
+    let end = text[at..limit].find(char::is_whitespace).map_or(limit, |offset| at + offset);
     text[at..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '>', '"', '\'', '”', '’'])
 }
 
