@@ -9,6 +9,7 @@ pub mod era;
 pub mod exchange;
 pub mod header_value;
 pub mod legacy;
+pub mod oauth;
 pub mod param_headers;
 pub mod request;
 pub mod server;
