@@ -14,10 +14,18 @@
 //! [MCP 2026-07-28, Authorization]: https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 
 mod challenge;
+mod client;
+mod config;
+mod metadata;
+mod redirect;
 mod scope;
 mod sha256;
+mod token;
 mod url;
 
 pub use challenge::{Challenge, Refusal};
+pub use client::{AuthMethod, Client, Origin};
+pub use config::{Grant, Idp, OauthConfig, Signer};
 pub use sha256::{base64url, sha256};
+pub use token::Tokens;
 pub use url::Url;

@@ -1,0 +1,246 @@
+//! How the app wants to be authorized: the option `oauth` of a server.
+
+use serde_json::Value;
+
+use super::scope;
+use super::url::Url;
+use crate::error::{Error, Result};
+use crate::options::{Fields, FunctionId};
+use crate::secret::Secret;
+
+/// How a token is come by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Grant {
+    /// A user signs in and is sent back to us.
+    Code {
+        /// Where to; `https`, or `http` on this machine.
+        redirect_url: String,
+        /// Opens the authorization URL that it is given, and resolves to the URL that the user was sent back to.
+        authorize: FunctionId,
+    },
+    /// The app itself is the user (extension `oauth-client-credentials`).
+    ClientCredentials,
+    /// The platform that runs the app vouches for it (workload identity federation).
+    Assertion(FunctionId),
+    /// The user's company vouches for the user (extension `enterprise-managed-authorization`).
+    Enterprise(Idp),
+}
+
+/// An identity provider that exchanges a user's ID token for a statement to other authorization servers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Idp {
+    /// Its token endpoint.
+    pub token_endpoint: String,
+    /// The app's client id there.
+    pub client_id: String,
+    /// The app's client secret there.
+    pub client_secret: Option<Secret>,
+    /// Gives the user's ID token.
+    pub id_token: FunctionId,
+}
+
+/// Signs statements about the client with a key that only the app holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signer {
+    /// Algorithm by its JOSE name, such as `ES256`.
+    pub algorithm: String,
+    /// Which of the client's keys it is.
+    pub key_id: Option<String>,
+    /// Signs the text that it is given and resolves to the signature in base64url.
+    pub sign: FunctionId,
+}
+
+/// The option `oauth` of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OauthConfig {
+    /// How a token is come by.
+    pub grant: Grant,
+    /// Client id that the app registered itself.
+    pub client_id: Option<String>,
+    /// Secret of that client.
+    pub client_secret: Option<Secret>,
+    /// Issuer that `client_id` belongs to; without it, the first that the server names.
+    pub issuer: Option<String>,
+    /// Address of a document about the client, which serves as client id.
+    pub client_metadata_url: Option<String>,
+    /// What users are shown when the client registers itself.
+    pub client_name: String,
+    /// Scopes to ask for in place of those that the server's metadata names.
+    pub scopes: Vec<String>,
+    /// Signs statements about the client, instead of a secret.
+    pub signer: Option<Signer>,
+}
+
+impl OauthConfig {
+    /// Reads the option.
+    ///
+    /// # Errors
+    ///
+    /// `config` with the path of the first field that is wrong.
+    pub fn read(value: &Value, path: &str) -> Result<OauthConfig> {
+        let mut fields = Fields::open(value, path)?;
+        let secret = |text: Option<&str>| text.map(Secret::new);
+        let client_id = fields.string("clientId")?.map(str::to_owned);
+        let client_secret = secret(fields.string("clientSecret")?);
+        let issuer = fields.string("issuer")?.map(str::to_owned);
+        let client_metadata_url = fields.string("clientMetadataUrl")?.map(str::to_owned);
+        let client_name = fields.string("clientName")?.unwrap_or("Edgewise").to_owned();
+        let mut scopes = Vec::new();
+        for (path, scope) in fields.array("scopes")? {
+            let known = scopes.len();
+            scope::add(&mut scopes, scope.as_str());
+            if scopes.len() == known {
+                return Err(Error::config(path, "must be a scope: text without blanks and quotes, each once"));
+            }
+        }
+        let signer = match fields.value("sign") {
+            None => None,
+            Some(value) => Some(read_signer(value, &fields.path("sign"))?),
+        };
+        let grant = read_grant(&mut fields)?;
+        if client_metadata_url.as_deref().is_some_and(|url| !is_client_document(url)) {
+            return Err(Error::config(fields.path("clientMetadataUrl"), "must be an https URL with a path"));
+        }
+        if client_id.is_none() {
+            let needs = match grant {
+                Grant::Code { .. } if client_secret.is_some() => Some("is required with `clientSecret`"),
+                Grant::Code { .. } => None,
+                _ => Some("is required where no user signs in"),
+            };
+            if let Some(needs) = needs {
+                return Err(Error::config(fields.path("clientId"), needs));
+            }
+        }
+        fields.finish()?;
+        Ok(OauthConfig { grant, client_id, client_secret, issuer, client_metadata_url, client_name, scopes, signer })
+    }
+}
+
+fn read_grant(fields: &mut Fields<'_>) -> Result<Grant> {
+    let authorize = fields.function("authorize")?;
+    let redirect_url = fields.string("redirectUrl")?;
+    let assertion = fields.function("assertion")?;
+    let idp = fields.value("idp");
+    let named = fields.string("grant")?;
+    if named.is_some_and(|name| name != "client_credentials") {
+        return Err(Error::config(fields.path("grant"), "must be \"client_credentials\" or absent"));
+    }
+    let ways = [authorize.is_some(), assertion.is_some(), idp.is_some(), named.is_some()];
+    if ways.into_iter().filter(|way| *way).count() != 1 {
+        let message = "needs exactly one of `authorize`, `grant`, `assertion` and `idp`";
+        return Err(Error::config(fields.path("authorize"), message));
+    }
+    match (authorize, redirect_url, assertion, idp) {
+        (Some(authorize), Some(url), ..) if Url::parse(url).is_some_and(|url| url.is_secure()) => {
+            Ok(Grant::Code { redirect_url: url.to_owned(), authorize })
+        }
+        (Some(_), ..) => {
+            let message = "must be an https URL, or an http URL on this machine, that users are sent back to";
+            Err(Error::config(fields.path("redirectUrl"), message))
+        }
+        (None, Some(_), ..) => Err(Error::config(fields.path("redirectUrl"), "only goes with `authorize`")),
+        (.., Some(function), _) => Ok(Grant::Assertion(function)),
+        (.., Some(idp)) => Ok(Grant::Enterprise(read_idp(idp, &fields.path("idp"))?)),
+        _ => Ok(Grant::ClientCredentials),
+    }
+}
+
+fn read_idp(value: &Value, path: &str) -> Result<Idp> {
+    let mut fields = Fields::open(value, path)?;
+    let token_endpoint = fields.required("tokenEndpoint")?;
+    if !Url::parse(token_endpoint).is_some_and(|url| url.is_secure()) {
+        return Err(Error::config(fields.path("tokenEndpoint"), "must be an https URL"));
+    }
+    let idp = Idp {
+        token_endpoint: token_endpoint.to_owned(),
+        client_id: fields.required("clientId")?.to_owned(),
+        client_secret: fields.string("clientSecret")?.map(Secret::new),
+        id_token: required_function(&mut fields, "idToken")?,
+    };
+    fields.finish()?;
+    Ok(idp)
+}
+
+fn read_signer(value: &Value, path: &str) -> Result<Signer> {
+    let mut fields = Fields::open(value, path)?;
+    let algorithm = fields.required("algorithm")?;
+    // A name of ours goes into the statement as it is.
+    if algorithm == "none" || !algorithm.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Error::config(fields.path("algorithm"), "must be an algorithm such as \"ES256\""));
+    }
+    let signer = Signer {
+        algorithm: algorithm.to_owned(),
+        key_id: fields.string("keyId")?.map(str::to_owned),
+        sign: required_function(&mut fields, "sign")?,
+    };
+    fields.finish()?;
+    Ok(signer)
+}
+
+fn required_function(fields: &mut Fields<'_>, name: &'static str) -> Result<FunctionId> {
+    let function = fields.function(name)?;
+    function.ok_or_else(|| Error::config(fields.path(name), "is required (a function)"))
+}
+
+fn is_client_document(url: &str) -> bool {
+    let https = url.starts_with("https://");
+    https && !url.contains('#') && Url::parse(url).is_some_and(|url| !url.bare_path().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<OauthConfig> {
+        OauthConfig::read(&value, "servers[0].oauth")
+    }
+
+    #[test]
+    fn reads_the_four_ways() {
+        let f = json!({ "$function": 3 });
+        let code = read(json!({ "authorize": f, "redirectUrl": "http://localhost:3000/callback", "scopes": ["a"] }));
+        let code = code.unwrap();
+        let redirect_url = "http://localhost:3000/callback".to_owned();
+        assert_eq!(code.grant, Grant::Code { redirect_url, authorize: FunctionId(3) });
+        assert_eq!((code.client_name.as_str(), code.scopes.len()), ("Edgewise", 1));
+        let machine =
+            read(json!({ "grant": "client_credentials", "clientId": "c", "clientSecret": "s3cret" })).unwrap();
+        assert_eq!(machine.grant, Grant::ClientCredentials);
+        assert!(!format!("{machine:?}").contains("s3cret"));
+        let workload = read(json!({ "assertion": f, "clientId": "c" })).unwrap();
+        assert_eq!(workload.grant, Grant::Assertion(FunctionId(3)));
+        let idp = json!({ "tokenEndpoint": "https://idp.test/token", "clientId": "i", "idToken": f });
+        assert!(matches!(read(json!({ "idp": idp, "clientId": "c" })).unwrap().grant, Grant::Enterprise(_)));
+        let sign = json!({ "algorithm": "ES256", "sign": f });
+        let signed = read(json!({ "grant": "client_credentials", "clientId": "c", "sign": sign })).unwrap();
+        assert_eq!(signed.signer.unwrap().algorithm, "ES256");
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let f = json!({ "$function": 3 });
+        let path = |value| read(value).unwrap_err().path.unwrap_or_default().replace("servers[0].oauth", "");
+        assert_eq!(path(json!({})), ".authorize");
+        assert_eq!(path(json!({ "authorize": f, "assertion": f, "redirectUrl": "https://a.test/" })), ".authorize");
+        for url in [json!(null), json!("http://a.test/cb"), json!("/cb"), json!("myapp://cb")] {
+            assert_eq!(path(json!({ "authorize": f, "redirectUrl": url })), ".redirectUrl");
+        }
+        let code = |extra: Value| {
+            let mut all = json!({ "authorize": f, "redirectUrl": "https://a.test/cb" });
+            all.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            path(all)
+        };
+        assert_eq!(code(json!({ "clientSecret": "x" })), ".clientId");
+        assert_eq!(code(json!({ "scopes": ["a", "b c"] })), ".scopes[1]");
+        for url in ["http://a.test/c.json", "https://a.test", "https://a.test/", "https://a.test/c#x"] {
+            assert_eq!(code(json!({ "clientMetadataUrl": url })), ".clientMetadataUrl");
+        }
+        assert_eq!(code(json!({ "clientID": "x" })), ".clientID");
+        assert_eq!(path(json!({ "grant": "password" })), ".grant");
+        assert_eq!(path(json!({ "grant": "client_credentials" })), ".clientId");
+        let none = json!({ "algorithm": "none", "sign": f });
+        assert_eq!(path(json!({ "grant": "client_credentials", "sign": none })), ".sign.algorithm");
+        assert_eq!(path(json!({ "assertion": f, "redirectUrl": "https://a.test" })), ".redirectUrl");
+    }
+}
