@@ -1,5 +1,5 @@
 // An agent in Node (22.18 and newer run TypeScript as it is): `node agent.ts "echo hello" http://127.0.0.1:3000/mcp`
-
+// readme:begin
 import { Agent, EdgewiseError } from "edgewise";
 
 const [prompt = "What can you do?", ...urls] = process.argv.slice(2);
@@ -24,3 +24,4 @@ try {
 } finally {
   await agent.close();
 }
+// readme:end

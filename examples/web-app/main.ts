@@ -1,5 +1,5 @@
 // An agent in a page: a tool of the app's own, streamed text, approvals.
-
+// readme:begin
 import { Agent, init } from "edgewise";
 
 await init();
@@ -54,6 +54,7 @@ form.addEventListener("submit", async (submit) => {
     }
   }
 });
+// readme:end
 
 function note(text: string) {
   const item = document.createElement("li");

@@ -3,6 +3,7 @@
 //! ```text
 //! wire = encoder + decoder                     what the rest of the crate uses
 //! anthropic    openai_chat + openai_calls      one wire each: messages out, events in
+//! offline                                      the embedded keyword matcher: no wire, no network
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config

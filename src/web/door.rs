@@ -48,7 +48,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn call(this: &Host, id: u32, table: u32, function: u32, argument: &str);
 
-    /// A signal that [`forget`](Host::forget) aborts.
+    /// A signal that `forget` aborts.
     #[wasm_bindgen(method)]
     fn signal(this: &Host, id: u32) -> AbortSignal;
 
@@ -127,7 +127,7 @@ pub fn connect(host: Host) {
     let _ = DOOR.with(|door| door.host.set(host));
 }
 
-/// Polls every task that can go on. Only the shell calls it, after [`Host::schedule`].
+/// Polls every task that can go on. Only the shell calls it, after `schedule`.
 #[wasm_bindgen]
 pub fn wake() {
     DOOR.with(|door| {

@@ -3,7 +3,7 @@
 //! gloo-net reads the answer. The request is built on web-sys directly, because gloo-net panics on a header that the
 //! runtime refuses, on a rejection that is no `Error` of its own realm, and on the `Response` of a patched `fetch`.
 
-use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, RequestInit};
 
@@ -54,7 +54,7 @@ pub(super) async fn fetch(request: Request) -> Result<Response<WebBody>, Network
 
     // A patched `fetch` may answer with a class of its own, so shape counts, not `instanceof`.
     let shape = Reflect::get(&answer, &"headers".into()).and_then(|headers| Reflect::get(&headers, &"entries".into()));
-    if !shape.is_ok_and(|entries| entries.is_instance_of::<Function>() || entries.is_function()) {
+    if !shape.is_ok_and(|entries| entries.is_function()) {
         return Err(broken("fetch gave something that is no Response"));
     }
     let answer = gloo_net::http::Response::from(answer.unchecked_into::<web_sys::Response>());
@@ -79,11 +79,10 @@ fn headers(plain: &http::Headers) -> Result<Headers, NetworkError> {
     Ok(made)
 }
 
-/// Whether the URL leads to another origin than the page's.
+/// Whether the URL leads to another origin than the page's; one that the page resolves does not.
 fn crosses(url: &str, origin: Option<String>) -> bool {
-    let same =
-        |origin: String| url.strip_prefix(&origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
-    !url.starts_with('/') && !origin.is_some_and(same)
+    let rest = origin.and_then(|origin| url.strip_prefix(&origin));
+    url.contains("://") && !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 fn broken(message: &str) -> NetworkError {

@@ -77,22 +77,24 @@ impl<'t> Catalog<'t> {
             let parameters = schema::parameters(&tool.input_schema);
             let mut details = String::new();
             for parameter in &parameters {
-                details.extend([parameter.name, " ", parameter.description, " "]);
+                words::push(&mut details, &[parameter.name, " ", parameter.description, " "]);
                 if let Takes::Choice(values) = &parameter.kind {
                     for value in values.iter().take(MAX_VALUES).filter_map(|value| value.as_str()) {
-                        details.extend([value, " "]);
+                        words::push(&mut details, &[value, " "]);
                     }
                 }
             }
             index.add(&[(3.0, &tool.name), (1.0, &tool.description), (0.5, &details)]);
             entries.push(Entry { tool, parameters, parts: parts(&tool.name), prefix: 0 });
         }
-        let mut topics: Vec<&str> = Vec::new();
-        topics.extend(entries.iter().filter(|entry| entry.parts.len() > 1).map(|entry| entry.parts[0].as_str()));
-        topics.sort_unstable();
-        let shared = |topic: &str| {
-            topics.partition_point(|known| *known <= topic) - topics.partition_point(|known| *known < topic) > 1
-        };
+        let mut topics: Vec<(&str, usize)> = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.parts.len() > 1) {
+            match topics.iter_mut().find(|(topic, _)| *topic == entry.parts[0]) {
+                Some((_, count)) => *count += 1,
+                None => topics.push((&entry.parts[0], 1)),
+            }
+        }
+        let shared = |topic: &str| topics.iter().any(|(known, count)| *known == topic && *count > 1);
         let prefixes: Vec<usize> = entries
             .iter()
             .map(|entry| {
@@ -130,10 +132,12 @@ impl<'t> Catalog<'t> {
         for hit in self.index.search_terms(&terms, CANDIDATES) {
             let number = hit.document as usize;
             if let Some(factor) = self.judge(&self.entries[number], &content, tokens, asks) {
-                good.push((hit.score * factor, number));
+                // Best first; equal ones in the order of their hits.
+                let score = hit.score * factor;
+                let place = good.iter().position(|(known, _)| *known < score).unwrap_or(good.len());
+                good.insert(place, (score, number));
             }
         }
-        good.sort_by(|one, other| other.0.total_cmp(&one.0));
         let Some(best) = good.first().map(|(score, _)| *score) else { return Choice::None };
         good.retain(|(score, _)| *score >= best * TOO_CLOSE);
         match good.len() {
@@ -200,8 +204,8 @@ impl<'t> Catalog<'t> {
             .enumerate()
             .filter(|(_, token)| token.kind == Kind::Word || matches!(token.kind, Kind::Quoted(..)))
         {
-            let asked = at > 0 && ["use", "call", "run", "tool", "using"].contains(&tokens[at - 1].word.as_str())
-                || at > 1 && ["use", "call", "run"].contains(&tokens[at - 2].word.as_str());
+            let asked = at > 0 && words::among("use call run tool using", &tokens[at - 1].word)
+                || at > 1 && words::among("use call run", &tokens[at - 2].word);
             let said = squash(&token.word);
             if said.is_empty() {
                 continue;
@@ -265,7 +269,7 @@ impl Entry<'_> {
 /// How well the verbs of a clause and of a tool's name agree, as a factor.
 fn agrees(entry: &Entry<'_>, own: &[String], content: &[Content], asks: bool) -> f32 {
     let verbs: Vec<&str> = own.iter().map(|part| rank::stem(part)).filter(|part| words::is_generic(part)).collect();
-    let said = |verb: &str| content.iter().any(|word| word.is(verb)) || asks && ["list", "get"].contains(&verb);
+    let said = |verb: &str| content.iter().any(|word| word.is(verb)) || asks && words::among("list get", verb);
     let destroys =
         ["delet", "remov", "eras"].iter().any(|verb| entry.parts.iter().any(|part| rank::stem(part) == *verb));
     let speaks = asks || content.iter().any(|word| words::is_generic(&word.stem));
@@ -312,10 +316,10 @@ fn content(tokens: &[Token]) -> (Vec<Content>, bool) {
             }
             Kind::Word if at > 0 && words::Role::Prose.announced_by(&token.word) => break,
             Kind::Word => {
-                asks |= ["what", "which", "who", "any", "my"].contains(&token.word.as_str());
+                asks |= words::among("what which who any my", &token.word);
                 let between = at > 0 && counts(&tokens[at - 1]) && tokens.get(at + 1).is_some_and(counts);
-                let article = tokens.get(at + 1).is_some_and(|next| matches!(next.word.as_str(), "a" | "an"));
-                let made = article && matches!(token.word.as_str(), "file" | "open");
+                let article = tokens.get(at + 1).is_some_and(|next| words::among("a an", &next.word));
+                let made = article && words::among("file open", &token.word);
                 if between && token.word == "x" {
                     add("multipl", words::alternatives("multipl", true), 0);
                 } else if made {

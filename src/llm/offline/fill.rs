@@ -289,22 +289,22 @@ impl<'a> Filler<'a> {
     }
 
     fn booleans(&mut self) {
-        const FILLERS: [&str; 9] = ["include", "is", "has", "use", "enable", "with", "should", "allow", "show"];
-        const REFUSING: [&str; 7] = ["without", "no", "not", "don't", "never", "exclude", "excluding"];
-        const ASKING: [&str; 5] = ["with", "include", "including", "set", "enable"];
+        const FILLERS: &str = "include is has use enable with should allow show";
+        const REFUSING: &str = "without no not don't never exclude excluding";
+        const ASKING: &str = "with include including set enable";
         for parameter in self.open() {
             if parameter.kind != Takes::Boolean {
                 continue;
             }
-            let filler = |word: &str| FILLERS.iter().any(|filler| rank::stem(filler) == rank::stem(word));
+            let filler = |word: &str| FILLERS.split(' ').any(|filler| rank::stem(filler) == rank::stem(word));
             for at in 0..self.tokens.len() {
                 let word = self.word(at);
                 if !self.free(at) || !parameter.named_by(word) || filler(word) {
                     continue;
                 }
-                let before = |words: &[&str]| (1..=3).any(|back| words.contains(&self.word_before(at, back)));
-                let (refused, asked) = (before(&REFUSING), before(&ASKING));
-                let skip = usize::from(matches!(self.word(at + 1), "is" | "to"));
+                let before = |list: &str| (1..=3).any(|back| words::among(list, self.word_before(at, back)));
+                let (refused, asked) = (before(REFUSING), before(ASKING));
+                let skip = usize::from(words::among("is to", self.word(at + 1)));
                 let said = words::truth(self.word(at + 1 + skip));
                 if !(refused || asked || said.is_some()) && self.entry.means(&self.tokens[at], false) {
                     continue;
@@ -362,7 +362,7 @@ impl<'a> Filler<'a> {
             return Some((at, at + 2));
         }
         let mut back = at.checked_sub(1).filter(|_| by_name)?;
-        while back > 0 && (matches!(self.word(back), "of" | "is" | "to" | "at") || self.tokens[back].is('#')) {
+        while back > 0 && (words::among("of is to at", self.word(back)) || self.tokens[back].is('#')) {
             back -= 1;
         }
         told(back).then_some((back, at + 1))
@@ -443,7 +443,7 @@ impl<'a> Filler<'a> {
 
 /// Letters and digits in lower case.
 fn squash(text: &str) -> String {
-    text.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|char| char.is_alphanumeric()).map(rank::lower).collect()
 }
 
 /// A number as a parameter takes it; `None` when it must be whole and is not.
@@ -461,5 +461,5 @@ fn last_number(text: &str) -> Option<Number> {
     let part = |char: char| char.is_ascii_digit() || char == '-';
     tail.rsplit(ends)
         .map(|piece| piece.trim_matches(|char| !part(char)))
-        .find_map(|piece| number_of(&piece.replace(',', "")))
+        .find_map(|piece| number_of(&piece.chars().filter(|char| *char != ',').collect::<String>()))
 }

@@ -62,7 +62,8 @@ pub struct OfflineRequest<'a> {
 ///
 /// Pure and total: equal requests give equal answers, and no text, message or schema makes it panic. The first
 /// answer in words of a conversation says what it is and how to connect a real model. Tokens are estimated, four
-/// characters each. Takes time linear in the tools and the last prompt: about a millisecond for 20 tools.
+/// characters each. Takes time linear in the tools and the last prompt: a quarter of a millisecond for 16 tools and a
+/// sentence, 36 ms for 2,000 tools (native).
 ///
 /// # Examples
 ///
@@ -88,7 +89,7 @@ pub fn answer(request: OfflineRequest<'_>) -> Vec<Delta> {
                 .iter()
                 .any(|message| message.role == Role::Assistant && message.text().contains(say::NOTE));
             if !told {
-                text.extend(["\n\n", say::NOTE]);
+                words::push(&mut text, &["\n\n", say::NOTE]);
             }
             pieces(&text)
         }
@@ -187,9 +188,9 @@ fn asked(messages: &[Message], at: usize, catalog: &Catalog<'_>) -> Asked {
     let planned = |prompt: &str, from: usize| plan::plan(prompt, catalog, outcomes(&messages[..from]).is_some());
     let own = planned(&newest, at);
     let plain = Asked { prompt: newest.clone(), from: at, parts: own };
-    let refuses = ["no", "cancel", "stop", "never", "nothing", "help"];
-    let first = newest.split(|char: char| !char.is_alphanumeric()).next().unwrap_or("").to_lowercase();
-    if plain.parts.iter().any(|part| matches!(part, Part::Calls(_))) || refuses.contains(&first.as_str()) {
+    let first = newest.split(|char: char| !char.is_alphanumeric()).next().unwrap_or("").to_ascii_lowercase();
+    let refuses = words::among("no cancel stop never nothing help", &first);
+    if plain.parts.iter().any(|part| matches!(part, Part::Calls(_))) || refuses {
         return plain;
     }
     let mut prompt = newest;
@@ -201,7 +202,7 @@ fn asked(messages: &[Message], at: usize, catalog: &Catalog<'_>) -> Asked {
             break;
         }
         let base = messages[previous].text();
-        prompt = [base.trim_end_matches(['.', '?', '!', ' ']), " ", &prompt].concat();
+        prompt = [words::trim_end(&base, ".?! "), " ", &prompt].concat();
         from = previous;
         let open = |parts: &[Part]| {
             let done = rounds(&messages[from + 1..at]).len();
@@ -292,13 +293,13 @@ fn nothing(prompt: &str, catalog: &Catalog<'_>) -> String {
             all.push(word.to_owned());
         }
     });
-    let said = |words: &[&str]| all.iter().any(|word| words.contains(&word.as_str()));
+    let said = |list: &str| all.iter().any(|word| words::among(list, word));
     let short = all.len() <= 4;
-    if short && said(&["thanks", "thank", "thx"]) {
+    if short && said("thanks thank thx") {
         return "You are welcome.".to_owned();
     }
-    let greets = short && said(&["hi", "hello", "hey", "moin", "morning", "evening"]);
-    let helps = said(&["help", "tools", "tool"]) || said(&["you"]) && said(&["can", "who", "what"]) || all.is_empty();
+    let greets = short && said("hi hello hey moin morning evening");
+    let helps = said("help tools tool") || said("you") && said("can who what") || all.is_empty();
     let opening = match (greets, helps) {
         (true, _) => "Hello! ",
         (_, true) => "",

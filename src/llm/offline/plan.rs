@@ -162,5 +162,5 @@ impl Call {
 
 /// A span of the prompt without punctuation at its end.
 pub(super) fn label(prompt: &str, span: (usize, usize)) -> &str {
-    prompt.get(span.0..span.1).unwrap_or("").trim_end_matches(['.', '?', '!', ',', ';', ' '])
+    words::trim_end(prompt.get(span.0..span.1).unwrap_or(""), ".?!,; ")
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::choose::{Catalog, Entry};
 use super::schema::{Kind as Takes, Parameter};
+use super::words::push;
 
 /// Characters of one result that are shown.
 const MAX_RESULT: usize = 2_000;
@@ -33,7 +34,7 @@ pub(super) fn result(content: &[Value]) -> String {
     if let Some((at, _)) = all.char_indices().nth(MAX_RESULT) {
         let left_out = all[at..].chars().count();
         all.truncate(at);
-        all.extend([" … (", &left_out.to_string(), " more characters are not shown here)"]);
+        push(&mut all, &[" … (", &left_out.to_string(), " more characters are not shown here)"]);
     }
     all
 }
@@ -50,12 +51,12 @@ pub(super) fn plain(content: &[Value], tidy: bool) -> String {
             "text" => text(field("text"), tidy, &mut all),
             "resource_link" => {
                 let name = if field("title").is_empty() { field("name") } else { field("title") };
-                all.extend([name, " (", field("uri"), ")"]);
+                push(&mut all, &[name, " (", field("uri"), ")"]);
             }
             "resource" => {
                 let inner = |name: &str| block["resource"].get(name).and_then(Value::as_str).unwrap_or("");
                 match inner("text") {
-                    "" => all.extend(["[resource ", inner("uri"), " ", inner("mimeType"), "]"]),
+                    "" => push(&mut all, &["[resource ", inner("uri"), " ", inner("mimeType"), "]"]),
                     content => text(content, tidy, &mut all),
                 }
             }
@@ -77,7 +78,7 @@ fn text(text: &str, tidy: bool, all: &mut String) {
         let mut lines = 0;
         flatten(&value, &mut String::new(), &mut lines, all);
         if lines > MAX_LINES {
-            all.extend(["\n… (", &(lines - MAX_LINES).to_string(), " more lines are not shown here)"]);
+            push(all, &["\n… (", &(lines - MAX_LINES).to_string(), " more lines are not shown here)"]);
         }
         return;
     }
@@ -112,7 +113,7 @@ fn flatten(value: &Value, path: &mut String, lines: &mut usize, all: &mut String
         all.push('\n');
     }
     if !path.is_empty() {
-        all.extend([path.as_str(), ": "]);
+        push(all, &[path.as_str(), ": "]);
     }
     match value {
         Value::Array(items) => {
@@ -140,7 +141,7 @@ pub(super) fn missing(entry: &Entry<'_>, missing: &[usize]) -> String {
             _ if at + 1 == wanted.len() => " and ",
             _ => ", ",
         });
-        all.extend(["`", parameter.name, "`"]);
+        push(&mut all, &["`", parameter.name, "`"]);
         let description = first_sentence(parameter.description);
         let values = match &parameter.kind {
             Takes::Choice(values) => {
@@ -152,7 +153,7 @@ pub(super) fn missing(entry: &Entry<'_>, missing: &[usize]) -> String {
         };
         let joint = if description.is_empty() || values.is_empty() { "" } else { ": " };
         if !description.is_empty() || !values.is_empty() {
-            all.extend([" (", &description, joint, &values, ")"]);
+            push(&mut all, &[" (", &description, joint, &values, ")"]);
         }
     }
     all.push_str(if wanted.len() == 1 { ". What should it be?" } else { ". What should they be?" });
@@ -196,12 +197,12 @@ pub(super) fn tools(catalog: &Catalog<'_>, first: &[usize]) -> String {
         }
         round += 1;
     }
-    chosen.sort_unstable();
+    let chosen: Vec<usize> = (0..entries.len()).filter(|number| chosen.contains(number)).collect();
     let mut all = String::from("I can use these tools:\n");
     list(catalog, &chosen, &mut all);
     let more = entries.len() - chosen.len();
     if more > 0 {
-        all.extend(["… and ", &more.to_string(), " more.\n"]);
+        push(&mut all, &["… and ", &more.to_string(), " more.\n"]);
     }
     all.push_str("Ask for one in your own words or by its name.");
     all
@@ -209,10 +210,10 @@ pub(super) fn tools(catalog: &Catalog<'_>, first: &[usize]) -> String {
 
 fn list(catalog: &Catalog<'_>, tools: &[usize], all: &mut String) {
     for entry in tools.iter().filter_map(|number| catalog.entries.get(*number)) {
-        all.extend(["- `", &entry.tool.name, "`"]);
+        push(all, &["- `", &entry.tool.name, "`"]);
         let description = first_sentence(&entry.tool.description);
         if !description.is_empty() {
-            all.extend([": ", &description]);
+            push(all, &[": ", &description]);
         }
         all.push('\n');
     }

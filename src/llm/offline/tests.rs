@@ -583,4 +583,8 @@ fn huge_prompts_and_catalogues_take_bounded_time() {
     let prompt = "value and weather in Oslo, ".repeat(10_000);
     let deltas = answer(OfflineRequest { system: None, messages: &[Message::user(prompt)], tools: &tools });
     assert!(deltas.len() > 3);
+    for text in ["世，".repeat(100_000), "« \" [{ ".repeat(50_000), "a".repeat(300_000)] {
+        let deltas = answer(OfflineRequest { system: None, messages: &[Message::user(text)], tools: &tools[..20] });
+        assert!(deltas.len() > 3);
+    }
 }

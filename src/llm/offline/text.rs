@@ -2,11 +2,17 @@
 
 use serde_json::{Deserializer, Number, Value};
 
+use super::words;
+use crate::rank;
+
 /// Tokens that are told apart in one prompt; what follows is taken as one last word, so that time stays bounded.
 const MAX_TOKENS: usize = 2_000;
 
 /// Clauses of one prompt; what follows stays in the last one.
 const MAX_CLAUSES: usize = 32;
+
+/// Bytes that one word or quotation may have; keeps prompts without white space or closing quotes linear.
+const MAX_SPAN: usize = 100_000;
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +50,8 @@ impl Token {
     }
 
     fn word(text: &str, start: usize, end: usize) -> Token {
-        let lower = text[start..end].to_lowercase().replace('’', "'");
+        let straight = |char| if char == '’' { '\'' } else { rank::lower(char) };
+        let lower: String = text[start..end].chars().map(straight).collect();
         let word = lower.strip_suffix("'s").unwrap_or(&lower).to_owned();
         Token { start, end, kind: Kind::Word, word }
     }
@@ -97,7 +104,7 @@ fn quoted(text: &str, at: usize, open: char) -> Option<Token> {
         return None;
     }
     let inside = at + open.len_utf8();
-    for (offset, char) in text[inside..].char_indices() {
+    for (offset, char) in text[inside..text.floor_char_boundary(inside + MAX_SPAN)].char_indices() {
         let end = inside + offset + char.len_utf8();
         // An apostrophe inside a word closes nothing.
         let closes = closers.contains(&char) && !text[end..].chars().next().is_some_and(char::is_alphanumeric);
@@ -119,8 +126,9 @@ fn json(text: &str, at: usize, open: char) -> Option<Token> {
 
 /// The text up to the next white space, without punctuation at its end.
 fn chunk(text: &str, at: usize) -> &str {
-    let end = text[at..].find(char::is_whitespace).map_or(text.len(), |offset| at + offset);
-    text[at..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '>', '"', '\'', '”', '’'])
+    let limit = text.floor_char_boundary(at + MAX_SPAN);
+    let end = text[at..limit].find(char::is_whitespace).map_or(limit, |offset| at + offset);
+    words::trim_end(&text[at..end], ".,;:!?)]}>\"'”’")
 }
 
 fn number(text: &str, at: usize, first: char, after_number: bool) -> Option<Token> {
@@ -173,7 +181,7 @@ fn number(text: &str, at: usize, first: char, after_number: bool) -> Option<Toke
     if unit_length > 0
         && !(unit_length == 1 && rest.starts_with(['x', 'X']) && unit.starts_with(|c: char| c.is_ascii_digit()))
     {
-        let ordinal = matches!(&rest[..unit_length], "st" | "nd" | "rd" | "th");
+        let ordinal = words::among("st nd rd th", &rest[..unit_length]);
         if ordinal || unit_length > 5 || unit.starts_with(|char: char| char.is_alphanumeric() || char == '_') {
             return None;
         }
@@ -187,12 +195,18 @@ fn number(text: &str, at: usize, first: char, after_number: bool) -> Option<Toke
 
 /// The number a text spells: whole ones stay whole.
 pub(super) fn number_of(text: &str) -> Option<Number> {
-    let text = text.trim_start_matches('+');
-    if let Ok(whole) = text.parse::<i64>() {
-        return Some(Number::from(whole));
+    // JSON's reader is in the binary anyway; the standard library's would bring its own tables.
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text),
+    };
+    let digits = digits.trim_start_matches('0');
+    let zero = if digits.starts_with(|char: char| char.is_ascii_digit()) { "" } else { "0" };
+    let Ok(Value::Number(number)) = serde_json::from_str(&[sign, zero, digits].concat()) else { return None };
+    match number.as_f64().filter(|_| number.is_f64()).and_then(whole) {
+        Some(whole) => Some(Number::from(whole)),
+        None => Some(number),
     }
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
-    whole(number).map(Number::from).or_else(|| Number::from_f64(number))
 }
 
 /// The whole number that a float is, if it is one that floats hold exactly.
@@ -297,26 +311,24 @@ fn push(all: &mut Vec<Clause>, tokens: &[Token], mut clause: Clause) {
 /// Marks what stands for an earlier result, joining "the last result" to one token.
 pub(super) fn mark_references(tokens: &[Token]) -> Vec<Token> {
     let noun = |token: &Token| {
-        ["result", "results", "answer", "output", "outcome", "response", "reply", "sum", "total", "product", "value"]
-            .contains(&token.word.as_str())
+        words::among("result results answer output outcome response reply sum total product value", &token.word)
     };
     let mut all = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        let article = ["the", "that", "this", "its", "their"].contains(&tokens[at].word.as_str());
-        let adjective =
-            |token: &Token| ["last", "previous", "first", "above", "earlier"].contains(&token.word.as_str());
+        let article = words::among("the that this its their", &tokens[at].word);
+        let adjective = |token: &Token| words::among("last previous first above earlier", &token.word);
         let middle = usize::from(article && tokens.get(at + 1).is_some_and(adjective));
         let last = at + 1 + middle;
         // "the sum of 3 and 4" and "the answer to life" are no references.
-        let open = tokens.get(last + 1).is_some_and(|next| ["of", "to", "for", "from"].contains(&next.word.as_str()))
+        let open = tokens.get(last + 1).is_some_and(|next| words::among("of to for from", &next.word))
             && tokens.get(last).is_some_and(|noun| noun.word != "result" && noun.word != "output");
         if article && tokens.get(last).is_some_and(noun) && !open {
             all.push(Token::new(tokens[at].start, tokens[last].end, Kind::Reference(true)));
             at = last + 1;
             continue;
         }
-        let pronoun = ["it", "that", "this", "them", "result", "results"].contains(&tokens[at].word.as_str());
+        let pronoun = words::among("it that this them result results", &tokens[at].word);
         if pronoun && !tokens[at].word.is_empty() {
             all.push(Token::new(tokens[at].start, tokens[at].end, Kind::Reference(false)));
         } else {

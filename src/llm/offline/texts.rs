@@ -22,8 +22,7 @@ pub(super) fn shaped(role: Role, word: &str) -> bool {
         }
         Role::When => {
             let digits = word.starts_with(|char: char| char.is_ascii_digit());
-            digits && word.contains(['-', ':', '/', '.'])
-                || ["today", "tomorrow", "tonight", "yesterday"].contains(&word)
+            digits && word.contains(['-', ':', '/', '.']) || words::among("today tomorrow tonight yesterday", word)
         }
         _ => false,
     }
@@ -54,10 +53,10 @@ impl Filler<'_> {
 
     /// Texts behind a word that announces them: the parameter's own name, or one like "in", "about", "saying".
     pub(super) fn announced(&mut self) {
-        let mut open = self.open_texts();
+        let open = self.open_texts();
+        let prose = |parameter: &&&Parameter<'_>| parameter.role == Role::Prose;
         // Prose runs to the end of the clause, so it is cut off first.
-        open.sort_by_key(|parameter| parameter.role != Role::Prose);
-        for parameter in &open {
+        for parameter in open.iter().filter(prose).chain(open.iter().filter(|parameter| !prose(parameter))) {
             let cue = |at: &usize| {
                 let own = parameter.named_by(self.word(*at)) && !self.entry.means(&self.tokens[*at], false);
                 self.free(*at) && self.free(*at + 1) && (own || parameter.role.announced_by(self.word(*at)))
@@ -132,7 +131,7 @@ impl Filler<'_> {
         } else {
             let reference = |at: usize| matches!(self.tokens[at].kind, Kind::Reference(_));
             // "file a bug", "open an issue"
-            let made = |at: usize| matches!(self.word(at), "file" | "open") && matches!(self.word(at + 1), "a" | "an");
+            let made = |at: usize| words::among("file open", self.word(at)) && words::among("a an", self.word(at + 1));
             while from < end && (idle(from) || means(from) || made(from)) && !reference(from) {
                 from += 1;
                 // Behind a colon comes the text itself, whatever it begins with.
@@ -152,16 +151,15 @@ impl Filler<'_> {
     /// "a mail", ":".
     fn introduction(&self, parameter: &Parameter<'_>, at: usize) -> usize {
         let noun = |word: &str| {
-            ["text", "word", "words", "phrase", "sentence", "string", "following"].contains(&word)
-                || parameter.named_by(word)
+            words::among("text word words phrase sentence string following", word) || parameter.named_by(word)
         };
         let word = self.word(at);
         let sign = matches!(self.tokens[at].kind, Kind::Sign(':' | '-' | ',' | '=' | '–'));
-        let filler = ["back", "out", "after", "me", "tool"].contains(&word);
+        let filler = words::among("back out after me tool", word);
         if !self.free(at) || sign || filler || noun(word) {
             return 1;
         }
-        let article = matches!(word, "the" | "a" | "an") && self.free(at + 1);
+        let article = words::among("the a an", word) && self.free(at + 1);
         let named = article && (noun(self.word(at + 1)) || self.entry.means(&self.tokens[at + 1], false));
         if named { 2 } else { 0 }
     }
@@ -178,12 +176,12 @@ impl Filler<'_> {
                 Kind::Sign('?' | '!') => !prose,
                 // Left over where a value was taken out behind it.
                 Kind::Word if to < self.tokens.len() && more => {
-                    ["to", "and", "with", "in", "for", "from", "at", "on", "of", "by", "the"].contains(&word)
+                    words::among("to and with in for from at on of by the", word)
                 }
                 _ => false,
             };
-            let late = parameter.role == Role::Place
-                && ["today", "tomorrow", "tonight", "now", "right", "like", "there", "be"].contains(&word);
+            let late =
+                parameter.role == Role::Place && words::among("today tomorrow tonight now right like there be", word);
             let polite = word == "please" && more;
             let mention = !prose && more && self.entry.means(token, false);
             if !(off || late || polite || mention) {

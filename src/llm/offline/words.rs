@@ -45,7 +45,10 @@ const GROUPS: &[&str] = &[
     "user person people contact",
 ];
 
-fn among(list: &str, word: &str) -> bool {
+/// Whether a word is one of a list, which is written with single spaces.
+///
+/// One function for all lists: an array of texts compared in place costs far more wasm.
+pub(super) fn among(list: &str, word: &str) -> bool {
     list.split(' ').any(|known| known == word)
 }
 
@@ -104,6 +107,16 @@ pub(super) fn truth(word: &str) -> Option<bool> {
         "false" | "no" | "off" | "disabled" => Some(false),
         _ => None,
     }
+}
+
+/// Appends some pieces.
+pub(super) fn push(text: &mut String, pieces: &[&str]) {
+    pieces.iter().for_each(|piece| text.push_str(piece));
+}
+
+/// Takes signs off the end of a text.
+pub(super) fn trim_end<'t>(text: &'t str, signs: &str) -> &'t str {
+    text.trim_end_matches(|char| signs.contains(char))
 }
 
 /// What a text parameter is for, as far as its name tells.
