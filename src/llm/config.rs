@@ -13,13 +13,19 @@ pub enum Provider {
     Anthropic,
     /// OpenAI Chat Completions and its dialects: `POST {baseUrl}/chat/completions`.
     OpenAi,
+    /// OpenAI Responses: `POST {baseUrl}/responses`.
+    OpenAiResponses,
     /// The embedded keyword matcher; no network.
     Offline,
 }
 
 impl Provider {
-    const ALL: [(&'static str, Provider); 3] =
-        [("anthropic", Provider::Anthropic), ("openai", Provider::OpenAi), ("offline", Provider::Offline)];
+    const ALL: [(&'static str, Provider); 4] = [
+        ("anthropic", Provider::Anthropic),
+        ("openai", Provider::OpenAi),
+        ("openai-responses", Provider::OpenAiResponses),
+        ("offline", Provider::Offline),
+    ];
 
     /// The name in the options.
     pub fn as_str(self) -> &'static str {
@@ -78,7 +84,7 @@ impl ModelConfig {
         };
         let base_url = fields.string("baseUrl")?.unwrap_or(match provider {
             Provider::Anthropic => "https://api.anthropic.com",
-            Provider::OpenAi => "https://api.openai.com/v1",
+            Provider::OpenAi | Provider::OpenAiResponses => "https://api.openai.com/v1",
             Provider::Offline => "",
         });
         let headers = fields.strings("headers")?;
@@ -115,7 +121,7 @@ mod tests {
         let message = |value| ModelConfig::read(&value, "model").unwrap_err().message;
         assert_eq!(
             message(json!({ "provider": "openia", "id": "m" })),
-            "model.provider: unknown provider; known are anthropic, openai, offline"
+            "model.provider: unknown provider; known are anthropic, openai, openai-responses, offline"
         );
         assert_eq!(message(json!({ "provider": "openai" })), "model.id: is required (a string)");
         assert_eq!(

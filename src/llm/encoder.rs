@@ -7,7 +7,7 @@ use super::dialect::Dialect;
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
 use super::wire::url;
-use super::{anthropic, json, openai_chat};
+use super::{anthropic, json, openai_chat, openai_responses};
 use crate::http::{Headers, Method, Request};
 use crate::secret::Secret;
 
@@ -18,7 +18,7 @@ use crate::secret::Secret;
 pub struct Encoder {
     url: String,
     headers: Headers,
-    /// The body up to and including `"messages":[`.
+    /// The body up to and including the bracket that opens the messages.
     head: String,
     messages: String,
     pushed: usize,
@@ -28,6 +28,7 @@ pub struct Encoder {
 enum Writer {
     Anthropic,
     OpenAi(openai_chat::Writer),
+    Responses,
 }
 
 impl Encoder {
@@ -58,6 +59,15 @@ impl Encoder {
                 let limit = config.max_tokens.unwrap_or(anthropic::DEFAULT_MAX_TOKENS);
                 (Some(("max_tokens", limit)), Writer::Anthropic)
             }
+            Provider::OpenAiResponses => {
+                if let Some(key) = key {
+                    headers.set("authorization", ["Bearer ", key].concat());
+                }
+                if let Some(system) = system {
+                    json::field(&mut head, "instructions", system);
+                }
+                (config.max_tokens.map(|limit| ("max_output_tokens", limit)), Writer::Responses)
+            }
             _ => {
                 if let Some(key) = key {
                     headers.set("authorization", ["Bearer ", key].concat());
@@ -84,11 +94,18 @@ impl Encoder {
         if matches!(writer, Writer::OpenAi(_)) && dialect != Dialect::Mistral {
             head.push_str(r#","stream_options":{"include_usage":true}"#);
         }
+        if matches!(writer, Writer::Responses) {
+            head.push_str(r#","store":false"#);
+            if openai_responses::thinks(&config.id) {
+                head.push_str(r#","include":["reasoning.encrypted_content"]"#);
+            }
+        }
         if !tools.is_empty() {
             json::key(&mut head, "tools");
             head.push_str(&tool_definitions(config.provider, tools).to_string());
         }
-        head.push_str(r#","messages":["#);
+        json::key(&mut head, if matches!(writer, Writer::Responses) { "input" } else { "messages" });
+        head.push('[');
         Encoder { url: url(config), headers, head, messages, pushed: 0, writer }
     }
 
@@ -98,6 +115,7 @@ impl Encoder {
         match &mut self.writer {
             Writer::Anthropic => anthropic::message(&mut self.messages, message),
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
+            Writer::Responses => openai_responses::message(&mut self.messages, message),
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! wire = encoder + decoder                     what the rest of the crate uses
-//! anthropic    openai_chat + openai_calls      one wire each: messages out, events in
+//! anthropic                                    one wire each: messages out, events in
+//! openai_chat + openai_calls
+//! openai_responses + responses_stream
 //! offline                                      the embedded keyword matcher: no wire, no network
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
@@ -24,6 +26,8 @@ mod failure;
 mod json;
 mod openai_calls;
 mod openai_chat;
+mod openai_responses;
+mod responses_stream;
 mod scan;
 
 pub use tools::tool_definitions;

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::config::Provider;
 use super::types::ToolDefinition;
 
-/// The tools as an array in the format of `provider`: Anthropic's, or OpenAI's for the others.
+/// The tools as an array in the format of `provider`; the embedded model's is that of OpenAI's Chat Completions.
 ///
-/// Both providers refuse a whole request for one schema that they cannot take: without `type: "object"` or
+/// Providers refuse a whole request for one schema that they cannot take: without `type: "object"` or
 /// `properties`, or with a combinator (`oneOf`, `anyOf`, `allOf`, `not`, `enum`) at the top level. MCP servers have
 /// such schemas, so the former are added, and the latter move to the end of the description, as JSON.
 pub fn tool_definitions(provider: Provider, tools: &[ToolDefinition]) -> Value {
@@ -26,6 +26,13 @@ pub fn tool_definitions(provider: Provider, tools: &[ToolDefinition]) -> Value {
         match provider {
             Provider::Anthropic => {
                 definition.insert("input_schema".into(), schema);
+                Value::Object(definition)
+            }
+            Provider::OpenAiResponses => {
+                definition.insert("type".into(), "function".into());
+                definition.insert("parameters".into(), schema);
+                // Strict by default, which would ask for schemas that servers do not have.
+                definition.insert("strict".into(), false.into());
                 Value::Object(definition)
             }
             _ => {

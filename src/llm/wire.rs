@@ -22,7 +22,11 @@ pub(super) const TOO_MANY_CALLS: &str = "more than 256 tool calls in one answer"
 
 /// Where the requests go.
 pub(super) fn url(config: &ModelConfig) -> String {
-    let path = if config.provider == Provider::Anthropic { "/v1/messages" } else { "/chat/completions" };
+    let path = match config.provider {
+        Provider::Anthropic => "/v1/messages",
+        Provider::OpenAiResponses => "/responses",
+        _ => "/chat/completions",
+    };
     [&config.base_url, path].concat()
 }
 

@@ -148,8 +148,56 @@ fn openai_request() {
 }
 
 #[test]
+fn responses_request() {
+    let mut history = history();
+    // Reasoning of this wire, in front of what followed it; and some that nothing follows, which the API refuses.
+    history[1].content.insert(2, thinking("I see.", Some("openai:rs_1:gAAA=")));
+    history[3].content.push(thinking("cut", Some("openai:rs_2:gBBB")));
+    let request = request(&config(Provider::OpenAiResponses), Some("Be brief."), &[add()], &history);
+    assert_eq!(request.url, "https://user:pw@llm.test/base/responses");
+    assert_eq!(
+        headers(&request),
+        [("content-type", "application/json"), ("authorization", "Bearer sk-test-0123456789")]
+    );
+    let expected = concat!(
+        r#"{"model":"m1","instructions":"Be brief.","stream":true,"store":false,"#,
+        r#""include":["reasoning.encrypted_content"],"#,
+        r#""tools":[{"name":"add","description":"Adds \"two\".","type":"function","#,
+        r#""parameters":{"type":"object","properties":{"b":{"type":"number"},"a":{}}},"strict":false}],"input":["#,
+        r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"17 + 25?\n\u0001"}]},"#,
+        r#"{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"I see."}],"#,
+        r#""encrypted_content":"gAAA="},"#,
+        r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"I add."}]},"#,
+        r#"{"type":"function_call","call_id":"t:1","name":"add","arguments":"{\"b\":25,\"a\":17}"},"#,
+        r#"{"type":"function_call","call_id":"t2","name":"add","arguments":"{\"invalid_json\":\"{\\\"a\\\":\"}"},"#,
+        r#"{"type":"function_call_output","call_id":"t:1","output":[{"type":"input_text","#,
+        r#""text":"42\n{\"type\":\"resource_link\",\"uri\":\"f:a\",\"name\":\"a\"}"},"#,
+        r#"{"type":"input_image","image_url":"data:image/png;base64,iVBO"}]},"#,
+        r#"{"type":"function_call_output","call_id":"t2","output":"Error: (the tool returned nothing)"},"#,
+        r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"Go on."}]},"#,
+        r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"42."}]}]}"#,
+    );
+    assert_eq!(request.body.as_deref(), Some(expected));
+}
+
+#[test]
+fn sealed_reasoning_is_asked_for_where_there_may_be_any() {
+    let asks = |id: &str| {
+        let config = ModelConfig { id: id.into(), max_tokens: Some(9), ..config(Provider::OpenAiResponses) };
+        let body = body(&config, &[]);
+        assert!(body.starts_with(&format!(r#"{{"model":"{id}","max_output_tokens":9,"stream":true,"store":false"#)));
+        assert!(body.ends_with(r#","input":[]}"#), "{body}");
+        body.contains(r#""include":["reasoning.encrypted_content"]"#)
+    };
+    assert!(["gpt-5", "o3", "openai/gpt-5-mini", "grok-4", "qwen3"].into_iter().all(asks));
+    assert!(
+        !["gpt-4o", "openai/gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo", "chatgpt-4o-latest"].into_iter().any(asks)
+    );
+}
+
+#[test]
 fn every_body_is_json_and_begins_like_the_one_before() {
-    for provider in [Provider::Anthropic, Provider::OpenAi] {
+    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses] {
         let mut encoder = Encoder::new(&config(provider), Some("s"), &[add()]);
         let mut before = String::new();
         for message in history() {

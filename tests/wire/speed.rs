@@ -73,3 +73,14 @@ fn anthropic() {
     );
     measure("anthropic", Provider::Anthropic, before, "\"}}\n\n");
 }
+
+#[test]
+#[ignore = "measures"]
+fn responses() {
+    let before = concat!(
+        "event: response.output_text.delta\n",
+        r#"data: {"type":"response.output_text.delta","sequence_number":117,"#,
+        r#""item_id":"msg_67c9fdcf37fc8190ba82116e33fb28c501b8b0ad29eddba2","output_index":0,"content_index":0,"delta":""#
+    );
+    measure("responses", Provider::OpenAiResponses, before, "\",\"logprobs\":[],\"obfuscation\":\"aZ3kQ0\"}\n\n");
+}

@@ -23,6 +23,7 @@ pub(crate) fn all() -> Vec<(PathBuf, Provider, &'static str, Vec<u8>)> {
             let provider = match name.split('-').next().unwrap() {
                 "anthropic" => Provider::Anthropic,
                 "openai" => Provider::OpenAi,
+                "responses" => Provider::OpenAiResponses,
                 other => panic!("{name}: no wire is called {other}"),
             };
             let bytes = fs::read(&path).unwrap();

@@ -103,6 +103,7 @@ fn never_disagree<S: Stream + Clone + Debug + Default>(wire: &str, least: usize)
 fn the_cheap_way_and_the_tolerant_way_read_the_same() {
     never_disagree::<anthropic::Stream>("anthropic", 15);
     never_disagree::<openai_chat::Stream>("openai", 20);
+    never_disagree::<responses_stream::Stream>("responses", 15);
 }
 
 #[test]
