@@ -141,8 +141,8 @@ export interface OfflineModel {
 
 /** A model behind a provider's wire. */
 export interface RemoteModel {
-  /** `"anthropic"`: Messages, `POST {baseUrl}/v1/messages`. `"openai"`: Chat Completions, `POST {baseUrl}/chat/completions`. `"openai-responses"`: Responses, `POST {baseUrl}/responses`. */
-  provider: "anthropic" | "openai" | "openai-responses";
+  /** `"anthropic"`: Messages, `POST {baseUrl}/v1/messages`. `"openai"`: Chat Completions, `POST {baseUrl}/chat/completions`. `"openai-responses"`: Responses, `POST {baseUrl}/responses`. `"gemini"`: `POST {baseUrl}/v1beta/models/{id}:streamGenerateContent`. */
+  provider: "anthropic" | "openai" | "openai-responses" | "gemini";
   /** The provider's name of the model. */
   id: string;
   /** Key. A key in a web page is public: let pages talk to a proxy of yours through `baseUrl`. */

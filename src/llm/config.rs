@@ -15,15 +15,18 @@ pub enum Provider {
     OpenAi,
     /// OpenAI Responses: `POST {baseUrl}/responses`.
     OpenAiResponses,
+    /// Google Gemini: `POST {baseUrl}/v1beta/models/{id}:streamGenerateContent?alt=sse`.
+    Gemini,
     /// The embedded keyword matcher; no network.
     Offline,
 }
 
 impl Provider {
-    const ALL: [(&'static str, Provider); 4] = [
+    const ALL: [(&'static str, Provider); 5] = [
         ("anthropic", Provider::Anthropic),
         ("openai", Provider::OpenAi),
         ("openai-responses", Provider::OpenAiResponses),
+        ("gemini", Provider::Gemini),
         ("offline", Provider::Offline),
     ];
 
@@ -85,6 +88,7 @@ impl ModelConfig {
         let base_url = fields.string("baseUrl")?.unwrap_or(match provider {
             Provider::Anthropic => "https://api.anthropic.com",
             Provider::OpenAi | Provider::OpenAiResponses => "https://api.openai.com/v1",
+            Provider::Gemini => "https://generativelanguage.googleapis.com",
             Provider::Offline => "",
         });
         let headers = fields.strings("headers")?;
@@ -117,11 +121,20 @@ mod tests {
     }
 
     #[test]
+    fn every_provider_is_known_by_its_name_and_has_an_endpoint() {
+        for (name, provider) in Provider::ALL {
+            let config = ModelConfig::read(&json!({ "provider": name, "id": "m" }), "model").unwrap();
+            assert_eq!((config.provider, provider.as_str()), (provider, name));
+            assert_eq!(config.base_url.starts_with("https://"), provider != Provider::Offline);
+        }
+    }
+
+    #[test]
     fn names_what_is_wrong() {
         let message = |value| ModelConfig::read(&value, "model").unwrap_err().message;
         assert_eq!(
             message(json!({ "provider": "openia", "id": "m" })),
-            "model.provider: unknown provider; known are anthropic, openai, openai-responses, offline"
+            "model.provider: unknown provider; known are anthropic, openai, openai-responses, gemini, offline"
         );
         assert_eq!(message(json!({ "provider": "openai" })), "model.id: is required (a string)");
         assert_eq!(

@@ -7,7 +7,7 @@ use super::dialect::Dialect;
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
 use super::wire::url;
-use super::{anthropic, json, openai_chat, openai_responses};
+use super::{anthropic, gemini, json, openai_chat, openai_responses};
 use crate::http::{Headers, Method, Request};
 use crate::secret::Secret;
 
@@ -29,6 +29,7 @@ enum Writer {
     Anthropic,
     OpenAi(openai_chat::Writer),
     Responses,
+    Gemini(gemini::Writer),
 }
 
 impl Encoder {
@@ -38,73 +39,88 @@ impl Encoder {
     pub fn new(config: &ModelConfig, system: Option<&str>, tools: &[ToolDefinition]) -> Encoder {
         let mut headers = Headers::new();
         headers.set("content-type", "application/json");
-        let key = config.api_key.as_ref().map(Secret::reveal);
-        let mut head = String::from("{");
-        json::field(&mut head, "model", &config.id);
-        let mut messages = String::new();
         let dialect = Dialect::of(config);
-        let (limit, writer) = match config.provider {
-            Provider::Anthropic => {
-                headers.set("anthropic-version", "2023-06-01");
-                // Without it the API refuses requests that a page sends (they carry an `Origin`), as a reminder that
-                // a key in a page is public. Whether to put one there is for the app to decide; elsewhere the field
-                // changes nothing.
-                headers.set("anthropic-dangerous-direct-browser-access", "true");
-                if let Some(key) = key {
-                    headers.set("x-api-key", key);
-                }
-                if let Some(system) = system {
-                    json::field(&mut head, "system", system);
-                }
-                let limit = config.max_tokens.unwrap_or(anthropic::DEFAULT_MAX_TOKENS);
-                (Some(("max_tokens", limit)), Writer::Anthropic)
-            }
-            Provider::OpenAiResponses => {
-                if let Some(key) = key {
-                    headers.set("authorization", ["Bearer ", key].concat());
-                }
-                if let Some(system) = system {
-                    json::field(&mut head, "instructions", system);
-                }
-                (config.max_tokens.map(|limit| ("max_output_tokens", limit)), Writer::Responses)
-            }
-            _ => {
-                if let Some(key) = key {
-                    headers.set("authorization", ["Bearer ", key].concat());
-                }
-                if let Some(system) = system {
-                    openai_chat::system(&mut messages, system);
-                }
-                let name = if dialect == Dialect::OpenAi { "max_completion_tokens" } else { "max_tokens" };
-                (config.max_tokens.map(|limit| (name, limit)), Writer::OpenAi(openai_chat::Writer::new(dialect)))
-            }
+        let writer = match config.provider {
+            Provider::Anthropic => Writer::Anthropic,
+            Provider::OpenAiResponses => Writer::Responses,
+            Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
+            Provider::OpenAi | Provider::Offline => Writer::OpenAi(openai_chat::Writer::new(dialect)),
         };
+        if let Writer::Anthropic = writer {
+            headers.set("anthropic-version", "2023-06-01");
+            // Without it the API refuses requests that a page sends (they carry an `Origin`), as a reminder that a key
+            // in a page is public. Whether to put one there is for the app to decide; elsewhere the field changes
+            // nothing.
+            headers.set("anthropic-dangerous-direct-browser-access", "true");
+        }
+        if let Some(key) = config.api_key.as_ref().map(Secret::reveal) {
+            match writer {
+                Writer::Anthropic => headers.set("x-api-key", key),
+                Writer::Gemini(_) => headers.set("x-goog-api-key", key),
+                _ => headers.set("authorization", ["Bearer ", key].concat()),
+            }
+        }
         for (name, value) in &config.headers {
             headers.set(name, value.reveal());
         }
-        if let Some((name, limit)) = limit {
-            json::key(&mut head, name);
-            head.push_str(&limit.to_string());
+
+        let mut head = String::from("{");
+        let mut messages = String::new();
+        if !matches!(writer, Writer::Gemini(_)) {
+            json::field(&mut head, "model", &config.id);
         }
-        if let Some(temperature) = config.temperature.and_then(Number::from_f64) {
-            json::key(&mut head, "temperature");
-            head.push_str(&temperature.to_string());
+        if let Some(system) = system {
+            match writer {
+                Writer::Anthropic => json::field(&mut head, "system", system),
+                Writer::OpenAi(_) => openai_chat::system(&mut messages, system),
+                Writer::Responses => json::field(&mut head, "instructions", system),
+                Writer::Gemini(_) => {
+                    head.push_str(r#""systemInstruction":{"parts":[{"#);
+                    json::field(&mut head, "text", system);
+                    head.push_str("}]}");
+                }
+            }
         }
-        head.push_str(r#","stream":true"#);
-        if matches!(writer, Writer::OpenAi(_)) && dialect != Dialect::Mistral {
-            head.push_str(r#","stream_options":{"include_usage":true}"#);
-        }
-        if matches!(writer, Writer::Responses) {
-            head.push_str(r#","store":false"#);
-            if openai_responses::thinks(&config.id) {
-                head.push_str(r#","include":["reasoning.encrypted_content"]"#);
+        match writer {
+            Writer::Anthropic => {
+                let limit = config.max_tokens.unwrap_or(anthropic::DEFAULT_MAX_TOKENS);
+                options(&mut head, "max_tokens", Some(limit), config.temperature);
+                head.push_str(r#","stream":true"#);
+            }
+            Writer::OpenAi(_) => {
+                let name = if dialect == Dialect::OpenAi { "max_completion_tokens" } else { "max_tokens" };
+                options(&mut head, name, config.max_tokens, config.temperature);
+                head.push_str(r#","stream":true"#);
+                if dialect != Dialect::Mistral {
+                    head.push_str(r#","stream_options":{"include_usage":true}"#);
+                }
+            }
+            Writer::Responses => {
+                options(&mut head, "max_output_tokens", config.max_tokens, config.temperature);
+                head.push_str(r#","stream":true,"store":false"#);
+                if openai_responses::thinks(&config.id) {
+                    head.push_str(r#","include":["reasoning.encrypted_content"]"#);
+                }
+            }
+            Writer::Gemini(_) => {
+                if config.max_tokens.is_some() || config.temperature.is_some() {
+                    json::key(&mut head, "generationConfig");
+                    head.push('{');
+                    options(&mut head, "maxOutputTokens", config.max_tokens, config.temperature);
+                    head.push('}');
+                }
             }
         }
         if !tools.is_empty() {
             json::key(&mut head, "tools");
             head.push_str(&tool_definitions(config.provider, tools).to_string());
         }
-        json::key(&mut head, if matches!(writer, Writer::Responses) { "input" } else { "messages" });
+        let list = match writer {
+            Writer::Anthropic | Writer::OpenAi(_) => "messages",
+            Writer::Responses => "input",
+            Writer::Gemini(_) => "contents",
+        };
+        json::key(&mut head, list);
         head.push('[');
         Encoder { url: url(config), headers, head, messages, pushed: 0, writer }
     }
@@ -116,6 +132,7 @@ impl Encoder {
             Writer::Anthropic => anthropic::message(&mut self.messages, message),
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
             Writer::Responses => openai_responses::message(&mut self.messages, message),
+            Writer::Gemini(writer) => writer.message(&mut self.messages, message),
         }
     }
 
@@ -129,10 +146,23 @@ impl Encoder {
         let mut body = String::with_capacity(self.head.len() + self.messages.len() + 2);
         body.push_str(&self.head);
         body.push_str(&self.messages);
-        if let Writer::OpenAi(writer) = &self.writer {
-            writer.pending(&mut body);
+        match &self.writer {
+            Writer::OpenAi(writer) => writer.pending(&mut body),
+            Writer::Gemini(writer) => writer.close(&mut body),
+            Writer::Anthropic | Writer::Responses => {}
         }
         body.push_str("]}");
         Request { method: Method::Post, url: self.url.clone(), headers: self.headers.clone(), body: Some(body) }
+    }
+}
+
+fn options(out: &mut String, limit_name: &str, limit: Option<u64>, temperature: Option<f64>) {
+    if let Some(limit) = limit {
+        json::key(out, limit_name);
+        out.push_str(&limit.to_string());
+    }
+    if let Some(temperature) = temperature.and_then(Number::from_f64) {
+        json::key(out, "temperature");
+        out.push_str(&temperature.to_string());
     }
 }

@@ -5,6 +5,7 @@
 //! anthropic                                    one wire each: messages out, events in
 //! openai_chat + openai_calls
 //! openai_responses + responses_stream
+//! gemini + gemini_schema
 //! offline                                      the embedded keyword matcher: no wire, no network
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
@@ -23,6 +24,8 @@ mod decoder;
 mod dialect;
 mod encoder;
 mod failure;
+mod gemini;
+mod gemini_schema;
 mod json;
 mod openai_calls;
 mod openai_chat;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::config::Provider;
+use super::gemini_schema::subset;
 use super::types::ToolDefinition;
 
 /// The tools as an array in the format of `provider`; the embedded model's is that of OpenAI's Chat Completions.
@@ -35,13 +36,18 @@ pub fn tool_definitions(provider: Provider, tools: &[ToolDefinition]) -> Value {
                 definition.insert("strict".into(), false.into());
                 Value::Object(definition)
             }
+            Provider::Gemini => {
+                definition.insert("parametersJsonSchema".into(), subset(&schema));
+                Value::Object(definition)
+            }
             _ => {
                 definition.insert("parameters".into(), schema);
                 json!({ "type": "function", "function": definition })
             }
         }
     });
-    definitions.collect()
+    let definitions: Value = definitions.collect();
+    if provider == Provider::Gemini { json!([{ "functionDeclarations": definitions }]) } else { definitions }
 }
 
 /// The schema with what providers demand, and what they do not take.

@@ -22,12 +22,17 @@ pub(super) const TOO_MANY_CALLS: &str = "more than 256 tool calls in one answer"
 
 /// Where the requests go.
 pub(super) fn url(config: &ModelConfig) -> String {
-    let path = match config.provider {
-        Provider::Anthropic => "/v1/messages",
-        Provider::OpenAiResponses => "/responses",
-        _ => "/chat/completions",
-    };
-    [&config.base_url, path].concat()
+    let base = &config.base_url;
+    match config.provider {
+        Provider::Anthropic => [base, "/v1/messages"].concat(),
+        Provider::OpenAiResponses => [base, "/responses"].concat(),
+        Provider::Gemini => {
+            // Tuned models bring a folder of their own.
+            let folder = if config.id.contains('/') { "/v1beta/" } else { "/v1beta/models/" };
+            [base, folder, &config.id, ":streamGenerateContent?alt=sse"].concat()
+        }
+        _ => [base, "/chat/completions"].concat(),
+    }
 }
 
 /// What messages call a model call: `POST host/path (model id)`. No query, no user, no key.

@@ -196,8 +196,66 @@ fn sealed_reasoning_is_asked_for_where_there_may_be_any() {
 }
 
 #[test]
+fn gemini_request() {
+    let mut history = history();
+    history[1].content.insert(3, thinking("", Some("google:c2ln")));
+    history[3].content.push(thinking("", Some("google:ZW5k")));
+    let config = ModelConfig { max_tokens: Some(9), temperature: Some(0.5), ..config(Provider::Gemini) };
+    let request = request(&config, Some("Be brief."), &[add()], &history);
+    assert_eq!(request.url, "https://user:pw@llm.test/base/v1beta/models/m1:streamGenerateContent?alt=sse");
+    assert_eq!(headers(&request), [("content-type", "application/json"), ("x-goog-api-key", "sk-test-0123456789")]);
+    let expected = concat!(
+        r#"{"systemInstruction":{"parts":[{"text":"Be brief."}]},"#,
+        r#""generationConfig":{"maxOutputTokens":9,"temperature":0.5},"#,
+        r#""tools":[{"functionDeclarations":[{"name":"add","description":"Adds \"two\".","#,
+        r#""parametersJsonSchema":{"type":"object","properties":{"b":{"type":"number"},"a":{}}}}]}],"contents":["#,
+        r#"{"role":"user","parts":[{"text":"17 + 25?\n\u0001"}]},"#,
+        r#"{"role":"model","parts":[{"text":"I add."},"#,
+        r#"{"functionCall":{"id":"t:1","name":"add","args":{"b":25,"a":17}},"thoughtSignature":"c2ln"},"#,
+        r#"{"functionCall":{"id":"t2","name":"add","args":{"invalid_json":"{\"a\":"}}}]},"#,
+        r#"{"role":"user","parts":[{"functionResponse":{"id":"t:1","name":"add","response":{"output":"#,
+        r#""42\n(an image, shown below)\n{\"type\":\"resource_link\",\"uri\":\"f:a\",\"name\":\"a\"}"}}},"#,
+        r#"{"functionResponse":{"id":"t2","name":"add","response":{"error":""}}},"#,
+        r#"{"inlineData":{"mimeType":"image/png","data":"iVBO"}},{"text":"Go on."}]},"#,
+        r#"{"role":"model","parts":[{"text":"42."},{"text":"","thoughtSignature":"ZW5k"}]}]}"#,
+    );
+    assert_eq!(request.body.as_deref(), Some(expected));
+    let tuned = ModelConfig { id: "tunedModels/x".into(), ..config };
+    let url = Encoder::new(&tuned, None, &[]).request().url;
+    assert!(url.ends_with("/v1beta/tunedModels/x:streamGenerateContent?alt=sse"), "{url}");
+}
+
+#[test]
+fn gemini_counts_the_results_of_a_turn_so_messages_of_one_role_are_one() {
+    let calls = assistant(vec![tool_use("a", json!({}), None), tool_use("b", json!({}), None)]);
+    let messages = [
+        Message::user("go"),
+        calls,
+        user(vec![result("a", vec![said("1")], false)]),
+        assistant(vec![text("")]),
+        user(vec![result("b", vec![said("2")], false)]),
+        Message::user("and?"),
+    ];
+    let body = |id: &str| body(&ModelConfig { id: id.into(), ..config(Provider::Gemini) }, &messages);
+    let expected = |signature: &str| {
+        [
+            r#"{"contents":[{"role":"user","parts":[{"text":"go"}]},{"role":"model","parts":["#,
+            r#"{"functionCall":{"id":"a","name":"add","args":{}}"#,
+            signature,
+            r#"},{"functionCall":{"id":"b","name":"add","args":{}}}]},{"role":"user","parts":["#,
+            r#"{"functionResponse":{"id":"a","name":"add","response":{"output":"1"}}},"#,
+            r#"{"functionResponse":{"id":"b","name":"add","response":{"output":"2"}}},{"text":"and?"}]}]}"#,
+        ]
+        .concat()
+    };
+    assert_eq!(body("gemini-2.5-pro"), expected(""));
+    // Calls that another model made have no signature, without which Gemini 3 takes none.
+    assert_eq!(body("gemini-3-pro"), expected(r#","thoughtSignature":"skip_thought_signature_validator""#));
+}
+
+#[test]
 fn every_body_is_json_and_begins_like_the_one_before() {
-    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses] {
+    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses, Provider::Gemini] {
         let mut encoder = Encoder::new(&config(provider), Some("s"), &[add()]);
         let mut before = String::new();
         for message in history() {

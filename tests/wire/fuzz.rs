@@ -48,6 +48,7 @@ fn mutated_streams() {
         b"[DONE]",
         b"\"finish_reason\":\"stop\",",
         b"\"output_index\":",
+        b"\"thoughtSignature\":\"s\",",
         b"\"type\":\"function_call\",",
         b"\xFF",
         b"{",
@@ -102,7 +103,7 @@ fn arbitrary_bytes() {
     let mut random = Random(0xBEEF);
     for round in 0..20_000 {
         let bytes: Vec<u8> = (0..random.below(120)).map(|_| random.below(256) as u8).collect();
-        let provider = [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses][round % 3];
+        let provider = [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses, Provider::Gemini][round % 4];
         let media_type = ["text/event-stream", "application/json", "", "text/plain", "image/png"][random.below(5)];
         let status = [200, 204, 301, 400, 401, 429, 500, 529][random.below(8)];
         survives(provider, media_type, status, &bytes, &mut random);

@@ -97,7 +97,7 @@ fn an_endless_error_is_not_read_to_its_end() {
 
 #[test]
 fn a_success_of_another_kind_is_named_not_shown() {
-    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses] {
+    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses, Provider::Gemini] {
         let error = refused(provider, &head(200, "text/html; charset=utf-8"), "<html>captive portal</html>");
         assert_eq!((error.code, error.status), (Code::Protocol, Some(200)));
         let (_, what) = error.message.split_once("): ").unwrap();
@@ -109,7 +109,7 @@ fn a_success_of_another_kind_is_named_not_shown() {
 
 #[test]
 fn data_that_is_no_json_is_counted_not_shown() {
-    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses] {
+    for provider in [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiResponses, Provider::Gemini] {
         let error = refused(provider, &head(200, "text/event-stream"), "data: {\"secret\": things}\n\n");
         assert_eq!(error.code, Code::Protocol);
         assert!(error.message.ends_with(": an event of 18 bytes that is no JSON"), "{error}");

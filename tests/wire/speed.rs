@@ -84,3 +84,16 @@ fn responses() {
     );
     measure("responses", Provider::OpenAiResponses, before, "\",\"logprobs\":[],\"obfuscation\":\"aZ3kQ0\"}\n\n");
 }
+
+#[test]
+#[ignore = "measures"]
+fn gemini() {
+    let before = r#"data: {"candidates":[{"content":{"parts":[{"text":""#;
+    let after = concat!(
+        r#""}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":8,"totalTokenCount":8,"#,
+        r#""promptTokensDetails":[{"modality":"TEXT","tokenCount":8}]},"modelVersion":"gemini-2.5-flash","#,
+        r#""responseId":"mTnJaPqRGvWU7M8P5dTV8QE"}"#,
+        "\n\n"
+    );
+    measure("gemini", Provider::Gemini, before, after);
+}

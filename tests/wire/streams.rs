@@ -23,6 +23,7 @@ pub(crate) fn all() -> Vec<(PathBuf, Provider, &'static str, Vec<u8>)> {
             let provider = match name.split('-').next().unwrap() {
                 "anthropic" => Provider::Anthropic,
                 "openai" => Provider::OpenAi,
+                "gemini" => Provider::Gemini,
                 "responses" => Provider::OpenAiResponses,
                 other => panic!("{name}: no wire is called {other}"),
             };
