@@ -198,7 +198,7 @@ impl Client {
     }
 
     /// For the store; holds the secret.
-    pub(crate) fn to_value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         json!({
             "issuer": self.issuer, "id": self.id, "secret": self.secret.as_ref().map(Secret::reveal),
             "method": self.method.as_str(), "redirectUrl": self.redirect_url,
@@ -208,7 +208,7 @@ impl Client {
     }
 
     /// Back from the store.
-    pub(crate) fn from_value(value: &Value) -> Option<Client> {
+    pub fn from_value(value: &Value) -> Option<Client> {
         let text = |name: &str| value.get(name)?.as_str();
         Some(Client {
             issuer: text("issuer")?.to_owned(),
