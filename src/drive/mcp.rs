@@ -12,12 +12,14 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use serde_json::{Map, Value};
 
+use crate::drive::oauth::{Authorizer, MemoryStore, TokenStore};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
 use crate::mcp::config::ServerConfig;
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::legacy;
+use crate::mcp::oauth::Url;
 use crate::mcp::param_headers;
 use crate::mcp::request::{self, Call};
 use crate::mcp::server::{Link, ServerInfo, State};
@@ -38,6 +40,7 @@ pub struct Connection<P: Platform>(Rc<Inner<P>>);
 struct Inner<P: Platform> {
     platform: Rc<P>,
     config: ServerConfig,
+    authorizer: Option<Authorizer<P>>,
     next_id: Cell<u64>,
     status: RefCell<Status>,
     closed: Cancel,
@@ -64,11 +67,23 @@ impl<P: Platform> Clone for Connection<P> {
 }
 
 impl<P: Platform> Connection<P> {
-    /// A connection that nobody has asked for anything yet; no request is sent.
+    /// A connection that nobody has asked for anything yet; no request is sent. Tokens are kept in memory.
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
+        Connection::with_store(platform, config, Rc::new(MemoryStore::default()))
+    }
+
+    /// The same, with tokens kept in that store.
+    pub fn with_store(platform: Rc<P>, config: ServerConfig, store: Rc<dyn TokenStore>) -> Connection<P> {
+        // The options were refused if the URL is none.
+        let authorizer = config
+            .oauth
+            .clone()
+            .zip(Url::parse(&config.url))
+            .map(|(oauth, url)| Authorizer::new(platform.clone(), oauth, &config.name, url, config.timeout, store));
         Connection(Rc::new(Inner {
             platform,
             config,
+            authorizer,
             next_id: Cell::new(1),
             status: RefCell::default(),
             closed: Cancel::new(),
@@ -108,6 +123,22 @@ impl<P: Platform> Connection<P> {
     /// Why the server cannot be used, `cancelled`, or `misuse` after [`close`](Connection::close).
     pub async fn connect(&self, cancel: &Cancel) -> Result<()> {
         self.link(cancel).await.map(|_| ())
+    }
+
+    /// Takes up a sign-in that was begun before the page was left, with the URL that the user came back to. The
+    /// store has to be one that outlives the page.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when no sign-in was begun for this server, `protocol` for a redirect that does not belong to it, and
+    /// whatever the authorization server says.
+    pub async fn finish_authorization(&self, callback: &str, cancel: &Cancel) -> Result<()> {
+        let name = &self.0.config.name;
+        let Some(authorizer) = &self.0.authorizer else {
+            return Err(Error::new(Code::Misuse, ["authorization for ", name, ": it has no option `oauth`"].concat()));
+        };
+        let finished = unless_cancelled(cancel, authorizer.finish(callback)).await;
+        finished.unwrap_or_else(|_| Err(Error::cancelled(&["authorization for ", name].concat())))
     }
 
     /// Sends any request and waits for its answer; connects first if need be.
@@ -293,23 +324,22 @@ impl<P: Platform> Inner<P> {
         cancel: &Cancel,
         on_message: &mut dyn FnMut(Message),
     ) -> std::result::Result<Answer, Failure> {
-        let id = self.take_id();
         let session = &link.session;
-        let build = |token: Option<&Secret>| match link.era {
+        let build = |id: u64, token: Option<&Secret>| match link.era {
             Era::Modern => request::modern(call, id, &session.version, &self.config, token),
             Era::Legacy => legacy::request(call, id, session, &self.config, token),
         };
         let job = Job {
             era: link.era,
             what: call.label(&self.config.name),
-            id: Some(id),
+            expects: true,
             safe: call.is_safe(),
             session: (link.era == Era::Legacy).then_some(session),
             build: &build,
             timeout,
             cancel,
         };
-        self.run(job, on_message).await.map(|reply| reply.answer)
+        self.run(&job, on_message).await.map(|reply| reply.answer)
     }
 
     /// Forgets a link that no longer holds, unless somebody else has renewed it meanwhile.

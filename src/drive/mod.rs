@@ -5,6 +5,7 @@ pub mod agent;
 pub mod handle;
 pub mod mcp;
 mod model;
+pub mod oauth;
 mod run;
 mod server;
 pub mod tool;

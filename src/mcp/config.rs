@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::mcp::oauth::{OauthConfig, Url};
 use crate::options::{Fields, FunctionId, expected};
 use crate::secret::Secret;
 use crate::time::Millis;
@@ -25,6 +26,8 @@ pub struct ServerConfig {
     pub url: String,
     /// Bearer token for `Authorization`.
     pub token: Option<Token>,
+    /// How to come by a token; instead of `token`.
+    pub oauth: Option<OauthConfig>,
     /// Further headers on each request. Values may be credentials.
     pub headers: Vec<(String, Secret)>,
     /// Longest silence within one request before it fails; default 60,000 ms. Progress starts it anew.
@@ -60,12 +63,23 @@ impl ServerConfig {
                 None => return Err(expected(&fields.path("token"), "a non-empty string or a function", value)),
             },
         };
+        let oauth = match fields.value("oauth") {
+            None => None,
+            Some(_) if token.is_some() => {
+                return Err(Error::config(fields.path("oauth"), "cannot go with `token`; give one of the two"));
+            }
+            Some(_) if Url::parse(url).is_none() => {
+                return Err(Error::config(fields.path("url"), "must be absolute where `oauth` is given"));
+            }
+            Some(value) => Some(OauthConfig::read(value, &fields.path("oauth"))?),
+        };
         let headers = fields.strings("headers")?;
         let timeout = fields.whole("timeoutMs", 1..=Millis::MAX_TIMER.0)?;
         let config = ServerConfig {
             name: name.to_owned(),
             url: url.to_owned(),
             token,
+            oauth,
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             timeout: timeout.map_or(ServerConfig::DEFAULT_TIMEOUT, Millis),
         };
@@ -124,6 +138,19 @@ mod tests {
         assert_eq!(
             message(json!({ "name": "a", "url": "/mcp", "token": 7 })),
             "servers[0].token: expected a non-empty string or a function, got 7"
+        );
+        let oauth = json!({ "authorize": { "$function": 0 }, "redirectUrl": "https://app.test/cb" });
+        assert_eq!(
+            message(json!({ "name": "a", "url": "/mcp", "oauth": oauth })),
+            "servers[0].url: must be absolute where `oauth` is given"
+        );
+        assert_eq!(
+            message(json!({ "name": "a", "url": "https://a.test", "token": "t", "oauth": oauth })),
+            "servers[0].oauth: cannot go with `token`; give one of the two"
+        );
+        assert_eq!(
+            message(json!({ "name": "a", "url": "https://a.test", "oauth": { "redirectUrl": "https://app.test/cb" } })),
+            "servers[0].oauth.authorize: needs exactly one of `authorize`, `grant`, `assertion` and `idp`"
         );
     }
 }

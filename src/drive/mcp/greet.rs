@@ -50,27 +50,25 @@ impl<P: Platform> Inner<P> {
             match connect.next().clone() {
                 Step::Discover(version) => {
                     let call = Call::new("server/discover", &[]);
-                    let id = self.take_id();
-                    let build = |token: Option<&Secret>| request::modern(&call, id, version, &self.config, token);
-                    let reply = self.greeting(Era::Modern, &call, Some(id), &build).await;
+                    let build = |id, token: Option<&Secret>| request::modern(&call, id, version, &self.config, token);
+                    let reply = self.greeting(Era::Modern, &call, true, &build).await;
                     connect.discovered(reply.and_then(|reply| result(reply.answer, &call)));
                 }
                 Step::Initialize => {
                     let call = Call::new("initialize", &[]);
-                    let id = self.take_id();
-                    let build = |token: Option<&Secret>| legacy::initialize(id, &self.config, token);
-                    match self.greeting(Era::Legacy, &call, Some(id), &build).await {
+                    let build = |id, token: Option<&Secret>| legacy::initialize(id, &self.config, token);
+                    match self.greeting(Era::Legacy, &call, true, &build).await {
                         Ok(reply) => connect.initialized(result(reply.answer, &call), reply.session),
                         Err(failure) => connect.initialized(Err(failure), None),
                     }
                 }
                 Step::Announce(link) => {
                     let call = Call::new("notifications/initialized", &[]);
-                    let build = |token: Option<&Secret>| {
+                    let build = |_, token: Option<&Secret>| {
                         let message = jsonrpc::notification(call.method, &[]);
                         legacy::send(message, &link.session, &self.config, token)
                     };
-                    let reply = self.greeting(Era::Legacy, &call, None, &build).await;
+                    let reply = self.greeting(Era::Legacy, &call, false, &build).await;
                     connect.announced(reply.map(|_| ()));
                 }
                 Step::Ready(link) => return Ok(Rc::from(link)),
@@ -83,13 +81,14 @@ impl<P: Platform> Inner<P> {
         &self,
         era: Era,
         call: &Call<'_>,
-        id: Option<u64>,
+        expects: bool,
         build: Build<'_>,
     ) -> std::result::Result<Reply, Failure> {
         let what = call.label(&self.config.name);
         // Nobody cancels an attempt; it ends when nobody waits for it any more.
         let (timeout, cancel) = (self.config.timeout, &Cancel::new());
-        self.run(Job { era, what, id, safe: true, session: None, build, timeout, cancel }, &mut |_| {}).await
+        let job = Job { era, what, expects, safe: true, session: None, build, timeout, cancel };
+        self.run(&job, &mut |_| {}).await
     }
 }
 

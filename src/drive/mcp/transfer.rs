@@ -1,6 +1,6 @@
 //! One request and its answer, under all the clocks that may end it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -8,19 +8,21 @@ use std::task::Poll;
 use serde_json::json;
 
 use super::{COURTESY, Inner};
-use crate::drive::wait::{Cancel, within};
+use crate::drive::oauth::{Authorizer, Hopeless};
+use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Retry};
 use crate::http::Request;
 use crate::mcp::config::Token;
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
 use crate::mcp::legacy::{self, Session};
+use crate::mcp::oauth::{Refusal, Tries};
 use crate::platform::{AppCall, Body, Platform};
 use crate::secret::Secret;
 use crate::time::Millis;
 
-/// Builds the request once the token is known.
-pub(super) type Build<'a> = &'a dyn Fn(Option<&Secret>) -> Request;
+/// Builds the request once its id and the token are known.
+pub(super) type Build<'a> = &'a dyn Fn(u64, Option<&Secret>) -> Request;
 
 /// How long the delivery of an answer to a request of the server may take.
 const REPLY: Millis = Millis::from_secs(10);
@@ -33,8 +35,8 @@ pub(super) struct Job<'a> {
     pub(super) era: Era,
     /// Name of the request in errors.
     pub(super) what: String,
-    /// Id of the request; `None` for a notification.
-    pub(super) id: Option<u64>,
+    /// It expects an answer, so that it gets an id; notifications do not.
+    pub(super) expects: bool,
     /// It may be sent twice.
     pub(super) safe: bool,
     /// The legacy session that it belongs to; then the server is told when the answer is no longer wanted.
@@ -63,40 +65,90 @@ enum Halt {
 }
 
 impl<P: Platform> Inner<P> {
-    /// Sends a request and reads its answer to the end.
-    pub(super) async fn run(&self, job: Job<'_>, on_message: &mut dyn FnMut(Message)) -> Result<Reply, Failure> {
+    /// Sends a request and reads its answer to the end. If the server wants other credentials and the app lets us
+    /// come by them, it is sent again with those, under a new id; it was not executed.
+    pub(super) async fn run(&self, job: &Job<'_>, on_message: &mut dyn FnMut(Message)) -> Result<Reply, Failure> {
+        let Some(authorizer) = &self.authorizer else {
+            return self.attempt_once(job, None, &RefCell::default(), on_message).await;
+        };
+        let mut tries = Tries::default();
+        loop {
+            let token = self.patiently(job, authorizer.token()).await?;
+            let refusal = RefCell::default();
+            let outcome = self.attempt_once(job, token.as_ref(), &refusal, on_message).await;
+            let (mut failure, refusal) = match (outcome, refusal.take()) {
+                (Err(failure), Some(refusal)) => (failure, refusal),
+                (outcome, _) => return outcome,
+            };
+            match self.patiently(job, authorizer.remedy(&refusal, token.as_ref(), &mut tries)).await? {
+                Ok(()) => {}
+                Err(Hopeless::Refused(words)) => {
+                    failure.error.message.push_str("; ");
+                    failure.error.message.push_str(words);
+                    return Err(failure);
+                }
+                Err(Hopeless::Failed(error)) => return Err(error.cause(failure.error).into()),
+            }
+        }
+    }
+
+    /// Waits for what may take a user's time: without a timeout, but not past a cancel or the close.
+    async fn patiently<T>(&self, job: &Job<'_>, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let halt = match unless_cancelled(job.cancel, unless_cancelled(&self.closed, work)).await {
+            Ok(Ok(outcome)) => return Ok(outcome),
+            Ok(Err(_)) => Halt::Closed,
+            Err(_) => Halt::Cancelled,
+        };
+        Err(halted(halt, job).into())
+    }
+
+    async fn attempt_once(
+        &self,
+        job: &Job<'_>,
+        token: Option<&Secret>,
+        refusal: &RefCell<Option<Refusal>>,
+        on_message: &mut dyn FnMut(Message),
+    ) -> Result<Reply, Failure> {
         let heard = Cell::new(false);
-        let work = self.exchange(&job, &heard, on_message);
-        let halt = match self.supervise(&job, &heard, work).await {
+        let id = job.expects.then(|| self.take_id());
+        let work = self.exchange(job, id, token, &heard, refusal, on_message);
+        let halt = match self.supervise(job, &heard, work).await {
             Ok(outcome) => return outcome,
             Err(halt) => halt,
         };
-        if let (Some(session), Some(id)) = (job.session, job.id)
+        if let (Some(session), Some(id)) = (job.session, id)
             && halt != Halt::Closed
         {
             let reason = if halt == Halt::Cancelled { "cancelled by the client" } else { "timeout" };
             self.post(legacy::cancelled(id, reason), session, COURTESY).await;
         }
-        Err(halted(halt, &job).into())
+        Err(halted(halt, job).into())
     }
 
     async fn exchange(
         &self,
         job: &Job<'_>,
+        id: Option<u64>,
+        authorized: Option<&Secret>,
         heard: &Cell<bool>,
+        refusal: &RefCell<Option<Refusal>>,
         on_message: &mut dyn FnMut(Message),
     ) -> Result<Reply, Failure> {
-        let token = self.token().await.map_err(|words| {
-            let message = [&job.what, ": ", words].concat();
-            Failure::from(Error::new(Code::AuthRequired, message))
-        })?;
-        let request = (job.build)(token.as_ref());
-        let mut exchange = Exchange::new(job.era, job.what.as_str(), job.id).safe(job.safe);
+        let token = match authorized {
+            Some(token) => Some(token.clone()),
+            None => self.token().await.map_err(|words| {
+                let message = [&job.what, ": ", words].concat();
+                Failure::from(Error::new(Code::AuthRequired, message))
+            })?,
+        };
+        let request = (job.build)(id.unwrap_or(0), token.as_ref());
+        let mut exchange = Exchange::new(job.era, job.what.as_str(), id).safe(job.safe);
         let response = match self.platform.fetch(request).await {
             Ok(response) => response,
             Err(error) => return Err(exchange.broken(&error.message, error.maybe_cors)),
         };
         heard.set(true);
+        refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         exchange.head(&response.head)?;
         let session = legacy::session_id(&response.head);
         let mut body = response.body;
@@ -172,7 +224,7 @@ impl<P: Platform> Inner<P> {
     /// What is wrong with the app's callback. Never says what it returned or threw: that may hold the token.
     pub(super) async fn token(&self) -> Result<Option<Secret>, &'static str> {
         let function = match &self.config.token {
-            None => return Ok(None),
+            None => return Ok(self.authorizer.as_ref().and_then(Authorizer::current)),
             Some(Token::Fixed(token)) => return Ok(Some(token.clone())),
             Some(Token::Callback(function)) => *function,
         };

@@ -1,0 +1,403 @@
+//! Authorization of one MCP server: does what the machine in [`crate::mcp::oauth`] asks for, once for everybody.
+//!
+//! Any number of requests may be refused at the same time; one flow is under way, and all wait for it.
+
+mod store;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
+use serde_json::{Value, json};
+
+use crate::drive::wait::{Cancel, within};
+use crate::error::{Code, Error, Result};
+use crate::http::Request;
+use crate::mcp::oauth::{
+    Ask, Client, Fact, Flow, Grant, Known, OauthConfig, Origin, Refusal, Remedy, Step, Tokens, Tries, Url,
+};
+use crate::options::FunctionId;
+use crate::platform::{AppCall, Body, Platform};
+use crate::secret::Secret;
+use crate::time::Millis;
+
+pub use store::{MemoryStore, TokenStore};
+
+/// Longest answer of an authorization server that is read.
+const MAX_BODY: usize = 1 << 20;
+
+/// The authorization of one MCP server. Clones share it.
+pub(crate) struct Authorizer<P: Platform>(Rc<Inner<P>>);
+
+struct Inner<P: Platform> {
+    platform: Rc<P>,
+    config: OauthConfig,
+    name: String,
+    server: Url,
+    /// Longest wait for one answer of an authorization server. Users may take as long as they like.
+    timeout: Millis,
+    store: Rc<dyn TokenStore>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: bool,
+    client: Option<Client>,
+    tokens: Option<Tokens>,
+    /// Challenges that a step up did not help against.
+    in_vain: Vec<Vec<String>>,
+    /// The flow that is under way. Weak: it lives as long as somebody waits for it.
+    work: Option<(Kind, WeakShared<Work>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Refresh,
+    Authorize,
+}
+
+/// Boxed so that it has a name; everybody who waits holds a share of it.
+type Work = LocalBoxFuture<'static, Result<()>>;
+
+impl<P: Platform> Clone for Authorizer<P> {
+    fn clone(&self) -> Authorizer<P> {
+        Authorizer(self.0.clone())
+    }
+}
+
+impl<P: Platform> Authorizer<P> {
+    /// Nothing is asked of anybody yet.
+    pub(crate) fn new(
+        platform: Rc<P>,
+        config: OauthConfig,
+        name: &str,
+        server: Url,
+        timeout: Millis,
+        store: Rc<dyn TokenStore>,
+    ) -> Authorizer<P> {
+        let (name, state) = (name.to_owned(), RefCell::default());
+        Authorizer(Rc::new(Inner { platform, config, name, server, timeout, store, state }))
+    }
+
+    /// The access token in memory, whether or not it still holds; for courtesies that are not worth a wait.
+    pub(crate) fn current(&self) -> Option<Secret> {
+        self.0.state.borrow().tokens.as_ref().map(|tokens| tokens.access.clone())
+    }
+
+    /// The access token for the next request; refreshed before it ends. `None` when there is none: the server's
+    /// refusal tells better than anything else what it wants.
+    pub(crate) async fn token(&self) -> Option<Secret> {
+        self.0.load().await;
+        let stale = {
+            let state = self.0.state.borrow();
+            let tokens = state.tokens.as_ref();
+            tokens.is_some_and(|tokens| tokens.refresh.is_some() && tokens.is_stale(self.0.platform.now()))
+        };
+        if stale {
+            let work = self.underway().map_or_else(|| self.start(Kind::Refresh, None), |(_, work)| work);
+            // If it failed, the server may still take the old one; if not, the refusal leads on from here.
+            let _ = work.await;
+        }
+        self.current()
+    }
+
+    /// Does what may help a refused request; `Ok` means that it should be sent again.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing helped, or `None` when nothing can: then the refusal itself is the reason, with these words.
+    pub(crate) async fn remedy(
+        &self,
+        refusal: &Refusal,
+        used: Option<&Secret>,
+        tries: &mut Tries,
+    ) -> std::result::Result<(), Hopeless> {
+        self.0.load().await;
+        if let Some((kind, work)) = self.underway() {
+            match work.await {
+                // Who asked for it first was told the reason; so is everybody else. Only a refresh leaves another way.
+                Err(error) if kind == Kind::Authorize => return Err(Hopeless::Failed(error)),
+                _ => {}
+            }
+        }
+        loop {
+            let remedy = {
+                let state = self.0.state.borrow();
+                Remedy::choose(refusal, used, state.tokens.as_ref(), *tries, &state.in_vain)
+            };
+            match remedy {
+                Remedy::Nothing(words) => return Err(Hopeless::Refused(words)),
+                Remedy::Again => {
+                    tries.again += 1;
+                    return Ok(());
+                }
+                Remedy::Refresh => {
+                    tries.refreshed = true;
+                    match self.join_or_start(Kind::Refresh, refusal).await {
+                        // Not good any more: from the start, then.
+                        Err(error) if error.code == Code::AuthRequired => {}
+                        outcome => return outcome.map_err(Hopeless::Failed),
+                    }
+                }
+                Remedy::Authorize => {
+                    tries.authorized += 1;
+                    let outcome = self.join_or_start(Kind::Authorize, refusal).await;
+                    if outcome.is_ok() && refusal.is_insufficient_scope() {
+                        self.0.note_in_vain(refusal);
+                    }
+                    return outcome.map_err(Hopeless::Failed);
+                }
+            }
+        }
+    }
+
+    /// Takes up the sign-in that was begun in another page, with the URL that the user came back to.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when none was begun, and whatever the flow says.
+    pub(crate) async fn finish(&self, callback: &str) -> Result<()> {
+        self.0.load().await;
+        let stored = self.0.store.load(self.0.pending_key()).await;
+        let snapshot = stored.and_then(|text| serde_json::from_str::<Value>(text.reveal()).ok()).unwrap_or(Value::Null);
+        let inner = &self.0;
+        // A redirect counts once, whatever becomes of it.
+        inner.store.save(inner.pending_key(), None).await;
+        let mut flow = Flow::resume(&inner.config, &inner.name, &inner.server, &snapshot, inner.random())?;
+        flow.apply(Fact::Redirected(callback), inner.platform.now());
+        let work = inner.clone().drive(flow, Kind::Authorize).boxed_local().shared();
+        inner.state.borrow_mut().work = work.downgrade().map(|weak| (Kind::Authorize, weak));
+        work.await
+    }
+
+    fn underway(&self) -> Option<(Kind, Shared<Work>)> {
+        let state = self.0.state.borrow();
+        let (kind, work) = state.work.as_ref()?;
+        let work = work.upgrade()?;
+        // Once its outcome is known it is over, even while others still hold it.
+        work.peek().is_none().then_some((*kind, work))
+    }
+
+    async fn join_or_start(&self, kind: Kind, refusal: &Refusal) -> Result<()> {
+        let work = match self.underway() {
+            Some((_, work)) => work,
+            None => self.start(kind, Some(refusal)),
+        };
+        work.await
+    }
+
+    fn start(&self, kind: Kind, refusal: Option<&Refusal>) -> Shared<Work> {
+        let inner = self.0.clone();
+        let flow = inner.flow(kind, refusal);
+        let work = inner.drive(flow, kind).boxed_local().shared();
+        self.0.state.borrow_mut().work = work.downgrade().map(|weak| (kind, weak));
+        work
+    }
+}
+
+/// Why a refused request stays refused.
+#[derive(Debug)]
+pub(crate) enum Hopeless {
+    /// Nothing was tried; the refusal stands, and these words say why it is final.
+    Refused(&'static str),
+    /// What was tried failed.
+    Failed(Error),
+}
+
+impl<P: Platform> Inner<P> {
+    fn flow(&self, kind: Kind, refusal: Option<&Refusal>) -> Flow {
+        let state = self.state.borrow();
+        let (config, name, server) = (&self.config, &self.name, &self.server);
+        match (&state.tokens, kind) {
+            (Some(tokens), Kind::Refresh) => {
+                Flow::refresh(config, name, server, tokens, self.random(), self.platform.now())
+            }
+            (tokens, _) => {
+                let requested = tokens.as_ref().map(|tokens| tokens.requested.clone()).unwrap_or_default();
+                let known = Known { client: state.client.clone(), requested };
+                let refusal = refusal.cloned().unwrap_or_default();
+                Flow::new(config, name, server, &refusal, known, self.random())
+            }
+        }
+    }
+
+    async fn drive(self: Rc<Self>, mut flow: Flow, kind: Kind) -> Result<()> {
+        loop {
+            match flow.next().clone() {
+                Step::Fetch(request) => {
+                    let answer = self.fetch(request).await;
+                    let fact = match &answer {
+                        Ok((status, body)) => Fact::Answer { status: *status, body },
+                        Err(maybe_cors) => Fact::NoAnswer { maybe_cors: *maybe_cors },
+                    };
+                    flow.apply(fact, self.platform.now());
+                }
+                Step::Authorize { url, .. } => {
+                    if let Some(snapshot) = flow.snapshot() {
+                        let snapshot = Secret::new(snapshot.to_string());
+                        self.store.save(self.pending_key(), Some(snapshot)).await;
+                    }
+                    let answer = match &self.config.grant {
+                        Grant::Code { authorize, .. } => self.call(*authorize, url.into()).await,
+                        _ => None,
+                    };
+                    let fact = answer.as_ref().map_or(Fact::Declined, |url| Fact::Redirected(url.reveal()));
+                    flow.apply(fact, self.platform.now());
+                    self.store.save(self.pending_key(), None).await;
+                }
+                Step::Ask(ask) => {
+                    let (function, argument) = self.question(ask);
+                    self.tell(&mut flow, function, argument).await;
+                }
+                Step::Sign { algorithm, input } => {
+                    let function = self.config.signer.as_ref().map(|signer| signer.sign);
+                    let argument = json!({ "server": self.name, "algorithm": algorithm, "input": input });
+                    self.tell(&mut flow, function, argument).await;
+                }
+                Step::Done(tokens) => {
+                    {
+                        let mut state = self.state.borrow_mut();
+                        state.client = Some(tokens.client.clone());
+                        state.tokens = Some(*tokens);
+                    }
+                    self.persist().await;
+                    return Ok(());
+                }
+                Step::Failed(error) => {
+                    self.forget_what_failed(&flow, kind, &error).await;
+                    return Err(*error);
+                }
+            }
+            self.keep_client(&flow).await;
+        }
+    }
+
+    /// A registration is kept at once: the user may never come back from the sign-in.
+    async fn keep_client(&self, flow: &Flow) {
+        let new = flow.client().filter(|client| self.state.borrow().client.as_ref() != Some(client)).cloned();
+        if new.is_some() {
+            self.state.borrow_mut().client = new;
+            self.persist().await;
+        }
+    }
+
+    async fn forget_what_failed(&self, flow: &Flow, kind: Kind, error: &Error) {
+        let mut changed = false;
+        {
+            let mut state = self.state.borrow_mut();
+            let registered = state.client.as_ref().is_some_and(|client| client.origin == Origin::Registered);
+            if flow.is_client_rejected() && registered {
+                state.client = None;
+                changed = true;
+            }
+            // A refresh token that was refused is used up; one that could not be sent is not.
+            if kind == Kind::Refresh
+                && error.code == Code::AuthRequired
+                && let Some(tokens) = &mut state.tokens
+            {
+                tokens.refresh = None;
+                changed = true;
+            }
+        }
+        if changed {
+            self.persist().await;
+        }
+    }
+
+    fn note_in_vain(&self, refusal: &Refusal) {
+        let mut state = self.state.borrow_mut();
+        let Some(wanted) = &refusal.scopes else { return };
+        let granted = state.tokens.as_ref().is_some_and(|tokens| wanted.iter().all(|s| tokens.scopes.contains(s)));
+        if !granted && !state.in_vain.contains(wanted) {
+            state.in_vain.push(wanted.clone());
+        }
+    }
+
+    fn question(&self, ask: Ask) -> (Option<FunctionId>, Value) {
+        match (ask, &self.config.grant) {
+            (Ask::Assertion { issuer }, Grant::Assertion(function)) => {
+                (Some(*function), json!({ "server": self.name, "issuer": issuer }))
+            }
+            (Ask::IdToken, Grant::Enterprise(idp)) => (Some(idp.id_token), json!({ "server": self.name })),
+            _ => (None, Value::Null),
+        }
+    }
+
+    async fn tell(&self, flow: &mut Flow, function: Option<FunctionId>, argument: Value) {
+        let told = match function {
+            Some(function) => self.call(function, argument).await,
+            None => None,
+        };
+        flow.apply(told.map_or(Fact::Declined, Fact::Told), self.platform.now());
+    }
+
+    /// What a function of the app resolves to, if it is text. What it threw is not kept: it may hold a secret.
+    async fn call(&self, function: FunctionId, argument: Value) -> Option<Secret> {
+        let result = self.platform.call_app(AppCall { function, argument }).await.ok()?;
+        result.as_str().filter(|text| !text.is_empty()).map(Secret::new)
+    }
+
+    /// Status and body, or whether CORS may be why there is none.
+    async fn fetch(&self, request: Request) -> std::result::Result<(u16, Vec<u8>), bool> {
+        let exchange = async {
+            let response = self.platform.fetch(request).await.map_err(|error| error.maybe_cors)?;
+            let (status, mut body) = (response.head.status, response.body);
+            let mut bytes = Vec::new();
+            while let Some(chunk) = body.chunk().await {
+                bytes.extend(chunk.map_err(|error| error.maybe_cors)?);
+                if bytes.len() > MAX_BODY {
+                    return Err(false);
+                }
+            }
+            Ok((status, bytes))
+        };
+        within(&*self.platform, self.timeout, &Cancel::new(), exchange).await.unwrap_or(Err(false))
+    }
+
+    /// Reads the store once.
+    async fn load(&self) {
+        if self.state.borrow().loaded {
+            return;
+        }
+        let stored = self.store.load(self.key()).await;
+        let mut state = self.state.borrow_mut();
+        if std::mem::replace(&mut state.loaded, true) {
+            return;
+        }
+        let value = stored.and_then(|text| serde_json::from_str::<Value>(text.reveal()).ok()).unwrap_or(Value::Null);
+        state.client = value.get("client").and_then(Client::from_value);
+        // Whatever the store says: a token goes to the resource that it was made for.
+        let ours = |tokens: &Tokens| Url::parse(&tokens.resource).is_some_and(|url| url.covers(&self.server));
+        state.tokens = value.get("tokens").and_then(Tokens::from_value).filter(ours);
+    }
+
+    async fn persist(&self) {
+        let value = {
+            let state = self.state.borrow();
+            let client = state.client.as_ref().map(Client::to_value);
+            json!({ "client": client, "tokens": state.tokens.as_ref().map(Tokens::to_value) })
+        };
+        self.store.save(self.key(), Some(Secret::new(value.to_string()))).await;
+    }
+
+    fn key(&self) -> String {
+        ["oauth/", &self.server.resource()].concat()
+    }
+
+    fn pending_key(&self) -> String {
+        ["oauth-pending/", &self.server.resource()].concat()
+    }
+
+    fn random(&self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        for part in bytes.chunks_exact_mut(8) {
+            part.copy_from_slice(&self.platform.random().to_le_bytes());
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;
