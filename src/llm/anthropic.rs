@@ -1,7 +1,7 @@
 //! The Anthropic Messages wire: `POST {baseUrl}/v1/messages`.
 //!
-//! In scope: text, images in tool results, tool use, reasoning (kept and returned in order, with its signatures).
-//! Out of scope: server tools, citations, prompt-cache breakpoints; blocks and events of unknown kind are passed
+//! In scope: text, images in tool results, tool use, reasoning (kept and returned in order, with its signatures),
+//! prompt-cache breakpoints. Out of scope: server tools, citations; blocks and events of unknown kind are passed
 //! over, as the API's versioning policy asks of clients.
 
 use std::borrow::Cow;
@@ -19,8 +19,58 @@ use super::wire::{MAX_CALLS, TOO_MANY_CALLS, invalid_input, made_up_id};
 /// What the API takes when the app names no limit; it demands one.
 pub(super) const DEFAULT_MAX_TOKENS: u64 = 8192;
 
-/// Appends the message as a JSON object; nothing when it has nothing to say.
-pub(super) fn message(out: &mut String, message: &Message) {
+/// A prompt-cache breakpoint, as the last field of a block or tool.
+pub(super) const BREAKPOINT: &str = r#","cache_control":{"type":"ephemeral"}"#;
+
+/// Writes the messages of one conversation.
+///
+/// The provider caches the prompt up to each breakpoint, at most four. Tools and system prompt have one each, which
+/// last; the other two end the last two user messages, and so move on from turn to turn. A marked block is the same
+/// to the cache as an unmarked one. The older of the two is where the request before had its last: from a
+/// breakpoint the provider looks back for what it knows, but only over 20 blocks, and parallel calls are more.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// Where the breakpoints belong in the text of the messages; the last two places, the older one first.
+    marks: [Option<usize>; 2],
+}
+
+impl Writer {
+    /// Appends the message as a JSON object; nothing when it has nothing to say.
+    pub(super) fn message(&mut self, out: &mut String, message: &Message) {
+        let before = out.len();
+        self::message(out, message);
+        // Not in answers: their last block may be reasoning, which takes no breakpoint.
+        if message.role == Role::User && out.len() > before {
+            self.marks = [self.marks[1], Some(out.len() - "}]}".len())];
+        }
+    }
+
+    /// Appends the messages with the breakpoints in their places.
+    pub(super) fn marked(&self, out: &mut String, messages: &str) {
+        let mut from = 0;
+        for at in self.marks.into_iter().flatten() {
+            out.push_str(&messages[from..at]);
+            out.push_str(BREAKPOINT);
+            from = at;
+        }
+        out.push_str(&messages[from..]);
+    }
+}
+
+/// Appends the system prompt, as a block because only blocks take a breakpoint.
+pub(super) fn system(out: &mut String, system: &str) {
+    // An empty block is refused.
+    if system.trim().is_empty() {
+        return;
+    }
+    json::key(out, "system");
+    out.push_str(r#"[{"type":"text""#);
+    json::field(out, "text", system);
+    out.push_str(BREAKPOINT);
+    out.push_str("}]");
+}
+
+fn message(out: &mut String, message: &Message) {
     let start = out.len();
     json::comma(out);
     out.push_str(match message.role {

@@ -14,7 +14,7 @@ use crate::secret::Secret;
 /// Writes the requests of one run.
 ///
 /// The history only grows, so every message is serialised once; each request is the same text with more at its end,
-/// which is also what the providers' prompt caches want.
+/// which is also what the providers' prompt caches want. Anthropic's wants to be told where to cache, too.
 pub struct Encoder {
     url: String,
     headers: Headers,
@@ -26,7 +26,7 @@ pub struct Encoder {
 }
 
 enum Writer {
-    Anthropic,
+    Anthropic(anthropic::Writer),
     OpenAi(openai_chat::Writer),
     Responses,
     Gemini(gemini::Writer),
@@ -41,12 +41,12 @@ impl Encoder {
         headers.set("content-type", "application/json");
         let dialect = Dialect::of(config);
         let writer = match config.provider {
-            Provider::Anthropic => Writer::Anthropic,
+            Provider::Anthropic => Writer::Anthropic(anthropic::Writer::default()),
             Provider::OpenAiResponses => Writer::Responses,
             Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
             Provider::OpenAi | Provider::Offline => Writer::OpenAi(openai_chat::Writer::new(dialect)),
         };
-        if let Writer::Anthropic = writer {
+        if let Writer::Anthropic(_) = writer {
             headers.set("anthropic-version", "2023-06-01");
             // Without it the API refuses requests that a page sends (they carry an `Origin`), as a reminder that a key
             // in a page is public. Whether to put one there is for the app to decide; elsewhere the field changes
@@ -55,7 +55,7 @@ impl Encoder {
         }
         if let Some(key) = config.api_key.as_ref().map(Secret::reveal) {
             match writer {
-                Writer::Anthropic => headers.set("x-api-key", key),
+                Writer::Anthropic(_) => headers.set("x-api-key", key),
                 Writer::Gemini(_) => headers.set("x-goog-api-key", key),
                 _ => headers.set("authorization", ["Bearer ", key].concat()),
             }
@@ -71,7 +71,7 @@ impl Encoder {
         }
         if let Some(system) = system {
             match writer {
-                Writer::Anthropic => json::field(&mut head, "system", system),
+                Writer::Anthropic(_) => anthropic::system(&mut head, system),
                 Writer::OpenAi(_) => openai_chat::system(&mut messages, system),
                 Writer::Responses => json::field(&mut head, "instructions", system),
                 Writer::Gemini(_) => {
@@ -82,7 +82,7 @@ impl Encoder {
             }
         }
         match writer {
-            Writer::Anthropic => {
+            Writer::Anthropic(_) => {
                 let limit = config.max_tokens.unwrap_or(anthropic::DEFAULT_MAX_TOKENS);
                 options(&mut head, "max_tokens", Some(limit), config.temperature);
                 head.push_str(r#","stream":true"#);
@@ -114,9 +114,12 @@ impl Encoder {
         if !tools.is_empty() {
             json::key(&mut head, "tools");
             head.push_str(&tool_definitions(config.provider, tools).to_string());
+            if let Writer::Anthropic(_) = writer {
+                head.insert_str(head.len() - "}]".len(), anthropic::BREAKPOINT);
+            }
         }
         let list = match writer {
-            Writer::Anthropic | Writer::OpenAi(_) => "messages",
+            Writer::Anthropic(_) | Writer::OpenAi(_) => "messages",
             Writer::Responses => "input",
             Writer::Gemini(_) => "contents",
         };
@@ -129,7 +132,7 @@ impl Encoder {
     pub fn push(&mut self, message: &Message) {
         self.pushed += 1;
         match &mut self.writer {
-            Writer::Anthropic => anthropic::message(&mut self.messages, message),
+            Writer::Anthropic(writer) => writer.message(&mut self.messages, message),
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
             Writer::Responses => openai_responses::message(&mut self.messages, message),
             Writer::Gemini(writer) => writer.message(&mut self.messages, message),
@@ -143,13 +146,17 @@ impl Encoder {
 
     /// The request that asks the model to go on from what was pushed.
     pub fn request(&self) -> Request {
-        let mut body = String::with_capacity(self.head.len() + self.messages.len() + 2);
+        let mut body = String::with_capacity(self.head.len() + self.messages.len() + 100);
         body.push_str(&self.head);
-        body.push_str(&self.messages);
+        if let Writer::Anthropic(writer) = &self.writer {
+            writer.marked(&mut body, &self.messages);
+        } else {
+            body.push_str(&self.messages);
+        }
         match &self.writer {
             Writer::OpenAi(writer) => writer.pending(&mut body),
             Writer::Gemini(writer) => writer.close(&mut body),
-            Writer::Anthropic | Writer::Responses => {}
+            Writer::Anthropic(_) | Writer::Responses => {}
         }
         body.push_str("]}");
         Request { method: Method::Post, url: self.url.clone(), headers: self.headers.clone(), body: Some(body) }

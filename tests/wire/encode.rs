@@ -101,10 +101,12 @@ fn anthropic_request() {
         ]
     );
     let expected = concat!(
-        r#"{"model":"m1","system":"Be brief.","max_tokens":8192,"stream":true,"#,
-        r#""tools":[{"name":"add","description":"Adds \"two\".","#,
-        r#""input_schema":{"type":"object","properties":{"b":{"type":"number"},"a":{}}}}],"messages":["#,
-        r#"{"role":"user","content":[{"type":"text","text":"17 + 25?\n\u0001"}]},"#,
+        r#"{"model":"m1","system":[{"type":"text","text":"Be brief.","cache_control":{"type":"ephemeral"}}],"#,
+        r#""max_tokens":8192,"stream":true,"tools":[{"name":"add","description":"Adds \"two\".","#,
+        r#""input_schema":{"type":"object","properties":{"b":{"type":"number"},"a":{}}},"#,
+        r#""cache_control":{"type":"ephemeral"}}],"messages":["#,
+        r#"{"role":"user","content":[{"type":"text","text":"17 + 25?\n\u0001","#,
+        r#""cache_control":{"type":"ephemeral"}}]},"#,
         r#"{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"c2ln"},"#,
         r#"{"type":"redacted_thinking","data":"c2VhbGVk"},{"type":"text","text":"I add."},"#,
         r#"{"type":"tool_use","id":"t_1","name":"add","input":{"b":25,"a":17}},"#,
@@ -113,7 +115,7 @@ fn anthropic_request() {
         r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBO"}},"#,
         r#"{"type":"text","text":"{\"type\":\"resource_link\",\"uri\":\"f:a\",\"name\":\"a\"}"}]},"#,
         r#"{"type":"tool_result","tool_use_id":"t2","content":[{"type":"text","text":"The tool failed and said nothing."}],"#,
-        r#""is_error":true},{"type":"text","text":"Go on."}]},"#,
+        r#""is_error":true},{"type":"text","text":"Go on.","cache_control":{"type":"ephemeral"}}]},"#,
         r#"{"role":"assistant","content":[{"type":"text","text":"42."}]}]}"#,
     );
     assert_eq!(request.body.as_deref(), Some(expected));
@@ -262,10 +264,50 @@ fn every_body_is_json_and_begins_like_the_one_before() {
             encoder.push(&message);
             let body = encoder.request().body.unwrap();
             serde_json::from_str::<Value>(&body).unwrap();
+            let body = body.replace(BREAKPOINT, "");
             assert!(body.starts_with(before.trim_end_matches("]}")), "{before}\n{body}");
             before = body;
         }
     }
+}
+
+const BREAKPOINT: &str = r#","cache_control":{"type":"ephemeral"}"#;
+
+#[test]
+fn breakpoints_move_on_with_the_conversation_and_are_never_more_than_four() {
+    let config = config(Provider::Anthropic);
+    let calls =
+        |turn: usize| assistant(vec![thinking("hm", Some("c2ln")), tool_use(&format!("t{turn}"), json!({}), None)]);
+    let mut encoder = Encoder::new(&config, Some("Be brief."), &[add(), add()]);
+    encoder.push(&Message::user("go"));
+    let mut marked_before = vec![0];
+    for turn in 0..5 {
+        let body: Value = serde_json::from_str(&encoder.request().body.unwrap()).unwrap();
+        assert_eq!(body.to_string().matches(BREAKPOINT).count(), 2 + marked_before.len().min(2));
+        let mark = json!({ "type": "ephemeral" });
+        assert_eq!(body["system"][0]["cache_control"], mark);
+        assert_eq!((body["tools"][0].get("cache_control"), &body["tools"][1]["cache_control"]), (None, &mark));
+        let messages = body["messages"].as_array().unwrap();
+        let marked: Vec<usize> = (0..messages.len())
+            .filter(|at| messages[*at]["content"].as_array().unwrap().last().unwrap().get("cache_control").is_some())
+            .collect();
+        // Where the last request ended, and where this one does.
+        assert_eq!(marked, marked_before);
+        marked_before = vec![*marked.last().unwrap(), messages.len() + 1];
+        encoder.push(&calls(turn));
+        encoder.push(&user(vec![result(&format!("t{turn}"), vec![said("1"), image()], false)]));
+    }
+}
+
+#[test]
+fn what_cannot_be_cached_is_not_marked() {
+    let bare = |system: Option<&str>, tools: &[ToolDefinition], messages: &[Message]| {
+        request(&config(Provider::Anthropic), system, tools, messages).body.unwrap()
+    };
+    let empty = r#"{"model":"m1","max_tokens":8192,"stream":true,"messages":[]}"#;
+    assert_eq!(bare(None, &[], &[]), empty);
+    assert_eq!(bare(Some(" \n"), &[], &[Message::user(" "), assistant(vec![text("")])]), empty);
+    assert!(!bare(None, &[], &[assistant(vec![text("a")])]).contains(BREAKPOINT));
 }
 
 #[test]
@@ -289,10 +331,10 @@ fn what_the_api_refuses_is_not_sent() {
     ];
     let expected = concat!(
         r#"{"model":"m1","max_tokens":8192,"stream":true,"messages":["#,
-        r#"{"role":"user","content":[{"type":"text","text":"go"}]},"#,
+        r#"{"role":"user","content":[{"type":"text","text":"go","cache_control":{"type":"ephemeral"}}]},"#,
         r#"{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c2ln"},{"type":"text","text":"a"}]},"#,
         r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"#,
-        r#"[{"type":"text","text":"(left out: an image)"}],"is_error":true}]}]}"#,
+        r#"[{"type":"text","text":"(left out: an image)"}],"is_error":true,"cache_control":{"type":"ephemeral"}}]}]}"#,
     );
     assert_eq!(body(&config, &messages), expected);
 }
