@@ -69,12 +69,12 @@ impl Model {
         };
         let what = label(&self.config);
         match self.stream(platform, request, &what, run, cancel).await {
-            Ok(Some(mut body)) => {
+            Ok(mut body) => {
                 run.push(Fact::ModelEnded);
-                // The answer is complete; what follows is only the end of the stream.
-                let _ = within(platform, LINGER, cancel, async { while let Some(Ok(_)) = body.chunk().await {} }).await;
+                // The answer is complete; what follows is only the end of the stream, also after the end of the run.
+                let rest = async { while let Some(Ok(_)) = body.chunk().await {} };
+                let _ = within(platform, LINGER, &Cancel::new(), rest).await;
             }
-            Ok(None) => run.push(Fact::ModelEnded),
             Err(error) => run.push(Fact::ModelFailed(error)),
         }
     }
@@ -86,7 +86,7 @@ impl Model {
         what: &str,
         run: &RunHandle,
         cancel: &Cancel,
-    ) -> Result<Option<P::Body>> {
+    ) -> Result<P::Body> {
         let stopped = |stop: Stop| self.stopped(stop, what);
         let answer = within(platform, self.idle, cancel, platform.fetch(request)).await.map_err(stopped)?;
         let mut response = answer.map_err(|error| network(what, "no answer", error))?;
@@ -106,7 +106,7 @@ impl Model {
                 run.push(Fact::Deltas(std::mem::take(&mut deltas)));
             }
             if fed? {
-                return Ok(Some(response.body));
+                return Ok(response.body);
             }
         }
     }
