@@ -82,8 +82,17 @@ pub struct Request {
     pub url: String,
     /// Fields beyond those the platform adds.
     pub headers: Headers,
-    /// Body, if any; always UTF-8 JSON in this crate.
+    /// Body, if any; always UTF-8 in this crate, and JSON but for requests for tokens.
     pub body: Option<String>,
+}
+
+impl Request {
+    /// False for a form: that is a request for a token, and its body holds what opens one. Whoever redirects it would
+    /// pass that on; `fetch` drops only `Authorization` on the way to another origin. The redirect itself is then the
+    /// answer (status 300 to 399, or 0 where the platform hides it).
+    pub fn follows_redirects(&self) -> bool {
+        self.headers.get("content-type") != Some("application/x-www-form-urlencoded")
+    }
 }
 
 /// Status and fields of an answer whose body is still to come.
@@ -145,6 +154,17 @@ mod tests {
         let shown = format!("{headers:?}");
         assert!(!shown.contains("very-secret"), "{shown}");
         assert!(shown.contains("text/event-stream"));
+    }
+
+    #[test]
+    fn forms_are_not_redirected() {
+        let follows = |media: &str| {
+            let mut headers = Headers::new();
+            headers.set("Content-Type", media);
+            Request { method: Method::Post, url: "/x".into(), headers, body: None }.follows_redirects()
+        };
+        assert!(follows("application/json"));
+        assert!(!follows("application/x-www-form-urlencoded"));
     }
 
     #[test]

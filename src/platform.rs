@@ -26,13 +26,14 @@ pub trait Platform: 'static {
     /// Wall-clock time; may stand still or jump.
     fn now(&self) -> UnixMillis;
 
-    /// 64 random bits, good enough for jitter and for ids that must not repeat.
+    /// 64 random bits that nobody can predict; secrets of a sign-in are made of them.
     fn random(&self) -> u64;
 
     /// Waits at least that long. Longer waits than [`Millis::MAX_TIMER`] are cut to it.
     async fn sleep(&self, duration: Millis);
 
-    /// Sends a request and waits for the status and headers of its answer.
+    /// Sends a request and waits for the status and headers of its answer. Redirects are followed only where
+    /// [`Request::follows_redirects`] allows it.
     ///
     /// # Errors
     ///

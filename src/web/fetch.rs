@@ -45,6 +45,11 @@ pub(super) async fn fetch(request: Request) -> Result<Response<WebBody>, Network
     if let Some(body) = &request.body {
         init.set_body(&JsValue::from_str(body));
     }
+    if !request.follows_redirects() {
+        // Not `error`, which Workers do not know.
+        let set = Reflect::set(&init, &"redirect".into(), &"manual".into());
+        set.map_err(|thrown| broken(&describe(&thrown)))?;
+    }
     let refused = |thrown: JsValue| NetworkError {
         message: describe(&thrown),
         maybe_cors: LOCATION.with(|page| page.as_ref().is_some_and(|page| crosses(&request.url, page.origin()))),

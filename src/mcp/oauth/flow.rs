@@ -39,7 +39,7 @@ use crate::time::UnixMillis;
 /// What to do next to get a token.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Send this; report [`Fact::Answer`] or [`Fact::NoAnswer`]. Must not be redirected to another origin.
+    /// Send this; report [`Fact::Answer`] or [`Fact::NoAnswer`].
     Fetch(Request),
     /// Let the user open this URL; report [`Fact::Redirected`] with where the user came back to.
     Authorize {
