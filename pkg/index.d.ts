@@ -165,10 +165,64 @@ export interface ServerOptions {
   url: string | URL;
   /** Bearer token, or a function that gives one and is asked before each request. */
   token?: string | ((context: { server: string }, more: { signal: AbortSignal }) => string | Promise<string>);
+  /** How to come by a token by OAuth, in place of `token`; `url` has to be absolute then. */
+  oauth?: OAuthOptions;
   /** Further headers on each request. */
   headers?: { [name: string]: string };
   /** Longest silence within one request, in milliseconds, before it fails. Progress starts it anew. Default: 60,000. */
   timeoutMs?: number;
+}
+
+/**
+ * How to come by a token for a server that asks for one. Discovery, registration, PKCE, refresh and further scopes are
+ * taken care of; any number of refused requests lead to one sign-in. Tokens live in memory, as long as the agent.
+ *
+ * A user signs in with `authorize`; without a user there are `grant`, `assertion` and `idp`. Exactly one of the four.
+ */
+export interface OAuthOptions {
+  /** Opens the URL for the user, such as in a popup, and resolves to the URL that the user was sent back to. */
+  authorize?(url: string, context: { signal: AbortSignal }): string | Promise<string>;
+  /** Where users are sent back to: an https URL, or an http URL on this machine. Required with `authorize`. */
+  redirectUrl?: string;
+  /** The app itself asks for tokens, with `clientId` and `clientSecret` or `sign`. */
+  grant?: "client_credentials";
+  /** Gives a JWT in which the app's platform vouches for it, made for `issuer` (workload identity federation). */
+  assertion?(of: { server: string; issuer: string }, context: { signal: AbortSignal }): string | Promise<string>;
+  /** A company's identity provider, which vouches for its user (enterprise-managed authorization). */
+  idp?: {
+    /** The provider's token endpoint. */
+    tokenEndpoint: string;
+    /** The app's client id at the provider. */
+    clientId: string;
+    /** The app's client secret at the provider. */
+    clientSecret?: string;
+    /** Gives the user's ID token. */
+    idToken(of: { server: string }, context: { signal: AbortSignal }): string | Promise<string>;
+  };
+  /** Client id, if you registered the app yourself; required where no user signs in. */
+  clientId?: string;
+  /** Its secret. A secret in a web page is public. */
+  clientSecret?: string;
+  /** Issuer that `clientId` belongs to. Default: the first that the server names; the id then goes to no other. */
+  issuer?: string;
+  /** https URL of a document about the app, which serves as client id where the authorization server takes one. */
+  clientMetadataUrl?: string;
+  /** What users are shown when the app is registered by itself. Default: `Edgewise`. */
+  clientName?: string;
+  /** Scopes to ask for in place of those that the server's metadata names. */
+  scopes?: string[];
+  /** Signs statements about the client with a key that only the app holds, in place of `clientSecret`. */
+  sign?: {
+    /** JOSE name, such as `ES256`. */
+    algorithm: string;
+    /** Which of the client's keys it is. */
+    keyId?: string;
+    /** Signs `input` and resolves to the signature in base64url. */
+    sign(
+      of: { server: string; algorithm: string; input: string },
+      context: { signal: AbortSignal },
+    ): string | Promise<string>;
+  };
 }
 
 /** A tool that the app itself provides. */
