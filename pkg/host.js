@@ -188,6 +188,7 @@ export class Host {
     });
   }
 
+  /** Only a dev build has words for a panic. */
   panicked(message) {
     this.#panic = message;
   }

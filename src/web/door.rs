@@ -69,6 +69,7 @@ extern "C" {
     fn progress(this: &Host, ticket: u32, json: &str);
 
     /// The message of a panic; the trap follows.
+    #[cfg(debug_assertions)]
     #[wasm_bindgen(method)]
     fn panicked(this: &Host, message: &str);
 }
@@ -114,10 +115,12 @@ impl Door {
     }
 }
 
-/// Hands the instance its shell, once, before anything else; panics are reported to it from then on.
+/// Hands the instance its shell, once, before anything else; a dev build reports the words of panics to it from then on.
 #[wasm_bindgen]
 pub fn start(host: Host) {
     connect(host);
+    // A release build has no words to report: there a panic is nothing but the trap that the shell sees anyway.
+    #[cfg(debug_assertions)]
     std::panic::set_hook(Box::new(|info| with_host(|host| host.panicked(&info.to_string()))));
 }
 
