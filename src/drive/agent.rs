@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
-use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::agent::catalog::{Catalog, Target};
@@ -15,7 +14,7 @@ use crate::drive::model::Model;
 use crate::drive::run::drive;
 use crate::drive::server::Server;
 use crate::drive::tool::call_app;
-use crate::drive::wait::Cancel;
+use crate::drive::wait::{Cancel, Jobs};
 use crate::error::{Code, Error, Result};
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::tools::tool_definitions;
@@ -77,7 +76,13 @@ impl<P: Platform> Agent<P> {
         self.check_open()?;
         let servers = self.servers_now();
         // What went wrong with each is kept by it.
-        join_all(servers.iter().map(|server| self.ensure(server, cancel, |_, _| ()))).await;
+        let mut jobs = Jobs::default();
+        for server in &servers {
+            jobs.push(async {
+                let _ = self.ensure(server, cancel, &mut |_, _| ()).await;
+            });
+        }
+        jobs.finish().await;
         if cancel.is_cancelled() { Err(Error::cancelled("connect")) } else { Ok(()) }
     }
 
@@ -149,7 +154,7 @@ impl<P: Platform> Agent<P> {
         if target.is_none()
             && let Some(server) = self.server_of(name)
         {
-            self.ensure(&server, cancel, |_, _| ()).await?;
+            self.ensure(&server, cancel, &mut |_, _| ()).await?;
             target = self.catalog().find(name).map(|tool| tool.target.clone());
         }
         match target {
@@ -192,7 +197,11 @@ impl<P: Platform> Agent<P> {
         self.0.closed.set(true);
         let servers = self.0.servers.take();
         *self.0.catalog.borrow_mut() = None;
-        join_all(servers.iter().map(|server| server.close())).await;
+        let mut jobs = Jobs::default();
+        for server in &servers {
+            jobs.push(server.close());
+        }
+        jobs.finish().await;
     }
 
     /// Has every run of this agent pass through `checkpoint` before each wait, as if it were stored and loaded.
@@ -221,13 +230,13 @@ impl<P: Platform> Agent<P> {
         &self,
         server: &Server<P>,
         cancel: &Cancel,
-        mut changed: impl FnMut(ServerState, Option<Error>),
+        changed: &mut dyn FnMut(ServerState, Option<Error>),
     ) -> Result<()> {
-        let told = |state, reason| {
+        let mut told = |state, reason| {
             *self.0.catalog.borrow_mut() = None;
             changed(state, reason);
         };
-        server.ensure(cancel, told).await
+        server.ensure(cancel, &mut told).await
     }
 
     /// Every tool known now.

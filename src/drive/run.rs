@@ -5,8 +5,6 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
 use crate::agent::fact::{Call, Fact, Step};
@@ -17,7 +15,7 @@ use crate::drive::handle::RunHandle;
 use crate::drive::model::{Model, Prepared};
 use crate::drive::server::Server;
 use crate::drive::tool::output_of;
-use crate::drive::wait::{Cancel, unless_cancelled};
+use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
 use crate::mcp::server::State as ServerState;
 use crate::mcp::types::Progress;
 use crate::options::FunctionId;
@@ -50,7 +48,7 @@ pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Mod
     let over = Cancel::new();
     let context = Rc::new(Context { agent, handle, model, over, connecting: Cell::new(0) });
     let platform = context.agent.platform().clone();
-    let mut jobs = FuturesUnordered::new();
+    let mut jobs = Jobs::default();
     loop {
         while let Some(fact) = context.handle.take_fact() {
             // Fails only for an answer of the app that came too late, and the handle told the app so.
@@ -60,7 +58,11 @@ pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Mod
             match run.next(platform.now()) {
                 Step::Wait => break false,
                 Step::Done => break true,
-                step => jobs.extend(start(&context, &run, step).into_iter().map(|job| perform(context.clone(), job))),
+                step => {
+                    for job in start(&context, &run, step) {
+                        jobs.push(perform(context.clone(), job));
+                    }
+                }
             }
         };
         context.handle.publish(run.take_events());
@@ -70,7 +72,7 @@ pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Mod
         #[cfg(not(target_arch = "wasm32"))]
         context.agent.checkpoint(&mut run);
         poll_fn(|task| {
-            while let Poll::Ready(Some(())) = jobs.poll_next_unpin(task) {}
+            let _ = jobs.poll(task);
             if context.handle.has_facts() {
                 return Poll::Ready(());
             }
@@ -80,7 +82,7 @@ pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Mod
         .await;
     }
     context.over.cancel();
-    while jobs.next().await.is_some() {}
+    jobs.finish().await;
 }
 
 /// The jobs that a step asks for. What needs no waiting is answered at once.
@@ -120,9 +122,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
     let platform = &**agent.platform();
     match job {
         Job::Connect(server) => {
-            let changed = |state, reason| handle.push(Fact::Server { server: server.name.clone(), state, reason });
+            let mut changed = |state, reason| handle.push(Fact::Server { server: server.name.clone(), state, reason });
             // The failure was told through `changed`.
-            let _ = agent.ensure(&server, over, changed).await;
+            let _ = agent.ensure(&server, over, &mut changed).await;
             connecting.set(connecting.get() - 1);
             if connecting.get() == 0 {
                 handle.push(Fact::Gathered);

@@ -75,7 +75,7 @@ impl<P: Platform> Server<P> {
     pub(crate) async fn ensure(
         &self,
         cancel: &Cancel,
-        mut changed: impl FnMut(ServerState, Option<Error>),
+        changed: &mut dyn FnMut(ServerState, Option<Error>),
     ) -> Result<()> {
         let cancelled = || Error::cancelled(&["connecting to ", self.name.as_str()].concat());
         let before = self.attempts.get();
