@@ -28,7 +28,7 @@ pub struct Encoder {
 enum Writer {
     Anthropic(anthropic::Writer),
     OpenAi(openai_chat::Writer),
-    Responses,
+    Responses { reasoning: bool },
     Gemini(gemini::Writer),
 }
 
@@ -42,7 +42,7 @@ impl Encoder {
         let dialect = Dialect::of(config);
         let writer = match config.provider {
             Provider::Anthropic => Writer::Anthropic(anthropic::Writer::default()),
-            Provider::OpenAiResponses => Writer::Responses,
+            Provider::OpenAiResponses => Writer::Responses { reasoning: openai_responses::thinks(&config.id) },
             Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
             Provider::OpenAi | Provider::Offline => Writer::OpenAi(openai_chat::Writer::new(dialect)),
         };
@@ -73,7 +73,7 @@ impl Encoder {
             match writer {
                 Writer::Anthropic(_) => anthropic::system(&mut head, system),
                 Writer::OpenAi(_) => openai_chat::system(&mut messages, system),
-                Writer::Responses => json::field(&mut head, "instructions", system),
+                Writer::Responses { .. } => json::field(&mut head, "instructions", system),
                 Writer::Gemini(_) => {
                     head.push_str(r#""systemInstruction":{"parts":[{"#);
                     json::field(&mut head, "text", system);
@@ -95,10 +95,10 @@ impl Encoder {
                     head.push_str(r#","stream_options":{"include_usage":true}"#);
                 }
             }
-            Writer::Responses => {
+            Writer::Responses { reasoning } => {
                 options(&mut head, "max_output_tokens", config.max_tokens, config.temperature);
                 head.push_str(r#","stream":true,"store":false"#);
-                if openai_responses::thinks(&config.id) {
+                if reasoning {
                     head.push_str(r#","include":["reasoning.encrypted_content"]"#);
                 }
             }
@@ -120,7 +120,7 @@ impl Encoder {
         }
         let list = match writer {
             Writer::Anthropic(_) | Writer::OpenAi(_) => "messages",
-            Writer::Responses => "input",
+            Writer::Responses { .. } => "input",
             Writer::Gemini(_) => "contents",
         };
         json::key(&mut head, list);
@@ -134,7 +134,7 @@ impl Encoder {
         match &mut self.writer {
             Writer::Anthropic(writer) => writer.message(&mut self.messages, message),
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
-            Writer::Responses => openai_responses::message(&mut self.messages, message),
+            Writer::Responses { reasoning } => openai_responses::message(&mut self.messages, message, *reasoning),
             Writer::Gemini(writer) => writer.message(&mut self.messages, message),
         }
     }
@@ -156,7 +156,7 @@ impl Encoder {
         match &self.writer {
             Writer::OpenAi(writer) => writer.pending(&mut body),
             Writer::Gemini(writer) => writer.close(&mut body),
-            Writer::Anthropic(_) | Writer::Responses => {}
+            Writer::Anthropic(_) | Writer::Responses { .. } => {}
         }
         body.push_str("]}");
         Request { method: Method::Post, url: self.url.clone(), headers: self.headers.clone(), body: Some(body) }

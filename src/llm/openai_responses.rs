@@ -23,10 +23,10 @@ pub(super) fn thinks(id: &str) -> bool {
     !["gpt-3", "gpt-4", "chatgpt"].iter().any(|plain| name.starts_with(plain)) && !name.contains("-chat")
 }
 
-/// Appends the items that the message becomes.
-pub(super) fn message(out: &mut String, message: &Message) {
+/// Appends the items that the message becomes. A model that does not think takes no `reasoning` of another.
+pub(super) fn message(out: &mut String, message: &Message, reasoning: bool) {
     if message.role == Role::Assistant {
-        return assistant(out, message);
+        return assistant(out, message, reasoning);
     }
     for block in &message.content {
         if let Block::ToolResult { tool_use_id, content, is_error } = block {
@@ -46,7 +46,7 @@ fn spoken(out: &mut String, start: &str, text: &str) {
     out.push_str("}]}");
 }
 
-fn assistant(out: &mut String, message: &Message) {
+fn assistant(out: &mut String, message: &Message, reasoning: bool) {
     // The API refuses reasoning that nothing follows, as in an answer that was cut.
     let mut held = String::new();
     let flush = |out: &mut String, held: &mut String| {
@@ -57,7 +57,7 @@ fn assistant(out: &mut String, message: &Message) {
     };
     for block in &message.content {
         match block {
-            Block::Thinking { text, signature: Some(signature) } => {
+            Block::Thinking { text, signature: Some(signature) } if reasoning => {
                 let proof = signature.strip_prefix(VENDOR).and_then(|proof| proof.split_once(':'));
                 let Some((id, sealed)) = proof else { continue };
                 json::comma(&mut held);

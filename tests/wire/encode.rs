@@ -186,10 +186,16 @@ fn responses_request() {
 fn sealed_reasoning_is_asked_for_where_there_may_be_any() {
     let asks = |id: &str| {
         let config = ModelConfig { id: id.into(), max_tokens: Some(9), ..config(Provider::OpenAiResponses) };
-        let body = body(&config, &[]);
+        let body = body(&config, &[assistant(vec![thinking("", Some("openai:rs_1:gA")), text("a")])]);
         assert!(body.starts_with(&format!(r#"{{"model":"{id}","max_output_tokens":9,"stream":true,"store":false"#)));
-        assert!(body.ends_with(r#","input":[]}"#), "{body}");
-        body.contains(r#""include":["reasoning.encrypted_content"]"#)
+        let asks = body.contains(r#""include":["reasoning.encrypted_content"]"#);
+        // Who is not asked for it does not get that of another model either.
+        assert_eq!(
+            body.contains(r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gA"},"#),
+            asks,
+            "{body}"
+        );
+        asks
     };
     assert!(["gpt-5", "o3", "openai/gpt-5-mini", "grok-4", "qwen3"].into_iter().all(asks));
     assert!(
