@@ -68,8 +68,11 @@ impl EventStream {
         self.steps.push(Step::Wait(duration));
     }
 
-    /// The body so far, neighbouring bytes joined.
-    pub(super) fn finish(self) -> Vec<Step> {
+    /// The body, neighbouring bytes joined. With `linger` it may never end, although all was said.
+    pub(super) fn finish(mut self, linger: bool, rng: &mut Rng) -> Vec<Step> {
+        if linger && rng.chance(50) {
+            self.steps.push(Step::Hang);
+        }
         let mut joined: Vec<Step> = Vec::new();
         for step in self.steps {
             match (joined.last_mut(), step) {
@@ -94,7 +97,8 @@ mod tests {
             endings.insert(stream.line_end);
             let (space, end) = (stream.space, stream.line_end);
             stream.event(Some("message"), "{\n}", &mut rng);
-            let [Step::Bytes(bytes)] = &stream.finish()[..] else { panic!("one piece") };
+            let steps = stream.finish(true, &mut rng);
+            let Step::Bytes(bytes) = &steps[0] else { panic!("bytes first") };
             let text = String::from_utf8(bytes.clone()).unwrap();
             let event = format!("event:{space}message{end}data:{space}{{{end}data:{space}}}{end}{end}");
             assert!(text.ends_with(&event), "{text:?}");

@@ -8,6 +8,7 @@ use edgewise::agent::config::{AgentConfig, RunOptions};
 use edgewise::drive::agent::Agent;
 use edgewise::drive::handle::RunHandle;
 use edgewise::drive::wait::Cancel;
+use edgewise::mcp::config::ServerConfig;
 use edgewise::options::FunctionId;
 use edgewise::platform::Platform;
 use edgewise::sim::{AppAnswer, Clock, Faults, Rng, ScriptedMcp, ScriptedModel, SimPlatform, ToolKind, Wire};
@@ -53,6 +54,10 @@ struct Plan {
     runs: usize,
     goes_on: bool,
     direct_call: bool,
+    /// The app closes the agent, or removes and adds a server, while runs go on.
+    closes: bool,
+    removes: bool,
+    max_parallel: u64,
 }
 
 impl Plan {
@@ -81,6 +86,9 @@ impl Plan {
             runs: rng.pick(&[1, 1, 1, 2]),
             goes_on: rng.chance(250),
             direct_call: rng.chance(200),
+            closes: !calm && rng.chance(100),
+            removes: !calm && rng.chance(150),
+            max_parallel: rng.within(1..=4),
         }
     }
 }
@@ -135,6 +143,17 @@ pub fn play(seed: u64, stored: bool) -> Story {
         if server.borrow().open_sessions() > 0 && stage.plan.calm {
             stage.wrong("a session was left behind");
         }
+        let (asked, answered) = server.borrow().pings;
+        // The end may come while one is on its way.
+        if answered > asked || stage.plan.calm && asked > answered + 1 {
+            stage.wrong(format!("{asked} pings of the server, {answered} answers"));
+        }
+    }
+    if stage.plan.runs == 1 && !stage.plan.direct_call {
+        let most = most_calls_at_once(&sim.log(), &servers);
+        if most > stage.plan.max_parallel {
+            stage.wrong(format!("{most} tool calls at once, {} allowed", stage.plan.max_parallel));
+        }
     }
     let mut wrong = stage.wrong;
     wrong.extend(sim.violations());
@@ -142,6 +161,30 @@ pub fn play(seed: u64, stored: bool) -> Story {
         wrong.push("a credential in the event log".to_owned());
     }
     Story { sim, wrong }
+}
+
+/// The most tool calls that were at work at one instant, by the event log.
+fn most_calls_at_once(log: &[String], servers: &[Rc<RefCell<ScriptedMcp>>]) -> u64 {
+    let calls = servers.iter().flat_map(|server| server.borrow().calls.clone());
+    let mut names: Vec<String> = calls.map(|call| format!("#{}", call.exchange)).collect();
+    names.extend([APP_ADD, APP_NOTE].map(|id| format!("function {id}")));
+    let (mut most, mut now) = (0_u64, 0_u64);
+    for line in log {
+        // After the time stands the name of what the line is about.
+        let Some((_, rest)) = line.trim_start().split_once(' ') else { continue };
+        let Some(what) = names.iter().find_map(|name| rest.strip_prefix(name.as_str())?.strip_prefix(' ')) else {
+            continue;
+        };
+        if what.starts_with("POST") || what == "called" {
+            now += 1;
+            most = most.max(now);
+        }
+        let ends = ["body ended", "aborted", "connection reset", "no answer", "returned", "threw"];
+        if ends.iter().any(|end| what.starts_with(end)) {
+            now = now.saturating_sub(1);
+        }
+    }
+    most
 }
 
 fn add_model(sim: &SimPlatform, plan: &Plan, rng: &mut Rng) -> Rc<RefCell<ScriptedModel>> {
@@ -159,6 +202,7 @@ fn add_model(sim: &SimPlatform, plan: &Plan, rng: &mut Rng) -> Rc<RefCell<Script
 fn add_server(sim: &SimPlatform, plan: &Plan, index: usize, rng: &mut Rng) -> Rc<RefCell<ScriptedMcp>> {
     let mut server = ScriptedMcp::random(rng);
     server.token = Some(format!("tok-{SECRET}-{index}"));
+    server.several_clients = plan.removes;
     if plan.calm {
         server.reliable = true;
         server.forgets = 0;
@@ -234,7 +278,7 @@ fn options(plan: &Plan, rng: &mut Rng) -> Value {
         "limits": {
             "maxTurns": plan.max_turns,
             "turnTimeoutMs": if plan.calm { 60_000 } else { rng.pick(&[4_000, 60_000, 120_000]) },
-            "maxParallelTools": rng.within(1..=4),
+            "maxParallelTools": plan.max_parallel,
             "maxAttempts": rng.within(1..=4),
             "toolTimeoutMs": if plan.calm { Value::Null } else { rng.pick(&[None, Some(2_000)]).into() },
         },
@@ -261,6 +305,7 @@ impl Stage {
         if self.plan.direct_call {
             self.call_directly();
         }
+        self.interfere();
         let first: Vec<Rc<Watched>> = (0..self.plan.runs).map(|index| self.start(index, Vec::new())).collect();
         let terminals = self.wait_for(&first);
         if !self.plan.goes_on || terminals.is_empty() {
@@ -296,6 +341,34 @@ impl Stage {
         self.sim.spawn("connect", async move {
             let _ = agent.connect(&cancel).await;
         });
+    }
+
+    /// The app changes its mind about servers while runs go on.
+    fn interfere(&mut self) {
+        if self.plan.closes {
+            let (sim, agent, delay) = (self.sim.clone(), self.agent.clone(), Millis(self.rng.within(0..=5_000)));
+            self.sim.spawn("closer", async move {
+                sim.sleep(delay).await;
+                sim.note("the app closes the agent");
+                agent.close().await;
+            });
+        }
+        if self.plan.removes && self.plan.servers > 0 {
+            let (sim, agent, delay) = (self.sim.clone(), self.agent.clone(), Millis(self.rng.within(0..=5_000)));
+            self.sim.spawn("remover", async move {
+                sim.sleep(delay).await;
+                sim.note("the app removes a server and adds it again");
+                let removed = agent.remove_server("s0").await;
+                let server = json!({ "name": "s0", "url": "https://mcp0.test/mcp", "token": { "$function": TOKEN } });
+                let config = ServerConfig::read(&server, "").expect("the scenario writes valid options");
+                if removed.is_ok()
+                    && let Err(error) = agent.add_server(config)
+                    && error.code.as_str() != "misuse"
+                {
+                    sim.violation(format!("a removed server cannot be added: {error}"));
+                }
+            });
+        }
     }
 
     /// A call of a tool beside the runs.
@@ -432,7 +505,7 @@ impl Stage {
             if ended.0 > cancelled.0 + 1_000 {
                 self.wrong(format!("{}: went on for {} ms after the cancel", run.prompt, ended.0 - cancelled.0));
             }
-        } else if code == "cancelled" {
+        } else if code == "cancelled" && !self.plan.closes {
             self.wrong(format!("{}: cancelled by nobody", run.prompt));
         }
         if self.plan.calm && kind(&terminal) != "done" && code != "limit" {

@@ -39,6 +39,15 @@ impl ScriptedMcp {
         if request.headers.get("mcp-protocol-version") != Some(VERSION) {
             peer.violation(format!("{method} without the negotiated MCP-Protocol-Version"));
         }
+        if method.is_empty() {
+            // The client answers a request of ours.
+            let ours = id.as_str().is_some_and(|id| id.starts_with("ping-"));
+            if !ours || message.get("result").is_none() {
+                peer.violation("an answer to no request, or without a result");
+            }
+            self.pings.1 += 1;
+            return Answer::text(202, "", "");
+        }
         if id.is_null() {
             if method == "notifications/initialized"
                 && let Some(ready) = self.session_state(request)

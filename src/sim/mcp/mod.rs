@@ -65,12 +65,16 @@ pub struct ScriptedMcp {
     pub reliable: bool,
     /// Calls that arrived, in order.
     pub calls: Vec<Call>,
+    /// Several clients come, one after the other; each counts its request ids for itself.
+    pub several_clients: bool,
     /// Exchanges that the client aborted.
     pub aborted: Vec<u64>,
     /// Times `initialize` was answered.
     pub initialized: u32,
     /// Times a session was forgotten.
     pub forgotten: u32,
+    /// Legacy only: requests that it made of the client, and how many of them the client answered.
+    pub pings: (u32, u32),
     open_sessions: BTreeMap<String, bool>,
     ids: BTreeMap<String, u64>,
     writes: BTreeMap<String, u32>,
@@ -92,9 +96,11 @@ impl ScriptedMcp {
             latency: Millis(20),
             reliable: false,
             calls: Vec::new(),
+            several_clients: false,
             aborted: Vec::new(),
             initialized: 0,
             forgotten: 0,
+            pings: (0, 0),
             open_sessions: BTreeMap::new(),
             ids: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -190,7 +196,7 @@ impl ScriptedMcp {
 
     /// Wraps an outcome as the answer to the request `id`: JSON, or an event stream with the notices before it.
     fn answer_rpc(
-        &self,
+        &mut self,
         id: &Value,
         params: &Value,
         outcome: Result<(Value, u64), Value>,
@@ -215,6 +221,11 @@ impl ScriptedMcp {
                 stream.event(Some("message"), &notice.to_string(), peer.rng);
             }
         }
+        if self.era == Era::Legacy && peer.rng.chance(150) && self.open_sessions.values().any(|ready| *ready) {
+            self.pings.0 += 1;
+            let ping = json!({ "jsonrpc": "2.0", "id": format!("ping-{}", self.pings.0), "method": "ping" });
+            stream.event(None, &ping.to_string(), peer.rng);
+        }
         if peer.rng.chance(100) {
             let other = json!({ "jsonrpc": "2.0", "method": "notifications/of_tomorrow", "params": {} });
             stream.event(None, &other.to_string(), peer.rng);
@@ -227,7 +238,7 @@ impl ScriptedMcp {
             false => message.to_string(),
         };
         stream.event(name, &text, peer.rng);
-        Answer::events(stream.finish()).after(after)
+        Answer::events(stream.finish(true, peer.rng)).after(after)
     }
 
     /// What both eras demand of a POST; gives the parsed message.
@@ -248,11 +259,13 @@ impl ScriptedMcp {
         if message.get("jsonrpc") != Some(&json!("2.0")) {
             peer.violation("not JSON-RPC 2.0");
         }
-        if let Some(id) = message.get("id") {
+        if let Some(id) = message.get("id").filter(|_| message.get("method").is_some()) {
             if !id.is_string() && !id.is_i64() && !id.is_u64() {
                 peer.violation("a request id must be a string or an integer");
             }
-            if let Some(earlier) = self.ids.insert(id.to_string(), peer.exchange) {
+            if let Some(earlier) = self.ids.insert(id.to_string(), peer.exchange)
+                && !self.several_clients
+            {
                 peer.violation(format!("request id {id} was used before, in #{earlier}"));
             }
         }

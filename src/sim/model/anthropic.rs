@@ -155,7 +155,7 @@ pub(super) fn stream(spoken: &Spoken, rng: &mut Rng) -> Answer {
         writer.event(json!({ "type": "message_delta", "delta": delta, "usage": usage }), rng);
         writer.event(json!({ "type": "message_stop" }), rng);
     }
-    Answer::events(writer.stream.finish())
+    Answer::events(writer.stream.finish(!spoken.fails, rng))
 }
 
 struct Writer {

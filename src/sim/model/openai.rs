@@ -161,7 +161,7 @@ pub(super) fn stream(spoken: &Spoken, dialects: bool, rng: &mut Rng) -> Answer {
     }
     if spoken.fails {
         stream.event(None, r#"{"error":{"message":"The server had an error","type":"server_error"}}"#, rng);
-        return Answer::events(stream.finish());
+        return Answer::events(stream.finish(false, rng));
     }
     let finish = if dialect.always_stop { "stop" } else { finish_reason(spoken.ending) };
     let last = if dialect.null_content { json!({ "content": null }) } else { json!({}) };
@@ -171,7 +171,7 @@ pub(super) fn stream(spoken: &Spoken, dialects: bool, rng: &mut Rng) -> Answer {
     if !dialect.no_done {
         stream.event(None, "[DONE]", rng);
     }
-    Answer::events(stream.finish())
+    Answer::events(stream.finish(!dialect.no_done, rng))
 }
 
 /// The chunks of one tool call.

@@ -75,7 +75,7 @@ pub(super) fn make_up(exchange: u64, tools: &[Offered], talk: u32, rng: &mut Rng
             calls.push(make_call(exchange, index, tools, rng));
         }
     }
-    let silent = !calls.is_empty() && rng.chance(300);
+    let silent = rng.chance(if calls.is_empty() { 30 } else { 300 });
     let text = if silent { Vec::new() } else { prose(rng) };
     let thinking = if rng.chance(200) { prose(rng) } else { Vec::new() };
     let ending = match calls.is_empty() {
