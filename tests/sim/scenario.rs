@@ -129,6 +129,7 @@ pub fn play(seed: u64, stored: bool) -> Story {
     }
     let mut stage = Stage { sim: sim.clone(), plan, agent, rng, wrong: Vec::new() };
     let (earlier, watched) = stage.play_runs(&model);
+    stage.check_servers(&servers);
     stage.end();
     for run in earlier.iter().chain(&watched) {
         stage.judge_events(run);
@@ -205,7 +206,8 @@ fn add_server(sim: &SimPlatform, plan: &Plan, index: usize, rng: &mut Rng) -> Rc
     server.several_clients = plan.removes;
     if plan.calm {
         server.reliable = true;
-        server.forgets = 0;
+        // Once can be mended.
+        server.forgets_at_most = 1;
     }
     let origin = format!("https://mcp{index}.test");
     let server = sim.host(&origin, server);
@@ -465,6 +467,23 @@ impl Stage {
             self.wrong(format!("stuck: {stuck}"));
             Vec::new()
         })
+    }
+
+    /// A server that is ready shows all its tools.
+    fn check_servers(&mut self, servers: &[Rc<RefCell<ScriptedMcp>>]) {
+        let infos = self.agent.servers();
+        for info in infos.as_array().map_or(&[][..], Vec::as_slice) {
+            let name = info["name"].as_str().unwrap_or("");
+            let index: Option<usize> = name.strip_prefix('s').and_then(|index| index.parse().ok());
+            let Some(server) = index.and_then(|index| servers.get(index)) else { continue };
+            let (shown, has) = (info["tools"].as_u64(), server.borrow().tools.len() as u64);
+            if info["state"] == "ready" && shown != Some(has) {
+                self.wrong(format!("{name} is ready with {shown:?} of {has} tools"));
+            }
+            if info["state"] == "failed" && self.plan.calm {
+                self.wrong(format!("{name} failed, but nothing went wrong: {}", info["error"]));
+            }
+        }
     }
 
     /// Closes the agent; soon after, nothing may be left.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ScriptedMcp, rpc_error};
+use super::{ScriptedMcp, Session, rpc_error};
 use crate::http::Request;
 use crate::sim::net::{Answer, Peer, Step};
 use crate::time::Millis;
@@ -29,7 +29,8 @@ impl ScriptedMcp {
             }
             return rpc_error(400, &Value::Null, -32000, "Bad Request: Server not initialized");
         }
-        if !self.open_sessions.is_empty() && peer.rng.chance(self.forgets) {
+        let may_forget = self.sessions && !self.open_sessions.is_empty() && self.forgotten < self.forgets_at_most;
+        if may_forget && peer.rng.chance(self.forgets) {
             self.open_sessions.clear();
             self.forgotten += 1;
         }
@@ -50,9 +51,9 @@ impl ScriptedMcp {
         }
         if id.is_null() {
             if method == "notifications/initialized"
-                && let Some(ready) = self.session_state(request)
+                && let Some(session) = self.session_state(request)
             {
-                *ready = true;
+                session.ready = true;
             }
             return Answer::text(202, "", "").after(Millis(peer.rng.within(0..=self.latency.0)));
         }
@@ -78,7 +79,7 @@ impl ScriptedMcp {
         self.initialized += 1;
         self.next_session += 1;
         let session = if self.sessions { format!("session-{}", self.next_session) } else { String::new() };
-        self.open_sessions.insert(session.clone(), false);
+        self.open_sessions.insert(session.clone(), Session::default());
         let result = json!({
             "protocolVersion": VERSION,
             "capabilities": { "tools": { "listChanged": true } },
@@ -88,7 +89,7 @@ impl ScriptedMcp {
         if self.sessions { answer.header("mcp-session-id", session) } else { answer }
     }
 
-    fn session_state(&mut self, request: &Request) -> Option<&mut bool> {
+    fn session_state(&mut self, request: &Request) -> Option<&mut Session> {
         let key = if self.sessions { request.headers.get("mcp-session-id")? } else { "" };
         self.open_sessions.get_mut(key)
     }
@@ -101,10 +102,12 @@ impl ScriptedMcp {
         }
         let lost_is_400 = self.lost_is_400;
         match self.session_state(request) {
-            Some(ready) => {
-                if !*ready && !method.starts_with("notifications/") {
+            Some(session) => {
+                let request = !method.is_empty() && !method.starts_with("notifications/");
+                if request && !session.ready {
                     peer.violation(format!("{method} before notifications/initialized"));
                 }
+                session.used |= request;
                 Ok(())
             }
             None if lost_is_400 => {

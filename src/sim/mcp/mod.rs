@@ -55,6 +55,8 @@ pub struct ScriptedMcp {
     pub sessions: bool,
     /// Legacy only: chance in 1,000 requests that it forgets all sessions first.
     pub forgets: u32,
+    /// Legacy only: how often it forgets at most.
+    pub forgets_at_most: u32,
     /// Legacy only: answers a lost session with 400, as some real servers do, not with 404.
     pub lost_is_400: bool,
     /// Legacy only: answers GET with a stream that never says anything, not with 405.
@@ -75,7 +77,7 @@ pub struct ScriptedMcp {
     pub forgotten: u32,
     /// Legacy only: requests that it made of the client, and how many of them the client answered.
     pub pings: (u32, u32),
-    open_sessions: BTreeMap<String, bool>,
+    open_sessions: BTreeMap<String, Session>,
     ids: BTreeMap<String, u64>,
     writes: BTreeMap<String, u32>,
     next_session: u32,
@@ -91,6 +93,7 @@ impl ScriptedMcp {
             token: None,
             sessions: true,
             forgets: 0,
+            forgets_at_most: u32::MAX,
             lost_is_400: false,
             get_stream: false,
             latency: Millis(20),
@@ -126,9 +129,9 @@ impl ScriptedMcp {
         }
     }
 
-    /// Sessions that were neither deleted nor forgotten.
+    /// Sessions in which a request was made, and that were neither deleted nor forgotten.
     pub fn open_sessions(&self) -> usize {
-        self.open_sessions.keys().filter(|id| !id.is_empty()).count()
+        self.open_sessions.iter().filter(|(id, session)| !id.is_empty() && session.used).count()
     }
 
     /// Keys that the tool `note` wrote more than once: a call with unknown outcome was repeated.
@@ -221,7 +224,7 @@ impl ScriptedMcp {
                 stream.event(Some("message"), &notice.to_string(), peer.rng);
             }
         }
-        if self.era == Era::Legacy && peer.rng.chance(150) && self.open_sessions.values().any(|ready| *ready) {
+        if self.era == Era::Legacy && peer.rng.chance(150) && self.open_sessions.values().any(|session| session.ready) {
             self.pings.0 += 1;
             let ping = json!({ "jsonrpc": "2.0", "id": format!("ping-{}", self.pings.0), "method": "ping" });
             stream.event(None, &ping.to_string(), peer.rng);
@@ -276,6 +279,15 @@ impl ScriptedMcp {
         let Some(token) = &self.token else { return true };
         request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(token)
     }
+}
+
+/// A session of the legacy era.
+#[derive(Default)]
+struct Session {
+    /// The client has sent `notifications/initialized`.
+    ready: bool,
+    /// A request was made in it.
+    used: bool,
 }
 
 fn rpc_error(status: u16, id: &Value, code: i64, message: &str) -> Answer {
