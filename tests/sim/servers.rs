@@ -1,8 +1,10 @@
 //! The scripted servers find what they are there to find: a wrong client is caught, a right one is not.
 
+use edgewise::drive::wait::{Cancel, within};
 use edgewise::http::{Headers, Method, Request};
 use edgewise::platform::{Body, Platform};
 use edgewise::sim::{Era, ScriptedMcp, ScriptedModel, SimPlatform, ToolKind, Wire};
+use edgewise::time::Millis;
 use serde_json::{Value, json};
 
 const MODEL: &str = "https://model.test";
@@ -16,12 +18,13 @@ fn post(url: String, headers: &[(&str, &str)], body: &Value) -> Request {
     Request { method: Method::Post, url, headers: fields, body: Some(body.to_string()) }
 }
 
-/// Status and text of the answer.
+/// Status and text of the answer. Some bodies never end: reads until a minute of silence.
 fn ask(sim: &SimPlatform, request: Request) -> (u16, String) {
     let answer = sim.block_on(async {
         let mut answer = sim.fetch(request).await.unwrap();
         let mut bytes = Vec::new();
-        while let Some(chunk) = answer.body.chunk().await {
+        let minute = Millis::from_secs(60);
+        while let Ok(Some(chunk)) = within(sim, minute, &Cancel::new(), answer.body.chunk()).await {
             bytes.extend(chunk.unwrap());
         }
         (answer.head.status, String::from_utf8(bytes).unwrap())
