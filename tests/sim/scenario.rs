@@ -63,10 +63,12 @@ struct Plan {
 impl Plan {
     fn draw(rng: &mut Rng) -> Plan {
         let calm = rng.chance(300);
-        let faults = match rng.below(4) {
+        let faults = match rng.below(5) {
             _ if calm => Faults::default(),
             0 => Faults::default(),
             1 => Faults { reset: 150, truncated: 150, ..Faults::default() },
+            // The server has done its work, but the client does not learn of it.
+            2 => Faults { lost_answer: 150, stalled: 100, ..Faults::default() },
             _ => Faults::some(),
         };
         let judge = json!({ "$function": JUDGE });
@@ -190,13 +192,14 @@ fn most_calls_at_once(log: &[String], servers: &[Rc<RefCell<ScriptedMcp>>]) -> u
 
 fn add_model(sim: &SimPlatform, plan: &Plan, rng: &mut Rng) -> Rc<RefCell<ScriptedModel>> {
     let mut model = ScriptedModel::new(plan.wire, &format!("sk-{SECRET}"));
-    model.talk = rng.pick(&[0, 500, 800]);
+    model.talk = rng.pick(&[0, 600, 800, 950]);
     model.fails = if plan.calm { 0 } else { rng.pick(&[0, 50]) };
     model.dialects = rng.chance(500);
     model.strict = plan.calm;
     model.continued = plan.goes_on;
     let model = sim.host(MODEL, model);
-    sim.faults(MODEL, plan.faults);
+    // Where answers of servers are lost, the model is well, so that there are many calls.
+    sim.faults(MODEL, if plan.faults.lost_answer > 100 { Faults::default() } else { plan.faults });
     model
 }
 

@@ -111,7 +111,14 @@ fn prose(rng: &mut Rng) -> Vec<String> {
 
 fn make_call(exchange: u64, index: u32, tools: &[Offered], rng: &mut Rng) -> SpokenCall {
     let id = format!("call_{exchange}_{index}");
-    let offered = if tools.is_empty() || rng.chance(80) { None } else { Some(&tools[rng.below(tools.len())]) };
+    // Writes that are done twice are the dearest mistake: they are asked for more often than the rest.
+    let mut notes = tools.iter().filter(|tool| ToolKind::described(&tool.description) == Some(ToolKind::Note));
+    let note = rng.chance(250);
+    let offered = match tools.len() {
+        0 => None,
+        _ if rng.chance(80) => None,
+        count => notes.next().filter(|_| note).or(Some(&tools[rng.below(count)])),
+    };
     let Some(tool) = offered else {
         let json = r#"{"why":"nobody knows"}"#.to_owned();
         let input = serde_json::from_str(&json).ok();
