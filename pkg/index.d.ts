@@ -223,6 +223,18 @@ export interface OAuthOptions {
       context: { signal: AbortSignal },
     ): string | Promise<string>;
   };
+  /** Binds tokens to a key that only the app holds (DPoP), where the authorization server can. */
+  dpop?: {
+    /** JOSE name, such as `ES256`. */
+    algorithm: string;
+    /** The public key. One with private parts is refused. */
+    jwk: object;
+    /** As `sign.sign`; asked once for each request. */
+    sign(
+      of: { server: string; algorithm: string; input: string },
+      context: { signal: AbortSignal },
+    ): string | Promise<string>;
+  };
 }
 
 /** A tool that the app itself provides. */

@@ -260,7 +260,8 @@ impl<P: Platform> Connection<P> {
         let Some(link) = link.filter(|link| link.session.id.is_some()) else { return };
         let farewell = async {
             let token = self.0.token().await.ok()?;
-            let request = legacy::end(&link.session, &self.0.config, token.as_ref())?;
+            let mut request = legacy::end(&link.session, &self.0.config, token.as_ref())?;
+            self.0.prove(&mut request, token.as_ref()).await.ok()?;
             self.0.platform.fetch(request).await.ok()
         };
         // 405 means that the server ends sessions by itself; nothing else matters any more either.

@@ -2,6 +2,7 @@
 //!
 //! Any number of requests may be refused at the same time; one flow is under way, and all wait for it.
 
+mod io;
 mod store;
 
 use std::cell::RefCell;
@@ -13,9 +14,10 @@ use serde_json::{Value, json};
 
 use crate::drive::wait::{Cancel, within};
 use crate::error::{Code, Error, Result};
-use crate::http::Request;
+use crate::http::{Headers, Request};
 use crate::mcp::oauth::{
-    Ask, Client, Fact, Flow, Grant, Known, OauthConfig, Origin, Refusal, Remedy, Step, Tokens, Tries, Url,
+    Ask, Client, Fact, Flow, Grant, Key, Known, OauthConfig, Origin, Refusal, Remedy, Step, Tokens, Tries, Url,
+    base64url, dpop_proof, is_signature,
 };
 use crate::options::FunctionId;
 use crate::platform::{AppCall, Body, Platform};
@@ -46,6 +48,8 @@ struct State {
     loaded: bool,
     client: Option<Client>,
     tokens: Option<Tokens>,
+    /// What the MCP server wants in the next proof.
+    nonce: Option<String>,
     /// Challenges that a step up did not help against.
     in_vain: Vec<Vec<String>>,
     /// The flow that is under way. Weak: it lives as long as somebody waits for it.
@@ -153,6 +157,42 @@ impl<P: Platform> Authorizer<P> {
         }
     }
 
+    /// Notes what the server wants in the next proof; servers may say it with any answer.
+    pub(crate) fn note_nonce(&self, headers: &Headers) {
+        if let Some(nonce) = headers.get("dpop-nonce") {
+            self.0.state.borrow_mut().nonce = Some(nonce.to_owned());
+        }
+    }
+
+    /// Adds the proof to a request whose token is bound to a key ([RFC 9449, section 7]); leaves any other as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the app gives no signature, in words.
+    ///
+    /// [RFC 9449, section 7]: https://www.rfc-editor.org/rfc/rfc9449#section-7
+    pub(crate) async fn prove(&self, request: &mut Request, token: &Secret) -> std::result::Result<(), &'static str> {
+        let inner = &self.0;
+        let Some(dpop) = &inner.config.dpop else { return Ok(()) };
+        let (bound, nonce) = {
+            let state = inner.state.borrow();
+            let bound = state.tokens.as_ref().is_some_and(|tokens| tokens.dpop && tokens.access == *token);
+            (bound, state.nonce.clone())
+        };
+        if !bound {
+            return Ok(());
+        }
+        let id = base64url(&inner.random()[..16]);
+        let token = token.reveal();
+        let input = dpop_proof(dpop, request, Some(token), nonce.as_deref(), &id, inner.platform.now());
+        let argument = json!({ "server": inner.name, "algorithm": dpop.algorithm, "input": input });
+        let signature = inner.call(dpop.sign, argument).await.filter(|signature| is_signature(signature.reveal()));
+        let signature = signature.ok_or("the app's `sign` gave no signature in base64url")?;
+        request.headers.set("Authorization", ["DPoP ", token].concat());
+        request.headers.set("DPoP", [&input, ".", signature.reveal()].concat());
+        Ok(())
+    }
+
     /// Takes up the sign-in that was begun in another page, with the URL that the user came back to.
     ///
     /// # Errors
@@ -229,7 +269,7 @@ impl<P: Platform> Inner<P> {
                 Step::Fetch(request) => {
                     let answer = self.fetch(request).await;
                     let fact = match &answer {
-                        Ok((status, body)) => Fact::Answer { status: *status, body },
+                        Ok((status, body, nonce)) => Fact::Answer { status: *status, body, nonce: nonce.as_deref() },
                         Err(maybe_cors) => Fact::NoAnswer { maybe_cors: *maybe_cors },
                     };
                     flow.apply(fact, self.platform.now());
@@ -251,8 +291,11 @@ impl<P: Platform> Inner<P> {
                     let (function, argument) = self.question(ask);
                     self.tell(&mut flow, function, argument).await;
                 }
-                Step::Sign { algorithm, input } => {
-                    let function = self.config.signer.as_ref().map(|signer| signer.sign);
+                Step::Sign { key, algorithm, input } => {
+                    let function = match key {
+                        Key::Client => self.config.signer.as_ref().map(|signer| signer.sign),
+                        Key::Dpop => self.config.dpop.as_ref().map(|dpop| dpop.sign),
+                    };
                     let argument = json!({ "server": self.name, "algorithm": algorithm, "input": input });
                     self.tell(&mut flow, function, argument).await;
                 }
@@ -313,89 +356,6 @@ impl<P: Platform> Inner<P> {
         if !granted && !state.in_vain.contains(wanted) {
             state.in_vain.push(wanted.clone());
         }
-    }
-
-    fn question(&self, ask: Ask) -> (Option<FunctionId>, Value) {
-        match (ask, &self.config.grant) {
-            (Ask::Assertion { issuer }, Grant::Assertion(function)) => {
-                (Some(*function), json!({ "server": self.name, "issuer": issuer }))
-            }
-            (Ask::IdToken, Grant::Enterprise(idp)) => (Some(idp.id_token), json!({ "server": self.name })),
-            _ => (None, Value::Null),
-        }
-    }
-
-    async fn tell(&self, flow: &mut Flow, function: Option<FunctionId>, argument: Value) {
-        let told = match function {
-            Some(function) => self.call(function, argument).await,
-            None => None,
-        };
-        flow.apply(told.map_or(Fact::Declined, Fact::Told), self.platform.now());
-    }
-
-    /// What a function of the app resolves to, if it is text. What it threw is not kept: it may hold a secret.
-    async fn call(&self, function: FunctionId, argument: Value) -> Option<Secret> {
-        let result = self.platform.call_app(AppCall { function, argument }).await.ok()?;
-        result.as_str().filter(|text| !text.is_empty()).map(Secret::new)
-    }
-
-    /// Status and body, or whether CORS may be why there is none.
-    async fn fetch(&self, request: Request) -> std::result::Result<(u16, Vec<u8>), bool> {
-        let exchange = async {
-            let response = self.platform.fetch(request).await.map_err(|error| error.maybe_cors)?;
-            let (status, mut body) = (response.head.status, response.body);
-            let mut bytes = Vec::new();
-            while let Some(chunk) = body.chunk().await {
-                bytes.extend(chunk.map_err(|error| error.maybe_cors)?);
-                if bytes.len() > MAX_BODY {
-                    return Err(false);
-                }
-            }
-            Ok((status, bytes))
-        };
-        within(&*self.platform, self.timeout, &Cancel::new(), exchange).await.unwrap_or(Err(false))
-    }
-
-    /// Reads the store once.
-    async fn load(&self) {
-        if self.state.borrow().loaded {
-            return;
-        }
-        let stored = self.store.load(self.key()).await;
-        let mut state = self.state.borrow_mut();
-        if std::mem::replace(&mut state.loaded, true) {
-            return;
-        }
-        let value = stored.and_then(|text| serde_json::from_str::<Value>(text.reveal()).ok()).unwrap_or(Value::Null);
-        state.client = value.get("client").and_then(Client::from_value);
-        // Whatever the store says: a token goes to the resource that it was made for.
-        let ours = |tokens: &Tokens| Url::parse(&tokens.resource).is_some_and(|url| url.covers(&self.server));
-        state.tokens = value.get("tokens").and_then(Tokens::from_value).filter(ours);
-    }
-
-    async fn persist(&self) {
-        let value = {
-            let state = self.state.borrow();
-            let client = state.client.as_ref().map(Client::to_value);
-            json!({ "client": client, "tokens": state.tokens.as_ref().map(Tokens::to_value) })
-        };
-        self.store.save(self.key(), Some(Secret::new(value.to_string()))).await;
-    }
-
-    fn key(&self) -> String {
-        ["oauth/", &self.server.resource()].concat()
-    }
-
-    fn pending_key(&self) -> String {
-        ["oauth-pending/", &self.server.resource()].concat()
-    }
-
-    fn random(&self) -> [u8; 48] {
-        let mut bytes = [0; 48];
-        for part in bytes.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.platform.random().to_le_bytes());
-        }
-        bytes
     }
 }
 

@@ -3,11 +3,13 @@
 //! Written from the specifications, not from this crate's client: the two check each other. Whatever no correct
 //! client sends is a violation.
 
-use std::cell::RefCell;
+mod protected;
+
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use serde_json::{Value, json};
+
+pub use protected::Protected;
 
 use super::net::{Answer, Peer, Server};
 use crate::http::{Method, Request};
@@ -23,6 +25,8 @@ struct Right {
     challenge: String,
     redirect: String,
     until: Millis,
+    /// Of no use without a proof.
+    bound: bool,
 }
 
 /// An authorization server. Public fields are the script; host it at its issuer's origin.
@@ -41,6 +45,8 @@ pub struct ScriptedOauth {
     pub latency: Millis,
     /// Status of the next answers of its token endpoint, instead of what it would say.
     pub outages: Vec<u16>,
+    /// Nonce that it demands of proofs.
+    pub nonce: Option<String>,
     /// Clients that registered.
     pub registered: u32,
     /// Scopes of each authorization request, in order.
@@ -51,6 +57,8 @@ pub struct ScriptedOauth {
     access: BTreeMap<String, Right>,
     refresh: BTreeMap<String, Right>,
     spent: Vec<String>,
+    /// Ids of proofs.
+    proofs: Vec<String>,
     serial: u32,
 }
 
@@ -65,6 +73,7 @@ impl ScriptedOauth {
             withheld: Vec::new(),
             latency: Millis(10),
             outages: Vec::new(),
+            nonce: None,
             registered: 0,
             asked: Vec::new(),
             grants: Vec::new(),
@@ -72,6 +81,7 @@ impl ScriptedOauth {
             access: BTreeMap::new(),
             refresh: BTreeMap::new(),
             spent: Vec::new(),
+            proofs: Vec::new(),
             serial: 0,
         }
     }
@@ -99,6 +109,7 @@ impl ScriptedOauth {
             challenge: get("code_challenge"),
             redirect: get("redirect_uri"),
             until: Millis(u64::MAX),
+            bound: false,
         };
         let code = self.secret("code");
         let issuer = if self.says_issuer { ["&iss=", &self.issuer].concat() } else { String::new() };
@@ -120,6 +131,32 @@ impl ScriptedOauth {
     fn secret(&mut self, kind: &str) -> String {
         self.serial += 1;
         format!("s3cret-{kind}-{}", self.serial)
+    }
+
+    /// The claims of a request's proof. In the simulator, a signature is the digest of what it signs.
+    fn proof(&mut self, request: &Request, token: Option<&str>, peer: &mut Peer<'_>) -> Option<Value> {
+        let (input, signature) = request.headers.get("dpop")?.rsplit_once('.')?;
+        let parts: Vec<Value> =
+            input.split('.').filter_map(|part| serde_json::from_slice(&decode(part)).ok()).collect();
+        let [header, claims] = &parts[..] else {
+            peer.violation("a proof that cannot be read");
+            return None;
+        };
+        let url = request.url.split('?').next();
+        let ath = token.map(|token| base64url(&sha256(token.as_bytes())));
+        let jti = claims["jti"].as_str().unwrap_or("").to_owned();
+        let laws = [
+            (signature == base64url(&sha256(input.as_bytes())), "signature"),
+            (header["typ"] == "dpop+jwt" && header["jwk"]["kty"] == "EC", "header"),
+            (claims["htm"].as_str() == Some(request.method.as_str()) && claims["htu"].as_str() == url, "request"),
+            (claims.get("ath").and_then(Value::as_str) == ath.as_deref(), "token"),
+            (jti.len() >= 16 && !self.proofs.contains(&jti), "id"),
+        ];
+        for (_, law) in laws.iter().filter(|(kept, _)| !kept) {
+            peer.violation(format!("the {law} of a proof"));
+        }
+        self.proofs.push(jti);
+        Some(claims.clone())
     }
 
     fn metadata(&self) -> Answer {
@@ -144,6 +181,14 @@ impl ScriptedOauth {
         self.grants.push(get("grant_type"));
         if !self.outages.is_empty() {
             return Answer::text(self.outages.remove(0), "text/html", "<html>");
+        }
+        let proof = self.proof(request, None, peer);
+        let bound = proof.is_some();
+        if let (Some(proof), Some(nonce)) = (&proof, self.nonce.clone())
+            && proof.get("nonce").and_then(Value::as_str) != Some(&nonce)
+        {
+            let body = json!({ "error": "use_dpop_nonce" }).to_string();
+            return Answer::text(400, "application/json", body).header("DPoP-Nonce", nonce);
         }
         let right = match get("grant_type").as_str() {
             "authorization_code" => self.codes.remove(&get("code")).filter(|right| {
@@ -171,12 +216,12 @@ impl ScriptedOauth {
             peer.violation("a token request for another resource or client than the authorization");
         }
         let mut answer = json!({
-            "access_token": self.secret("access"), "token_type": "Bearer", "expires_in": self.lifetime.0 / 1000,
+            "access_token": self.secret("access"), "token_type": if bound { "DPoP" } else { "Bearer" }, "expires_in": self.lifetime.0 / 1000,
             "scope": right.scopes.join(" "),
         });
         let until = Millis(peer.now.0 + self.lifetime.0);
         let access = answer["access_token"].as_str().unwrap_or("").to_owned();
-        self.access.insert(access, Right { until, ..right.clone() });
+        self.access.insert(access, Right { until, bound, ..right.clone() });
         if self.refreshes {
             let refresh = self.secret("refresh");
             answer["refresh_token"] = refresh.as_str().into();
@@ -203,97 +248,6 @@ impl Server for ScriptedOauth {
     }
 }
 
-/// An MCP server behind a door that asks for tokens.
-pub struct Protected<S> {
-    /// The server behind it.
-    pub inner: S,
-    /// Who makes the tokens; may be changed.
-    pub authority: Rc<RefCell<ScriptedOauth>>,
-    /// Scope that each method needs: the first whose method is a prefix of it.
-    pub needs: Vec<(&'static str, &'static str)>,
-    /// Its refusals say where the metadata is, and what scopes are needed. In pages they mostly cannot be read.
-    pub explains: bool,
-    /// It has metadata at all.
-    pub describes: bool,
-    /// Requests that were let through.
-    pub passed: u32,
-    /// Requests that were refused.
-    pub refused: u32,
-    resource: String,
-    ids: Vec<String>,
-}
-
-impl<S> Protected<S> {
-    /// A door before `inner` at the URL `resource`.
-    pub fn new(inner: S, resource: &str, authority: Rc<RefCell<ScriptedOauth>>) -> Protected<S> {
-        let (resource, ids, needs) = (resource.to_owned(), Vec::new(), Vec::new());
-        let (explains, describes, passed, refused) = (true, true, 0, 0);
-        Protected { inner, authority, needs, explains, describes, passed, refused, resource, ids }
-    }
-
-    /// Origin, and where the metadata is.
-    fn places(&self) -> (String, String) {
-        let path = self.resource.find('/').and_then(|at| self.resource[at + 2..].find('/').map(|more| at + 2 + more));
-        let (origin, path) = self.resource.split_at(path.unwrap_or(self.resource.len()));
-        (origin.to_owned(), [origin, "/.well-known/oauth-protected-resource", path].concat())
-    }
-
-    fn refuse(&mut self, status: u16, words: &str) -> Answer {
-        self.refused += 1;
-        let (_, metadata) = self.places();
-        let answer = Answer::text(status, "text/plain", "no");
-        let field = format!("Bearer resource_metadata=\"{metadata}\"{words}");
-        if self.explains { answer.header("WWW-Authenticate", field) } else { answer }
-    }
-
-    /// Scopes of a good token; `None` for another.
-    fn scopes(&self, request: &Request, peer: &mut Peer<'_>) -> Option<Vec<String>> {
-        let token = request.headers.get("authorization")?.strip_prefix("Bearer ")?;
-        let authority = self.authority.borrow();
-        let right = authority.access.get(token)?;
-        if right.resource != self.resource {
-            peer.violation("a token that was made for another resource");
-        }
-        (peer.now < right.until).then(|| right.scopes.clone())
-    }
-}
-
-impl<S: Server> Server for Protected<S> {
-    fn answer(&mut self, request: &Request, peer: &mut Peer<'_>) -> Answer {
-        let (_, metadata) = self.places();
-        if request.method == Method::Get && request.url == metadata && self.describes {
-            let issuer = self.authority.borrow().issuer.clone();
-            return Answer::json(&json!({ "resource": self.resource, "authorization_servers": [issuer] }));
-        }
-        if request.url != self.resource {
-            return Answer::text(404, "", "");
-        }
-        if let Ok(body) = serde_json::from_str::<Value>(request.body.as_deref().unwrap_or(""))
-            && let (Some(id), Some(method)) = (body.get("id"), body.get("method").and_then(Value::as_str))
-        {
-            if self.ids.contains(&id.to_string()) {
-                peer.violation("an id came twice");
-            }
-            self.ids.push(id.to_string());
-            let needed = self.needs.iter().find(|(prefix, _)| method.starts_with(prefix)).map(|(_, scope)| *scope);
-            let scope = needed.map_or(String::new(), |scope| format!(", scope=\"{scope}\""));
-            match self.scopes(request, peer) {
-                None => return self.refuse(401, &scope),
-                Some(scopes) if needed.is_some_and(|needed| !scopes.iter().any(|scope| scope == needed)) => {
-                    return self.refuse(403, &format!(", error=\"insufficient_scope\"{scope}"));
-                }
-                Some(_) => {}
-            }
-        }
-        self.passed += 1;
-        self.inner.answer(request, peer)
-    }
-
-    fn aborted(&mut self, exchange: u64) {
-        self.inner.aborted(exchange);
-    }
-}
-
 /// A form by name; a name that comes twice counts as absent, so that whoever sends it gets nothing.
 fn form(text: &str) -> BTreeMap<String, String> {
     let mut pairs: BTreeMap<String, String> = BTreeMap::new();
@@ -306,6 +260,21 @@ fn form(text: &str) -> BTreeMap<String, String> {
         }
     }
     pairs
+}
+
+/// Base64url without padding; what is none gives nothing.
+fn decode(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in text.chars().filter_map(|c| ALPHABET.find(c)) {
+        bits = bits << 6 | digit as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
 }
 
 fn unescape(text: &str) -> String {

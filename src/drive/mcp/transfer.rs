@@ -141,13 +141,20 @@ impl<P: Platform> Inner<P> {
                 Failure::from(Error::new(Code::AuthRequired, message))
             })?,
         };
-        let request = (job.build)(id.unwrap_or(0), token.as_ref());
+        let mut request = (job.build)(id.unwrap_or(0), token.as_ref());
+        self.prove(&mut request, token.as_ref()).await.map_err(|words| {
+            let message = [&job.what, ": ", words].concat();
+            Failure::from(Error::new(Code::AuthRequired, message))
+        })?;
         let mut exchange = Exchange::new(job.era, job.what.as_str(), id).safe(job.safe);
         let response = match self.platform.fetch(request).await {
             Ok(response) => response,
             Err(error) => return Err(exchange.broken(&error.message, error.maybe_cors)),
         };
         heard.set(true);
+        if let Some(authorizer) = &self.authorizer {
+            authorizer.note_nonce(&response.head.headers);
+        }
         refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         exchange.head(&response.head)?;
         let session = legacy::session_id(&response.head);
@@ -212,9 +219,19 @@ impl<P: Platform> Inner<P> {
     async fn post(&self, message: String, session: &Session, limit: Millis) {
         let send = async {
             let token = self.token().await.ok()?;
-            self.platform.fetch(legacy::send(message, session, &self.config, token.as_ref())).await.ok()
+            let mut request = legacy::send(message, session, &self.config, token.as_ref());
+            self.prove(&mut request, token.as_ref()).await.ok()?;
+            self.platform.fetch(request).await.ok()
         };
         let _ = within(&*self.platform, limit, &self.closed, send).await;
+    }
+
+    /// Adds a proof where the token is bound to a key of the app.
+    pub(super) async fn prove(&self, request: &mut Request, token: Option<&Secret>) -> Result<(), &'static str> {
+        match (&self.authorizer, token) {
+            (Some(authorizer), Some(token)) => authorizer.prove(request, token).await,
+            _ => Ok(()),
+        }
     }
 
     /// The bearer token for the next request.

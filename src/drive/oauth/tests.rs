@@ -305,6 +305,35 @@ fn whoever_cancels_leaves_the_sign_in_to_the_others() {
 }
 
 #[test]
+fn a_token_that_is_bound_to_a_key_is_proven_with_every_request() {
+    for (seed, nonce) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut world = World::new(seed, if seed % 2 == 0 { Era::Modern } else { Era::Legacy });
+        world.sim.function(FunctionId(4), |of, _| {
+            assert_eq!((&of["server"], &of["algorithm"]), (&json!("calc"), &json!("ES256")));
+            let digest = crate::mcp::oauth::sha256(of["input"].as_str().unwrap().as_bytes());
+            AppAnswer::value(Millis(3), base64url(&digest).into())
+        });
+        if nonce {
+            world.authority.borrow_mut().nonce = Some("as-1".into());
+            world.server.borrow_mut().nonce = Some("rs-1".into());
+        }
+        let dpop = json!({ "algorithm": "ES256", "jwk": { "kty": "EC" }, "sign": { "$function": 4 } });
+        world.connection = connect(&world.sim, &world.store, json!({ "dpop": dpop }));
+        assert_eq!(world.list(), Ok(1), "seed {seed}");
+        let tries = if nonce { 2 } else { 1 };
+        assert_eq!((world.grants().len(), world.server.borrow().refused), (tries, tries as u32));
+        // The nonce changes, the token ends: both are repaired.
+        if nonce {
+            world.server.borrow_mut().nonce = Some("rs-2".into());
+        }
+        world.authority.borrow_mut().revoke();
+        assert_eq!(world.list(), Ok(1), "seed {seed}");
+        assert_eq!(world.asked().len(), 1);
+        world.run(world.connection.close());
+    }
+}
+
+#[test]
 fn a_bad_network_never_hangs_reuses_or_leaks() {
     let mut listed = 0;
     for seed in 0..300 {

@@ -50,6 +50,19 @@ pub struct Signer {
     pub sign: FunctionId,
 }
 
+/// A key of the app that tokens are bound to, so that a stolen one is of no use ([RFC 9449]).
+///
+/// [RFC 9449]: https://www.rfc-editor.org/rfc/rfc9449
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dpop {
+    /// Algorithm by its JOSE name, such as `ES256`.
+    pub algorithm: String,
+    /// The public key as a JWK; goes along with each proof.
+    pub jwk: Value,
+    /// As [`Signer::sign`].
+    pub sign: FunctionId,
+}
+
 /// The option `oauth` of a server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OauthConfig {
@@ -69,6 +82,8 @@ pub struct OauthConfig {
     pub scopes: Vec<String>,
     /// Signs statements about the client, instead of a secret.
     pub signer: Option<Signer>,
+    /// Binds tokens to a key.
+    pub dpop: Option<Dpop>,
 }
 
 impl OauthConfig {
@@ -97,6 +112,10 @@ impl OauthConfig {
             None => None,
             Some(value) => Some(read_signer(value, &fields.path("sign"))?),
         };
+        let dpop = match fields.value("dpop") {
+            None => None,
+            Some(value) => Some(read_dpop(value, &fields.path("dpop"))?),
+        };
         let grant = read_grant(&mut fields)?;
         if client_metadata_url.as_deref().is_some_and(|url| !is_client_document(url)) {
             return Err(Error::config(fields.path("clientMetadataUrl"), "must be an https URL with a path"));
@@ -112,7 +131,17 @@ impl OauthConfig {
             }
         }
         fields.finish()?;
-        Ok(OauthConfig { grant, client_id, client_secret, issuer, client_metadata_url, client_name, scopes, signer })
+        Ok(OauthConfig {
+            grant,
+            client_id,
+            client_secret,
+            issuer,
+            client_metadata_url,
+            client_name,
+            scopes,
+            signer,
+            dpop,
+        })
     }
 }
 
@@ -161,15 +190,33 @@ fn read_idp(value: &Value, path: &str) -> Result<Idp> {
     Ok(idp)
 }
 
-fn read_signer(value: &Value, path: &str) -> Result<Signer> {
-    let mut fields = Fields::open(value, path)?;
+/// The name of an algorithm with a public and a private key.
+fn read_algorithm(fields: &mut Fields<'_>) -> Result<String> {
     let algorithm = fields.required("algorithm")?;
-    // A name of ours goes into the statement as it is.
-    if algorithm == "none" || !algorithm.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    let symmetric = algorithm == "none" || algorithm.starts_with("HS");
+    if symmetric || !algorithm.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(Error::config(fields.path("algorithm"), "must be an algorithm such as \"ES256\""));
     }
+    Ok(algorithm.to_owned())
+}
+
+fn read_dpop(value: &Value, path: &str) -> Result<Dpop> {
+    let mut fields = Fields::open(value, path)?;
+    let algorithm = read_algorithm(&mut fields)?;
+    let jwk = fields.value("jwk").cloned().unwrap_or(Value::Null);
+    // It is sent to servers, so that a private key must never get this far.
+    if jwk.get("kty").is_none() || ["d", "k", "p", "q"].iter().any(|secret| jwk.get(secret).is_some()) {
+        return Err(Error::config(fields.path("jwk"), "must be the public key, as a JSON Web Key"));
+    }
+    let dpop = Dpop { algorithm, jwk, sign: required_function(&mut fields, "sign")? };
+    fields.finish()?;
+    Ok(dpop)
+}
+
+fn read_signer(value: &Value, path: &str) -> Result<Signer> {
+    let mut fields = Fields::open(value, path)?;
     let signer = Signer {
-        algorithm: algorithm.to_owned(),
+        algorithm: read_algorithm(&mut fields)?,
         key_id: fields.string("keyId")?.map(str::to_owned),
         sign: required_function(&mut fields, "sign")?,
     };
@@ -241,6 +288,11 @@ mod tests {
         assert_eq!(path(json!({ "grant": "client_credentials" })), ".clientId");
         let none = json!({ "algorithm": "none", "sign": f });
         assert_eq!(path(json!({ "grant": "client_credentials", "sign": none })), ".sign.algorithm");
+        for jwk in [json!(null), json!({}), json!({ "kty": "EC", "d": "private" })] {
+            assert_eq!(code(json!({ "dpop": { "algorithm": "ES256", "jwk": jwk, "sign": f } })), ".dpop.jwk");
+        }
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": "x", "y": "y" });
+        assert_eq!(code(json!({ "dpop": { "algorithm": "HS256", "jwk": jwk, "sign": f } })), ".dpop.algorithm");
         assert_eq!(path(json!({ "assertion": f, "redirectUrl": "https://a.test" })), ".redirectUrl");
     }
 }

@@ -50,8 +50,10 @@ pub enum Step {
     },
     /// Ask the app; report [`Fact::Told`].
     Ask(Ask),
-    /// Sign the text with the app's key; report [`Fact::Told`] with the signature in base64url.
+    /// Sign the text with a key of the app's; report [`Fact::Told`] with the signature in base64url.
     Sign {
+        /// Which of its keys.
+        key: Key,
         /// JOSE name of the algorithm.
         algorithm: String,
         /// ASCII text.
@@ -61,6 +63,15 @@ pub enum Step {
     Done(Box<Tokens>),
     /// Given up.
     Failed(Box<Error>),
+}
+
+/// A key of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The one that it authenticates with.
+    Client,
+    /// The one that tokens are bound to.
+    Dpop,
 }
 
 /// What the app is asked for.
@@ -84,6 +95,8 @@ pub enum Fact<'a> {
         status: u16,
         /// Its body, or as much of it as was read.
         body: &'a [u8],
+        /// Its header `DPoP-Nonce`.
+        nonce: Option<&'a str>,
     },
     /// No answer came.
     NoAnswer {
@@ -127,6 +140,8 @@ pub struct Flow {
     client: Option<Client>,
     rejected: bool,
     scopes: Vec<String>,
+    /// What the token endpoint wants in the next proof.
+    nonce: Option<String>,
 }
 
 enum Stage {
@@ -137,10 +152,21 @@ enum Stage {
     Assertion,
     IdToken,
     Exchange,
-    Sign { form: Form, input: String, refresh: Option<Box<Tokens>> },
-    Token,
-    Refresh(Box<Tokens>),
+    Sign { key: Key, input: String, ask: Box<TokenAsk> },
+    Token(Box<TokenAsk>),
     End,
+}
+
+/// A request for a token, with the signatures that it has so far.
+#[derive(Clone)]
+struct TokenAsk {
+    form: Form,
+    assertion: Option<String>,
+    proof: Option<String>,
+    /// The server asked for a nonce once already.
+    nonced: bool,
+    /// What is refreshed.
+    before: Option<Tokens>,
 }
 
 impl Flow {
@@ -177,11 +203,12 @@ impl Flow {
         flow.authority.token_endpoint = tokens.token_endpoint.clone();
         flow.client = Some(tokens.client.clone());
         flow.scopes = tokens.requested.clone();
-        flow.stage = Stage::Refresh(Box::new(tokens.clone()));
         match &tokens.refresh {
             Some(refresh) => {
                 let form = Form::new("refresh_token").with("refresh_token", refresh.reveal());
-                flow.ask_for_token(form.with("resource", &tokens.resource), now);
+                let form = form.with("resource", &tokens.resource);
+                let (assertion, proof, nonced, before) = (None, None, false, Some(tokens.clone()));
+                flow.send(TokenAsk { form, assertion, proof, nonced, before }, now);
             }
             None => flow.fail(Code::AuthRequired, "there is no refresh token"),
         }
@@ -207,6 +234,7 @@ impl Flow {
             client: None,
             rejected: false,
             scopes: Vec::new(),
+            nonce: None,
         }
     }
 
@@ -300,24 +328,39 @@ impl Flow {
         base64url(&sha256(&seed)[..16])
     }
 
-    /// Asks the token endpoint; first for a signature if the client authenticates so.
+    /// Asks the token endpoint for a first token.
     fn ask_for_token(&mut self, form: Form, now: UnixMillis) {
+        self.send(TokenAsk { form, assertion: None, proof: None, nonced: false, before: None }, now);
+    }
+
+    /// Asks the token endpoint, once everything is signed that has to be.
+    fn send(&mut self, ask: TokenAsk, now: UnixMillis) {
         let Some(client) = self.client.clone() else { return };
-        let (AuthMethod::PrivateKeyJwt, Some(signer)) = (client.method, self.config.signer.clone()) else {
-            self.step = Step::Fetch(form.request(&self.authority.token_endpoint, &client, None));
-            if !matches!(self.stage, Stage::Refresh(_)) {
-                self.stage = Stage::Token;
-            }
-            return;
-        };
-        let id = self.fresh_id();
-        let input = jwt::client_assertion(&signer, &client.id, &self.authority.issuer, &id, now);
-        self.step = Step::Sign { algorithm: signer.algorithm, input: input.clone() };
-        let refresh = match std::mem::replace(&mut self.stage, Stage::End) {
-            Stage::Refresh(tokens) => Some(tokens),
-            _ => None,
-        };
-        self.stage = Stage::Sign { form, input, refresh };
+        if client.method == AuthMethod::PrivateKeyJwt
+            && ask.assertion.is_none()
+            && let Some(signer) = self.config.signer.clone()
+        {
+            let id = self.fresh_id();
+            let input = jwt::client_assertion(&signer, &client.id, &self.authority.issuer, &id, now);
+            return self.ask_for_signature(Key::Client, signer.algorithm, input, ask);
+        }
+        let endpoint = &self.authority.token_endpoint;
+        let mut request = ask.form.clone().request(endpoint, &client, ask.assertion.as_deref());
+        if let Some(dpop) = self.config.dpop.clone() {
+            let Some(proof) = &ask.proof else {
+                let id = self.fresh_id();
+                let input = jwt::dpop_proof(&dpop, &request, None, self.nonce.as_deref(), &id, now);
+                return self.ask_for_signature(Key::Dpop, dpop.algorithm, input, ask);
+            };
+            request.headers.set("DPoP", proof.as_str());
+        }
+        self.step = Step::Fetch(request);
+        self.stage = Stage::Token(Box::new(ask));
+    }
+
+    fn ask_for_signature(&mut self, key: Key, algorithm: String, input: String, ask: TokenAsk) {
+        self.step = Step::Sign { key, algorithm, input: input.clone() };
+        self.stage = Stage::Sign { key, input, ask: Box::new(ask) };
     }
 
     fn is_user(&self) -> bool {

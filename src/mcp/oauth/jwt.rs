@@ -1,9 +1,10 @@
-//! Statements that a client signs to authenticate itself (RFC 7523, section 3).
+//! Statements that a client signs: who it is (RFC 7523, section 3), and that it holds a key (RFC 9449, section 4).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::config::Signer;
-use super::sha256::base64url;
+use super::config::{Dpop, Signer};
+use super::sha256::{base64url, sha256};
+use crate::http::Request;
 use crate::time::UnixMillis;
 
 /// How long a statement holds, in seconds.
@@ -20,6 +21,32 @@ pub(crate) fn client_assertion(signer: &Signer, client: &str, issuer: &str, id: 
     let claims = json!({
         "iss": client, "sub": client, "aud": issuer, "jti": id, "iat": seconds, "exp": seconds + LIFETIME,
     });
+    joined(&header, &claims)
+}
+
+/// What is to be signed to send `request` with a token that is bound to the key, or to ask for one: `token` is then
+/// `None`. `nonce` is what the server last gave.
+pub(crate) fn dpop_proof(
+    dpop: &Dpop,
+    request: &Request,
+    token: Option<&str>,
+    nonce: Option<&str>,
+    id: &str,
+    now: UnixMillis,
+) -> String {
+    let header = json!({ "typ": "dpop+jwt", "alg": dpop.algorithm, "jwk": dpop.jwk });
+    let url = request.url.split(['?', '#']).next().unwrap_or("");
+    let mut claims = json!({ "jti": id, "htm": request.method.as_str(), "htu": url, "iat": now.0 / 1000 });
+    if let Some(token) = token {
+        claims["ath"] = base64url(&sha256(token.as_bytes())).into();
+    }
+    if let Some(nonce) = nonce {
+        claims["nonce"] = nonce.into();
+    }
+    joined(&header, &claims)
+}
+
+fn joined(header: &Value, claims: &Value) -> String {
     [base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes())].join(".")
 }
 
@@ -31,7 +58,25 @@ pub(crate) fn is_signature(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Headers, Method};
     use crate::options::FunctionId;
+
+    #[test]
+    fn a_proof_is_for_one_request() {
+        let dpop = Dpop { algorithm: "ES256".into(), jwk: json!({ "kty": "EC" }), sign: FunctionId(1) };
+        let (url, headers) = ("https://a.test/mcp?key=1".to_owned(), Headers::new());
+        let request = Request { method: Method::Post, url, headers, body: None };
+        let header = base64url(br#"{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC"}}"#);
+        let claims = base64url(br#"{"jti":"j","htm":"POST","htu":"https://a.test/mcp","iat":1}"#);
+        assert_eq!(dpop_proof(&dpop, &request, None, None, "j", UnixMillis(1_999)), [&*header, &claims].join("."));
+        // The hash of the token is that of RFC 9449, section 7.1.
+        let token = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+        let ath = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo";
+        let claims =
+            format!(r#"{{"jti":"j","htm":"POST","htu":"https://a.test/mcp","iat":1,"ath":"{ath}","nonce":"n"}}"#);
+        let proof = dpop_proof(&dpop, &request, Some(token), Some("n"), "j", UnixMillis(1_999));
+        assert_eq!(proof, [header, base64url(claims.as_bytes())].join("."));
+    }
 
     #[test]
     fn says_who_to_whom_and_for_how_long() {

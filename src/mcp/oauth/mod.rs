@@ -25,7 +25,7 @@
 //! let Step::Fetch(request) = flow.next() else { panic!() };
 //! assert_eq!(request.url, "https://mcp.test/.well-known/oauth-protected-resource/mcp");
 //! let body = br#"{"resource":"https://evil.test","authorization_servers":["https://as.test"]}"#;
-//! flow.apply(Fact::Answer { status: 200, body }, UnixMillis(0));
+//! flow.apply(Fact::Answer { status: 200, body, nonce: None }, UnixMillis(0));
 //! assert!(matches!(flow.next(), Step::Failed(_)));
 //! ```
 //!
@@ -46,8 +46,9 @@ mod url;
 
 pub use challenge::{Challenge, Refusal};
 pub use client::{AuthMethod, Client, Origin};
-pub use config::{Grant, Idp, OauthConfig, Signer};
-pub use flow::{Ask, Fact, Flow, Known, Step};
+pub use config::{Dpop, Grant, Idp, OauthConfig, Signer};
+pub use flow::{Ask, Fact, Flow, Key, Known, Step};
+pub(crate) use jwt::{dpop_proof, is_signature};
 pub use remedy::{Remedy, Tries};
 pub use sha256::{base64url, sha256};
 pub use token::Tokens;

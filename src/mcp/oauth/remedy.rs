@@ -45,6 +45,10 @@ impl Remedy {
         tries: Tries,
         in_vain: &[Vec<String>],
     ) -> Remedy {
+        let fresh_nonce = refusal.error.as_deref() == Some("use_dpop_nonce") && refusal.dpop_nonce.is_some();
+        if fresh_nonce && used.is_some() && tries.again < MAX_AUTHORIZED {
+            return Remedy::Again;
+        }
         let step_up = refusal.is_insufficient_scope();
         if refusal.status != 401 && !step_up {
             return Remedy::Nothing("the server refuses, but not for want of scopes");
@@ -100,6 +104,7 @@ mod tests {
             stale_at: None,
             requested: scopes.clone(),
             scopes,
+            dpop: false,
         }
     }
 
@@ -135,6 +140,22 @@ mod tests {
         assert_eq!(choose(Some(&old), 0), Remedy::Again);
         assert_eq!(choose(None, 1), Remedy::Again);
         assert_eq!(choose(Some(&old), 2), Remedy::Refresh, "not for ever");
+    }
+
+    #[test]
+    fn a_nonce_is_used_but_not_for_ever() {
+        let held = tokens(&[], false);
+        let wanted = Refusal {
+            status: 401,
+            error: Some("use_dpop_nonce".into()),
+            dpop_nonce: Some("n".into()),
+            ..Refusal::default()
+        };
+        assert_eq!(choose(&wanted, Some(&held), Tries::default()), Remedy::Again);
+        let tired = Tries { again: 2, ..Tries::default() };
+        assert_eq!(choose(&wanted, Some(&held), tired), Remedy::Authorize);
+        let unnamed = Refusal { dpop_nonce: None, ..wanted };
+        assert_eq!(choose(&unnamed, Some(&held), Tries::default()), Remedy::Authorize);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Tokens {
     pub scopes: Vec<String>,
     /// Scopes that were asked for.
     pub requested: Vec<String>,
+    /// It is bound to the app's key: each use needs a proof.
+    pub dpop: bool,
 }
 
 impl Tokens {
@@ -47,6 +49,7 @@ impl Tokens {
             "client": self.client.to_value(), "access": self.access.reveal(),
             "refresh": self.refresh.as_ref().map(Secret::reveal), "staleAt": self.stale_at.map(|at| at.0),
             "scopes": self.scopes.join(" "), "requested": self.requested.join(" "),
+            "dpop": self.dpop,
         })
     }
 
@@ -64,6 +67,7 @@ impl Tokens {
             stale_at: value.get("staleAt").and_then(Value::as_u64).map(UnixMillis),
             scopes: scope::split(text("scopes")?),
             requested: scope::split(text("requested")?),
+            dpop: value.get("dpop") == Some(&Value::Bool(true)),
         })
     }
 }
@@ -121,6 +125,7 @@ pub(crate) struct Granted {
     pub(crate) refresh: Option<Secret>,
     pub(crate) lifetime: Option<Millis>,
     pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) dpop: bool,
 }
 
 /// Why a token endpoint gave nothing.
@@ -161,9 +166,10 @@ impl Granted {
         let is_token = |text: &&str| text.bytes().all(|b| b.is_ascii_graphic());
         let access = text("access_token").filter(is_token);
         let access = access.ok_or(Refused::Malformed("it answered without a usable access token"))?;
+        let dpop = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("dpop"));
         let kind_fits = match kind {
             // Whoever forgets the type means the only common one.
-            Kind::Access => text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")),
+            Kind::Access => dpop || text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")),
             Kind::IdJag => text("issued_token_type") == Some(ID_JAG),
         };
         if !kind_fits {
@@ -178,6 +184,7 @@ impl Granted {
             refresh: text("refresh_token").filter(is_token).map(Secret::new),
             lifetime: seconds.map(|seconds| Millis((seconds * 1000.0) as u64)),
             scopes: text("scope").map(scope::split),
+            dpop,
         })
     }
 
@@ -292,6 +299,7 @@ mod tests {
             stale_at: Some(UnixMillis(5)),
             scopes: vec!["a".into()],
             requested: vec!["a".into(), "b".into()],
+            dpop: true,
         };
         assert_eq!(Tokens::from_value(&tokens.to_value()), Some(tokens.clone()));
         assert!(tokens.is_stale(UnixMillis(5)) && !tokens.is_stale(UnixMillis(4)));

@@ -18,7 +18,12 @@ impl Flow {
             self.maybe_cors |= maybe_cors;
         }
         match (&self.step, fact) {
-            (Step::Fetch(_), Fact::Answer { status, body }) => self.answered(Some((status, body)), now),
+            (Step::Fetch(_), Fact::Answer { status, body, nonce }) => {
+                let asked = std::mem::replace(&mut self.nonce, nonce.map(str::to_owned));
+                // Servers say it only when it changes.
+                self.nonce = self.nonce.take().or(asked);
+                self.answered(Some((status, body)), now);
+            }
             (Step::Fetch(_), Fact::NoAnswer { .. }) => self.answered(None, now),
             (Step::Authorize { .. }, Fact::Redirected(answer)) => self.redirected(answer, now),
             (Step::Authorize { .. }, Fact::Declined) => self.fail(Code::AuthRequired, "the user did not sign in"),
@@ -47,18 +52,26 @@ impl Flow {
                     self.send_assertion(&granted.access, now);
                 }
             }
-            Stage::Token => {
-                if let Some(granted) = self.granted("the authorization server", answer, Kind::Access) {
-                    self.done(granted, None, now);
-                }
-            }
-            Stage::Refresh(tokens) => {
-                if let Some(granted) = self.granted("the authorization server", answer, Kind::Access) {
-                    self.done(granted, Some(*tokens), now);
-                }
-            }
+            Stage::Token(ask) => self.token_answered(answer, *ask, now),
             stage => self.stage = stage,
         }
+    }
+
+    fn token_answered(&mut self, answer: Option<(u16, &[u8])>, ask: TokenAsk, now: UnixMillis) {
+        // RFC 9449, section 8. A proof counts once, and so does a statement about the client.
+        if let Some((status, body)) = answer
+            && Granted::read(status, body, Kind::Access) == Err(Refused::Error("use_dpop_nonce".to_owned()))
+            && self.config.dpop.is_some()
+            && self.nonce.is_some()
+            && !ask.nonced
+        {
+            return self.send(TokenAsk { assertion: None, proof: None, nonced: true, ..ask }, now);
+        }
+        let Some(granted) = self.granted("the authorization server", answer, Kind::Access) else { return };
+        if granted.dpop && self.config.dpop.is_none() {
+            return self.fail(Code::Protocol, "the authorization server gave a token that is bound to a key");
+        }
+        self.done(granted, ask.before, now);
     }
 
     pub(super) fn look_for_resource(&mut self) {
@@ -240,13 +253,13 @@ impl Flow {
                 Grant::Enterprise(idp) => self.exchange(&idp, &secret),
                 _ => self.fail(Code::Misuse, "an ID token without an identity provider"),
             },
-            Stage::Sign { form, input, refresh } if jwt::is_signature(secret.reveal()) => {
-                let assertion = [&input, ".", secret.reveal()].concat();
-                if let Some(client) = &self.client {
-                    let request = form.request(&self.authority.token_endpoint, client, Some(&assertion));
-                    self.step = Step::Fetch(request);
-                    self.stage = refresh.map_or(Stage::Token, Stage::Refresh);
+            Stage::Sign { key, input, mut ask } if jwt::is_signature(secret.reveal()) => {
+                let signed = Some([&input, ".", secret.reveal()].concat());
+                match key {
+                    Key::Client => ask.assertion = signed,
+                    Key::Dpop => ask.proof = signed,
                 }
+                self.send(*ask, now);
             }
             _ => self.fail(Code::AuthRequired, "the app's `sign` gave no signature in base64url"),
         }
@@ -321,6 +334,7 @@ impl Flow {
             stale_at,
             scopes: granted.scopes.unwrap_or(scopes),
             requested: self.scopes.clone(),
+            dpop: granted.dpop,
         };
         self.step = Step::Done(Box::new(tokens));
     }

@@ -41,6 +41,7 @@ struct Net {
     pages: Vec<(String, u16, String)>,
     silent: Vec<String>,
     sent: Vec<Request>,
+    nonce: Option<&'static str>,
 }
 
 impl Net {
@@ -70,7 +71,7 @@ impl Net {
             if silent {
                 flow.apply(Fact::NoAnswer { maybe_cors: true }, NOW);
             } else {
-                flow.apply(Fact::Answer { status, body: body.as_bytes() }, NOW);
+                flow.apply(Fact::Answer { status, body: body.as_bytes(), nonce: self.nonce }, NOW);
             }
         }
         panic!("no end");
@@ -410,7 +411,7 @@ fn client_credentials_with_a_secret_and_with_a_signature() {
     let signed = config(json!({ "grant": "client_credentials", "clientId": "c", "sign": sign }));
     let mut flow = begin(&signed);
     net.drive(&mut flow);
-    let Step::Sign { algorithm, input } = flow.next().clone() else { panic!("{:?}", flow.next()) };
+    let Step::Sign { algorithm, input, .. } = flow.next().clone() else { panic!("{:?}", flow.next()) };
     assert_eq!((algorithm.as_str(), input.split('.').count()), ("ES256", 2));
     flow.apply(Fact::Told(Secret::new("c2ln")), NOW);
     net.drive(&mut flow);
@@ -430,6 +431,44 @@ fn client_credentials_with_a_secret_and_with_a_signature() {
     net.drive(&mut flow);
     flow.apply(Fact::Told(Secret::new("no signature")), NOW);
     assert_eq!(failed(&flow).code, Code::AuthRequired);
+}
+
+#[test]
+fn a_bound_token_is_asked_for_with_a_proof_and_the_nonce_that_is_wanted() {
+    let jwk = json!({ "kty": "EC" });
+    let dpop = json!({ "algorithm": "ES256", "jwk": jwk, "sign": { "$function": 4 } });
+    let options = json!({ "grant": "client_credentials", "clientId": "c", "clientSecret": "s", "dpop": dpop });
+    let mut net = Net::usual();
+    net.page("https://as.test/token", 400, json!({ "error": "use_dpop_nonce" }));
+    net.nonce = Some("n1");
+    let mut flow = begin(&config(options.clone()));
+    net.drive(&mut flow);
+    let sign = |flow: &mut Flow| {
+        let Step::Sign { key: Key::Dpop, input, .. } = flow.next().clone() else { panic!("{:?}", flow.next()) };
+        flow.apply(Fact::Told(Secret::new("c2ln")), NOW);
+        input
+    };
+    let first = sign(&mut flow);
+    net.drive(&mut flow);
+    assert_eq!(net.sent.last().unwrap().headers.get("dpop"), Some(format!("{first}.c2ln").as_str()));
+    net.page("https://as.test/token", 200, json!({ "access_token": "t", "token_type": "DPoP" }));
+    let second = sign(&mut flow);
+    net.drive(&mut flow);
+    assert!(done(&flow).dpop && first != second);
+    // Once is enough: whoever asks again and again gets no more.
+    net.page("https://as.test/token", 400, json!({ "error": "use_dpop_nonce" }));
+    let mut flow = begin(&config(options));
+    for _ in 0..2 {
+        net.drive(&mut flow);
+        sign(&mut flow);
+    }
+    net.drive(&mut flow);
+    assert!(failed(&flow).message.ends_with("use_dpop_nonce"));
+    // A token that is bound to a key which we do not have is of no use.
+    net.page("https://as.test/token", 200, json!({ "access_token": "t", "token_type": "DPoP" }));
+    let mut flow = begin(&config(json!({ "grant": "client_credentials", "clientId": "c", "clientSecret": "s" })));
+    net.drive(&mut flow);
+    assert!(failed(&flow).message.ends_with("bound to a key"));
 }
 
 #[test]
@@ -521,7 +560,7 @@ fn hostile_documents_end_in_an_error_and_never_in_a_panic() {
         let mut flow = begin(&user(json!({})));
         for answer in [first, second].into_iter().cycle().take(12) {
             for status in [200, 302] {
-                flow.apply(Fact::Answer { status, body: answer.as_bytes() }, NOW);
+                flow.apply(Fact::Answer { status, body: answer.as_bytes(), nonce: None }, NOW);
             }
         }
         failed(&flow);
