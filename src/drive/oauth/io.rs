@@ -56,8 +56,14 @@ impl<P: Platform> Inner<P> {
         }
         let value = stored.and_then(|text| serde_json::from_str::<Value>(text.reveal()).ok()).unwrap_or(Value::Null);
         state.client = value.get("client").and_then(Client::from_value);
-        // Whatever the store says: a token goes to the resource that it was made for.
-        let ours = |tokens: &Tokens| Url::parse(&tokens.resource).is_some_and(|url| url.covers(&self.server));
+        // Whatever the store says: a token goes to the resource that it was made for, and comes from whom the app
+        // names now, which may have changed since.
+        let ours = |tokens: &Tokens| {
+            let named = |name: &Option<String>, is: &str| name.as_ref().is_none_or(|name| name == is);
+            Url::parse(&tokens.resource).is_some_and(|url| url.covers(&self.server))
+                && named(&self.config.issuer, &tokens.issuer)
+                && named(&self.config.client_id, &tokens.client.id)
+        };
         state.tokens = value.get("tokens").and_then(Tokens::from_value).filter(ours);
     }
 

@@ -237,6 +237,21 @@ fn tokens_outlive_the_connection_and_a_sign_in_the_page() {
     assert_eq!(world.run(list(&next)), Ok(1));
     assert_eq!(world.grants(), ["authorization_code"]);
 
+    // What is kept for another client, issuer or resource is not used.
+    let key = ["oauth/", RESOURCE].concat();
+    let kept = world.run(world.store.load(key.clone())).unwrap();
+    let elsewhere =
+        Secret::new(kept.reveal().replace("\"resource\":\"https://mcp.test", "\"resource\":\"https://other.test"));
+    assert_ne!(kept, elsewhere);
+    for (options, stored) in
+        [(json!({ "clientId": "mine" }), &kept), (json!({}), &elsewhere), (json!({}), &Secret::new("{\"tokens\":7}"))]
+    {
+        world.run(world.store.save(key.clone(), Some(stored.clone())));
+        world.host();
+        let _ = world.run(list(&connect(&world.sim, &world.store, options.clone())));
+        assert_eq!(world.grants(), ["authorization_code"], "{options}");
+    }
+
     // The page is left while the user signs in: the function never settles, the connection is gone.
     let world = World::new(2, Era::Modern);
     let url = Rc::new(RefCell::new(String::new()));

@@ -121,6 +121,9 @@ impl OauthConfig {
             return Err(Error::config(fields.path("clientMetadataUrl"), "must be an https URL with a path"));
         }
         if client_id.is_none() {
+            if issuer.is_some() {
+                return Err(Error::config(fields.path("issuer"), "only goes with `clientId`, which belongs to it"));
+            }
             let needs = match grant {
                 Grant::Code { .. } if client_secret.is_some() => Some("is required with `clientSecret`"),
                 Grant::Code { .. } => None,
@@ -279,6 +282,7 @@ mod tests {
             path(all)
         };
         assert_eq!(code(json!({ "clientSecret": "x" })), ".clientId");
+        assert_eq!(code(json!({ "issuer": "https://as.test" })), ".issuer");
         assert_eq!(code(json!({ "scopes": ["a", "b c"] })), ".scopes[1]");
         for url in ["http://a.test/c.json", "https://a.test", "https://a.test/", "https://a.test/c#x"] {
             assert_eq!(code(json!({ "clientMetadataUrl": url })), ".clientMetadataUrl");

@@ -51,7 +51,12 @@ impl Remedy {
         }
         let step_up = refusal.is_insufficient_scope();
         if refusal.status != 401 && !step_up {
-            return Remedy::Nothing("the server refuses, but not for want of scopes");
+            return Remedy::Nothing(match refusal.error {
+                Some(_) => "it is not for want of scopes",
+                None => {
+                    "why, it does not say; a page can read it only with Access-Control-Expose-Headers: WWW-Authenticate"
+                }
+            });
         }
         if tokens.is_some_and(|tokens| used != Some(&tokens.access)) && tries.again < MAX_AUTHORIZED {
             return Remedy::Again;
@@ -170,7 +175,9 @@ mod tests {
         let in_vain = [scope::split("write")];
         let used = Secret::new("t1");
         assert!(matches!(Remedy::choose(&write, Some(&used), Some(&held), none, &in_vain), Remedy::Nothing(_)));
-        let forbidden = Refusal { status: 403, error: None, ..write };
-        assert!(matches!(choose(&forbidden, Some(&held), none), Remedy::Nothing(_)));
+        let forbidden = Refusal { error: Some("invalid_request".into()), ..write.clone() };
+        assert_eq!(choose(&forbidden, Some(&held), none), Remedy::Nothing("it is not for want of scopes"));
+        let Remedy::Nothing(words) = choose(&Refusal { error: None, ..write }, Some(&held), none) else { panic!() };
+        assert!(words.contains("WWW-Authenticate"));
     }
 }
