@@ -176,7 +176,9 @@ impl CatalogTool {
 /// `wanted` with every character that a provider might refuse replaced, cut to 64, and made unique.
 fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
-    let clean: String = wanted.chars().map(allowed).take(MAX_NAME).collect();
+    // Gemini wants a letter or an underscore first.
+    let first = if wanted.starts_with(|c: char| c.is_ascii_digit() || c == '-') { "_" } else { "" };
+    let clean: String = first.chars().chain(wanted.chars().map(allowed)).take(MAX_NAME).collect();
     let mut name = clean.clone();
     let mut count = 1;
     while !taken.insert(name.clone()) {
@@ -208,12 +210,15 @@ mod tests {
         let long = "x".repeat(100);
         let weather = [tool("get.forecast"), tool("get/forecast"), tool("get forecast"), tool(&long), tool("日本")];
         let other = [tool("get_forecast")];
-        let catalog = Catalog::build(&[], [("weather", &weather[..]), ("weather__get", &other[..])]);
+        let odd = [tool("forecast")];
+        let servers = [("weather", &weather[..]), ("weather__get", &other[..]), ("3d", &odd[..]), ("-", &odd[..])];
+        let catalog = Catalog::build(&[], servers);
         let names: BTreeSet<&str> = catalog.tools().iter().map(|tool| tool.entry.wire_name.as_str()).collect();
-        assert_eq!(names.len(), 6);
+        assert_eq!(names.len(), 8);
         for tool in catalog.tools() {
             let name = &tool.entry.wire_name;
             assert!((1..=64).contains(&name.len()), "{name}");
+            assert!(name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'), "{name}");
             assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'), "{name}");
             assert_eq!(catalog.find(name).unwrap().target, tool.target);
             assert_eq!(catalog.find(&tool.entry.name).unwrap().target, tool.target);
