@@ -3,6 +3,8 @@
 //! `cargo run --example sim -- --seed N` prints the event log of one seed; `-- --check N [--from M]` plays N seeds
 //! and prints those that break a law. `--stored` stores and loads every run at each step.
 
+#[path = "../tests/sim/cast.rs"]
+mod cast;
 #[path = "../tests/sim/laws.rs"]
 mod laws;
 #[path = "../tests/sim/scenario.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "sim/by_hand.rs"]
 mod by_hand;
+#[path = "sim/cast.rs"]
+mod cast;
 #[path = "sim/laws.rs"]
 mod laws;
 #[path = "sim/scenario.rs"]
