@@ -2,6 +2,7 @@
 
 import { Answer } from "./answer.js";
 import { announce, h, icon, isDark } from "./dom.js";
+import { ADDRESSES } from "./settings.js";
 
 const SUGGESTIONS = [
   { prompt: "What is 17 + 25? Then echo the result", needs: "get-sum" },
@@ -167,7 +168,7 @@ export class Chat {
 
   #peer() {
     const { provider, id, baseUrl } = this.#session.settings;
-    return { kind: "model", provider, name: id || provider, url: baseUrl || DEFAULT_URLS[provider] || "" };
+    return { kind: "model", provider, name: id || provider, url: baseUrl || ADDRESSES[provider] || "" };
   }
 
   /** Brings an approval to the person, unless that would tear them away from what they are typing. */
@@ -209,8 +210,6 @@ export class Chat {
     this.#latest.hidden = atEnd;
   }
 }
-
-const DEFAULT_URLS = { anthropic: "https://api.anthropic.com", openai: "https://api.openai.com/v1" };
 
 /** The icons of the composer's buttons. */
 export function dressComposer() {

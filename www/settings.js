@@ -8,11 +8,20 @@ const PRESETS = {
   offline: { label: "Offline", provider: "offline", baseUrl: "", hint: "" },
   anthropic: { label: "Anthropic", provider: "anthropic", baseUrl: "", hint: "An id from Anthropic's list of models" },
   openai: { label: "OpenAI", provider: "openai", baseUrl: "", hint: "An id from OpenAI's list of models" },
+  "openai-responses": { label: "OpenAI Responses", provider: "openai-responses", baseUrl: "", hint: "An id from OpenAI's list of models" },
+  gemini: { label: "Gemini", provider: "gemini", baseUrl: "", hint: "An id from Google's list of models" },
   ollama: { label: "Ollama", provider: "openai", baseUrl: "http://localhost:11434/v1", hint: "A name that “ollama list” shows" },
   llamacpp: { label: "llama.cpp", provider: "openai", baseUrl: "http://127.0.0.1:8080/v1", hint: "Any; the server has one model" },
   lmstudio: { label: "LM Studio", provider: "openai", baseUrl: "http://localhost:1234/v1", hint: "The id that LM Studio shows" },
 };
-const ADDRESSES = { anthropic: "https://api.anthropic.com", openai: "https://api.openai.com/v1" };
+
+/** Where each wire goes when no base URL is given; the core's own defaults, shown as placeholders and in advice. */
+export const ADDRESSES = {
+  anthropic: "https://api.anthropic.com",
+  openai: "https://api.openai.com/v1",
+  "openai-responses": "https://api.openai.com/v1",
+  gemini: "https://generativelanguage.googleapis.com",
+};
 
 export class SettingsPanel {
   #session;

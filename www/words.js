@@ -1,7 +1,10 @@
 // Error codes in words: what happened, and what the person can do.
 
 // Request headers that a peer has to allow, by what it speaks.
-const ANTHROPIC_HEADERS = "content-type, x-api-key, anthropic-version, anthropic-dangerous-direct-browser-access";
+const MODEL_HEADERS = {
+  anthropic: "content-type, x-api-key, anthropic-version, anthropic-dangerous-direct-browser-access",
+  gemini: "content-type, x-goog-api-key",
+};
 const OPENAI_HEADERS = "authorization, content-type";
 const MCP_HEADERS = "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
 
@@ -86,8 +89,7 @@ function network(error, peer, who, settings) {
   if (model && url?.port === "1234") {
     return { title, advice: `${advice} In LM Studio, switch on “Enable CORS” in the server settings.`, action: "retry" };
   }
-  const modelHeaders = peer.provider === "anthropic" ? ANTHROPIC_HEADERS : OPENAI_HEADERS;
-  const headers = model ? modelHeaders : MCP_HEADERS;
+  const headers = model ? (MODEL_HEADERS[peer.provider] ?? OPENAI_HEADERS) : MCP_HEADERS;
   const fix = [`Access-Control-Allow-Origin: ${location.origin}`, `Access-Control-Allow-Headers: ${headers}`];
   if (!model) fix.push("Access-Control-Expose-Headers: mcp-session-id, www-authenticate");
   return { title, advice: `${advice} It has to send these headers, also to OPTIONS requests:`, fix: fix.join("\n"), action: "retry" };
