@@ -292,6 +292,23 @@ fn a_user_who_declines_is_asked_once_for_all_who_wait() {
         assert_eq!(error.message, "authorization for calc: the user did not sign in");
     }
     assert_eq!(*asked.borrow(), 1);
+    // So it is among requests of a connection that stands.
+    for seed in 0..20 {
+        let world = World::new(seed, Era::Modern);
+        world.authority.borrow_mut().refreshes = seed % 2 == 0;
+        assert_eq!(world.list(), Ok(1));
+        world.authority.borrow_mut().revoke();
+        world.authority.borrow_mut().revoke_refresh();
+        let asked = Rc::new(RefCell::new(0));
+        let count = asked.clone();
+        world.sim.function(AUTHORIZE, move |_, _| {
+            *count.borrow_mut() += 1;
+            AppAnswer::throws(Millis(5_000), "popup closed")
+        });
+        let listed = world.run(join_all((0..4).map(|_| list(&world.connection))));
+        assert!(listed.iter().all(|outcome| outcome.as_ref().is_err_and(|error| error.code == Code::AuthRequired)));
+        assert_eq!(*asked.borrow(), 1, "seed {seed}");
+    }
 }
 
 #[test]
