@@ -121,13 +121,23 @@ impl Head {
 ///
 /// Providers send seconds; a date would need the server's clock. Also reads `retry-after-ms`, which is finer.
 pub fn retry_after(headers: &Headers) -> Option<crate::time::Millis> {
-    if let Some(ms) = headers.get("retry-after-ms").and_then(|value| value.trim().parse::<f64>().ok())
-        && ms >= 0.0
-    {
-        return Some(crate::time::Millis(ms as u64));
+    if let Some(ms) = headers.get("retry-after-ms").and_then(thousandths) {
+        return Some(crate::time::Millis(ms / 1000));
     }
-    let secs: f64 = headers.get("retry-after")?.trim().parse().ok()?;
-    (secs >= 0.0).then_some(crate::time::Millis((secs * 1000.0) as u64))
+    thousandths(headers.get("retry-after")?).map(crate::time::Millis)
+}
+
+/// A number such as `30` or `0.25`, in thousandths; further digits are cut. `None` for a sign, an exponent, or a number
+/// that is too large.
+///
+/// By hand, because the tables of the standard library's reader of floats would be 10 kB of the wasm.
+pub(crate) fn thousandths(text: &str) -> Option<u64> {
+    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    if (whole.is_empty() && part.is_empty()) || !whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = part.bytes().chain([b'0'; 3]).take(3);
+    whole.bytes().chain(digits).try_fold(0_u64, |sum, b| sum.checked_mul(10)?.checked_add(u64::from(b - b'0')))
 }
 
 #[cfg(test)]

@@ -215,8 +215,8 @@ impl RunOptions {
         let max_turns = fields.whole("maxTurns", 1..=1_000_000)?.map(|turns| turns as u32);
         let mut messages = Vec::new();
         for (path, item) in fields.array("messages")? {
-            let message = serde_json::from_value(item.clone());
-            messages.push(message.map_err(|_| Error::config(path, "is not a message: `{ role, content: [...] }`"))?);
+            let message = Message::read(item);
+            messages.push(message.ok_or_else(|| Error::config(path, "is not a message: `{ role, content: [...] }`"))?);
         }
         fields.finish()?;
         Ok(RunOptions { messages, max_turns })

@@ -201,7 +201,9 @@ impl<P: Platform> Authorizer<P> {
     pub(crate) async fn finish(&self, callback: &str) -> Result<()> {
         self.0.load().await;
         let stored = self.0.store.load(self.0.pending_key()).await;
-        let snapshot = stored.and_then(|text| serde_json::from_str::<Value>(text.reveal()).ok()).unwrap_or(Value::Null);
+        let snapshot = stored
+            .and_then(|text| serde_json::from_slice::<Value>(text.reveal().as_bytes()).ok())
+            .unwrap_or(Value::Null);
         let inner = &self.0;
         // A redirect counts once, whatever becomes of it.
         inner.store.save(inner.pending_key(), None).await;

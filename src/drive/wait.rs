@@ -6,8 +6,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use futures_util::future::{Either, select};
-
 use crate::platform::Platform;
 use crate::time::Millis;
 
@@ -114,11 +112,13 @@ pub async fn within<P: Platform, T>(
     cancel: &Cancel,
     future: impl Future<Output = T>,
 ) -> Result<T, Stop> {
-    let timer = pin!(platform.sleep(limit));
-    match unless_cancelled(cancel, select(pin!(future), timer)).await? {
-        Either::Left((result, _)) => Ok(result),
-        Either::Right(_) => Err(Stop::TimedOut),
-    }
+    let mut timer = pin!(platform.sleep(limit));
+    let mut future = pin!(future);
+    let timed = poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Ok(result)),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| Err(Stop::TimedOut)),
+    });
+    unless_cancelled(cancel, timed).await?
 }
 
 /// Waits for `future`, but not past a cancel. The future is dropped when it loses.
@@ -127,10 +127,13 @@ pub async fn within<P: Platform, T>(
 ///
 /// [`Stop::Cancelled`]; a result that is there already always wins.
 pub async fn unless_cancelled<T>(cancel: &Cancel, future: impl Future<Output = T>) -> Result<T, Stop> {
-    match select(pin!(future), pin!(cancel.cancelled())).await {
-        Either::Left((result, _)) => Ok(result),
-        Either::Right(_) => Err(Stop::Cancelled),
-    }
+    let mut cancelled = pin!(cancel.cancelled());
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Ok(result)),
+        Poll::Pending => cancelled.as_mut().poll(context).map(|()| Err(Stop::Cancelled)),
+    })
+    .await
 }
 
 #[cfg(test)]

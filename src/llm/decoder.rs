@@ -214,7 +214,7 @@ impl Decoder {
         if self.stream.plain(&event.event, data, out) {
             return Ok(());
         }
-        let Ok(value) = serde_json::from_str::<Value>(data) else {
+        let Ok(value) = serde_json::from_slice::<Value>(data.as_bytes()) else {
             let what = ["an event of ", &data.len().to_string(), " bytes that is no JSON"].concat();
             return Err(self.error(Code::Protocol, &what));
         };

@@ -164,7 +164,7 @@ impl Turn {
         if json.trim().is_empty() {
             return;
         }
-        match serde_json::from_str(&json) {
+        match serde_json::from_slice(json.as_bytes()) {
             Ok(value @ Value::Object(_)) => *input = value,
             _ => *invalid_input = Some(json),
         }

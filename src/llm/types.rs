@@ -92,17 +92,29 @@ impl Message {
     }
 }
 
-// By hand: serde's derive for internally tagged enums buffers into a tree of its own, which costs several
-// kilobytes of wasm for every such type. `Value` is in the binary anyway.
-impl<'de> Deserialize<'de> for Block {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
-        let mut map = Map::deserialize(deserializer)?;
+impl Message {
+    /// Reads a message of the app's; `None` when it is none.
+    // By hand, because serde's derived readers bring 10 kB of wasm: for words of errors, and for floats in them.
+    pub(crate) fn read(value: &Value) -> Option<Message> {
+        let role = match value.get("role")?.as_str()? {
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            _ => return None,
+        };
+        let blocks = value.get("content")?.as_array()?.iter();
+        let content = blocks.map(|block| Block::read(block.as_object()?.clone())).collect::<Option<_>>()?;
+        Some(Message { role, content })
+    }
+}
+
+impl Block {
+    fn read(mut map: Map<String, Value>) -> Option<Block> {
         let mut text = |name: &str| match map.remove(name) {
             Some(Value::String(text)) => Some(text),
             _ => None,
         };
         let kind = text("type").unwrap_or_default();
-        let block = match kind.as_str() {
+        match kind.as_str() {
             "text" => text("text").map(|text| Block::Text { text }),
             "thinking" => text("text").map(|content| Block::Thinking { text: content, signature: text("signature") }),
             "redacted_thinking" => text("data").map(|data| Block::RedactedThinking { data }),
@@ -121,8 +133,14 @@ impl<'de> Deserialize<'de> for Block {
                 }
             }),
             _ => None,
-        };
-        block.ok_or_else(|| {
+        }
+    }
+}
+
+// By hand: serde's derive for internally tagged enums buffers into a tree of its own. `Value` is in the binary anyway.
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
+        Block::read(Map::deserialize(deserializer)?).ok_or_else(|| {
             serde::de::Error::custom(
                 "a content block needs a known type (text, thinking, redacted_thinking, tool_use, tool_result) and its fields",
             )

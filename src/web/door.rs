@@ -93,7 +93,12 @@ struct Door {
 }
 
 thread_local! {
-    static DOOR: Door = Door::default();
+    // It lives as long as the instance.
+    static DOOR: &'static Door = Box::leak(Box::default());
+}
+
+fn door() -> &'static Door {
+    DOOR.with(|door| *door)
 }
 
 impl Door {
@@ -127,42 +132,40 @@ pub fn start(host: Host) {
 /// [`start`] for a program that reports its panics itself, such as a test.
 pub fn connect(host: Host) {
     // A second one is a mistake of the shell; the first one stays.
-    let _ = DOOR.with(|door| door.host.set(host));
+    let _ = door().host.set(host);
 }
 
 /// Polls every task that can go on. Only the shell calls it, after `schedule`.
 #[wasm_bindgen]
 pub fn wake() {
-    DOOR.with(|door| {
-        door.scheduled.set(false);
-        // Tasks that become ready meanwhile have their turn in the next round.
-        for id in door.ready.take() {
-            let slot = door.tasks.borrow_mut().iter_mut().find(|(known, _)| *known == id).map(|(_, task)| task.take());
-            let Some(mut task) = slot.flatten() else { continue };
-            let waker = Waker::from(Arc::new(TaskWaker(id)));
-            let ended = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-            let mut tasks = door.tasks.borrow_mut();
-            if ended {
-                tasks.retain(|(known, _)| *known != id);
-            } else if let Some((_, slot)) = tasks.iter_mut().find(|(known, _)| *known == id) {
-                *slot = Some(task);
-                continue;
-            }
-            // The task, and what it owns, goes only after the list is free again: its drop may come back here.
-            drop(tasks);
+    let door = door();
+    door.scheduled.set(false);
+    // Tasks that become ready meanwhile have their turn in the next round.
+    for id in door.ready.take() {
+        let slot = door.tasks.borrow_mut().iter_mut().find(|(known, _)| *known == id).map(|(_, task)| task.take());
+        let Some(mut task) = slot.flatten() else { continue };
+        let waker = Waker::from(Arc::new(TaskWaker(id)));
+        let ended = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let mut tasks = door.tasks.borrow_mut();
+        if ended {
+            tasks.retain(|(known, _)| *known != id);
+        } else if let Some((_, slot)) = tasks.iter_mut().find(|(known, _)| *known == id) {
+            *slot = Some(task);
+            continue;
         }
-    });
+        // The task, and what it owns, goes only after the list is free again: its drop may come back here.
+        drop(tasks);
+    }
 }
 
 /// Delivers what a wait was for. Only the shell calls it.
 #[wasm_bindgen]
 pub fn settle(id: u32, ok: bool, value: JsValue) {
     let result = if ok { Ok(value) } else { Err(value) };
-    let before = DOOR.with(|door| {
-        let mut waits = door.waits.borrow_mut();
-        let slot = waits.iter_mut().find(|(known, _)| *known == id);
-        slot.map(|(_, slot)| std::mem::replace(slot, Slot::Settled(result)))
-    });
+    let mut waits = door().waits.borrow_mut();
+    let slot = waits.iter_mut().find(|(known, _)| *known == id);
+    let before = slot.map(|(_, slot)| std::mem::replace(slot, Slot::Settled(result)));
+    drop(waits);
     if let Some(Slot::Waiting(Some(waker))) = before {
         waker.wake();
     }
@@ -172,21 +175,24 @@ struct TaskWaker(u32);
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        DOOR.with(|door| door.make_ready(self.0));
+        door().make_ready(self.0);
     }
 }
 
 /// Lets a future run on its own until it ends.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    DOOR.with(|door| {
-        let id = door.number();
-        door.tasks.borrow_mut().push((id, Some(Box::pin(future))));
-        door.make_ready(id);
-    });
+    spawn_boxed(Box::pin(future));
+}
+
+fn spawn_boxed(task: Task) {
+    let door = door();
+    let id = door.number();
+    door.tasks.borrow_mut().push((id, Some(task)));
+    door.make_ready(id);
 }
 
 fn with_host(ask: impl FnOnce(&Host)) {
-    DOOR.with(|door| door.host.get().map(ask));
+    door().host.get().map(ask);
 }
 
 /// Something that the shell was asked for and will [`settle`]. Dropping it makes the shell forget the request.
@@ -197,11 +203,8 @@ pub(crate) struct Wait {
 
 impl Wait {
     fn new(ask: impl FnOnce(&Host, u32)) -> Wait {
-        let id = DOOR.with(|door| {
-            let id = door.number();
-            door.waits.borrow_mut().push((id, Slot::Waiting(None)));
-            id
-        });
+        let id = door().number();
+        door().waits.borrow_mut().push((id, Slot::Waiting(None)));
         with_host(|host| ask(host, id));
         Wait { id }
     }
@@ -211,27 +214,24 @@ impl Future for Wait {
     type Output = Result<JsValue, JsValue>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        DOOR.with(|door| {
-            let mut waits = door.waits.borrow_mut();
-            match waits.iter_mut().find(|(known, _)| *known == self.id) {
-                Some((_, Slot::Settled(result))) => Poll::Ready(result.clone()),
-                Some((_, Slot::Waiting(waker))) => {
-                    *waker = Some(context.waker().clone());
-                    Poll::Pending
-                }
-                None => Poll::Pending,
+        let mut waits = door().waits.borrow_mut();
+        match waits.iter_mut().find(|(known, _)| *known == self.id) {
+            Some((_, Slot::Settled(result))) => Poll::Ready(result.clone()),
+            Some((_, Slot::Waiting(waker))) => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
             }
-        })
+            None => Poll::Pending,
+        }
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        let slot = DOOR.with(|door| {
-            let mut waits = door.waits.borrow_mut();
-            let at = waits.iter().position(|(known, _)| *known == self.id);
-            at.map(|at| waits.swap_remove(at))
-        });
+        let mut waits = door().waits.borrow_mut();
+        let at = waits.iter().position(|(known, _)| *known == self.id);
+        let slot = at.map(|at| waits.swap_remove(at));
+        drop(waits);
         if let Some((_, Slot::Waiting(_))) = slot {
             with_host(|host| host.forget(self.id));
         }
@@ -268,10 +268,8 @@ pub(crate) struct Aborter {
 impl Aborter {
     /// A signal of its own; `None` before [`start`].
     pub(crate) fn new() -> Option<Aborter> {
-        DOOR.with(|door| {
-            let id = door.number();
-            door.host.get().map(|host| Aborter { id, signal: host.signal(id) })
-        })
+        let id = door().number();
+        door().host.get().map(|host| Aborter { id, signal: host.signal(id) })
     }
 
     pub(crate) fn signal(&self) -> &AbortSignal {

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -39,8 +40,12 @@ pub fn cancel(ticket: u32) {
 /// Does `work` on its own and answers the ticket with what comes of it.
 fn work<F: Future<Output = Result<String>> + 'static>(ticket: u32, work: impl FnOnce(Cancel) -> F) {
     let cancel = Cancel::new();
-    AT_WORK.with_borrow_mut(|at_work| at_work.push((ticket, cancel.clone())));
-    let work = work(cancel);
+    work_boxed(ticket, cancel.clone(), Box::pin(work(cancel)));
+}
+
+/// One copy for all kinds of work.
+fn work_boxed(ticket: u32, cancel: Cancel, work: Pin<Box<dyn Future<Output = Result<String>>>>) {
+    AT_WORK.with_borrow_mut(|at_work| at_work.push((ticket, cancel)));
     door::spawn(async move {
         let result = work.await;
         AT_WORK.with_borrow_mut(|at_work| at_work.retain(|(known, _)| *known != ticket));
@@ -59,7 +64,7 @@ fn thrown(error: &Error) -> String {
 
 /// Options as the shell sends them.
 fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {
-    serde_json::from_str(json).map_err(|_| thrown(&Error::config(path, "is nested too deeply")))
+    serde_json::from_slice(json.as_bytes()).map_err(|_| thrown(&Error::config(path, "is nested too deeply")))
 }
 
 /// The core of `Agent`.

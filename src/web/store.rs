@@ -6,11 +6,11 @@
 //! Awaiting anything but IndexedDB inside a transaction commits it, so each transaction here has one request.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use futures_util::future::{Either, select};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{IdbDatabase, IdbFactory, IdbOpenDbRequest, IdbRequest, IdbTransaction, IdbTransactionMode};
@@ -124,7 +124,13 @@ impl Store {
             }
             _ => Poll::Ready(()),
         });
-        if let Either::Right(_) = select(opened, door::timer(PATIENCE_MS)).await {
+        let mut timer = pin!(door::timer(PATIENCE_MS));
+        let mut opened = pin!(opened);
+        let in_time = poll_fn(|context| match opened.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending => timer.as_mut().poll(context).map(|_| false),
+        });
+        if !in_time.await {
             // Such as a deletion that another tab holds up: memory has to do until it opens.
             self.shared.turn(Connection::Absent);
         }

@@ -54,7 +54,9 @@ impl<P: Platform> Inner<P> {
         if std::mem::replace(&mut state.loaded, true) {
             return;
         }
-        let value = stored.and_then(|text| serde_json::from_str::<Value>(text.reveal()).ok()).unwrap_or(Value::Null);
+        let value = stored
+            .and_then(|text| serde_json::from_slice::<Value>(text.reveal().as_bytes()).ok())
+            .unwrap_or(Value::Null);
         state.client = value.get("client").and_then(Client::from_value);
         // Whatever the store says: a token goes to the resource that it was made for, and comes from whom the app
         // names now, which may have changed since.

@@ -73,7 +73,11 @@ pub(super) fn plain(content: &[Value], tidy: bool) -> String {
 
 fn text(text: &str, tidy: bool, all: &mut String) {
     let trimmed = text.trim();
-    let json = if tidy && trimmed.starts_with(['{', '[']) { serde_json::from_str::<Value>(trimmed).ok() } else { None };
+    let json = if tidy && trimmed.starts_with(['{', '[']) {
+        serde_json::from_slice::<Value>(trimmed.as_bytes()).ok()
+    } else {
+        None
+    };
     if let Some(value) = json {
         let mut lines = 0;
         flatten(&value, &mut String::new(), &mut lines, all);

@@ -119,7 +119,7 @@ fn json(text: &str, at: usize, open: char) -> Option<Token> {
     if !matches!(open, '{' | '[') {
         return None;
     }
-    let mut values = Deserializer::from_str(&text[at..]).into_iter::<Value>();
+    let mut values = Deserializer::from_slice(&text.as_bytes()[at..]).into_iter::<Value>();
     let value = values.next()?.ok()?;
     Some(Token::new(at, at + values.byte_offset(), Kind::Json(value)))
 }
@@ -202,7 +202,9 @@ pub(super) fn number_of(text: &str) -> Option<Number> {
     };
     let digits = digits.trim_start_matches('0');
     let zero = if digits.starts_with(|char: char| char.is_ascii_digit()) { "" } else { "0" };
-    let Ok(Value::Number(number)) = serde_json::from_str(&[sign, zero, digits].concat()) else { return None };
+    let Ok(Value::Number(number)) = serde_json::from_slice([sign, zero, digits].concat().as_bytes()) else {
+        return None;
+    };
     match number.as_f64().filter(|_| number.is_f64()).and_then(whole) {
         Some(whole) => Some(Number::from(whole)),
         None => Some(number),

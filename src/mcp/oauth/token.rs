@@ -6,7 +6,7 @@ use super::client::{AuthMethod, Client};
 use super::metadata;
 use super::scope;
 use super::url::{push_encoded, push_pair};
-use crate::http::{Headers, Method, Request};
+use crate::http::{Headers, Method, Request, thousandths};
 use crate::mcp::header_value::base64;
 use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
@@ -175,14 +175,14 @@ impl Granted {
         if !kind_fits {
             return Err(Refused::Malformed("it gave a token of another type"));
         }
-        let seconds = map.get("expires_in").and_then(|value| {
-            let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-            number.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+        let lifetime = map.get("expires_in").and_then(|value| match value {
+            Value::String(text) => thousandths(text),
+            value => value.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| (seconds * 1000.0) as u64),
         });
         Ok(Granted {
             access: Secret::new(access),
             refresh: text("refresh_token").filter(is_token).map(Secret::new),
-            lifetime: seconds.map(|seconds| Millis((seconds * 1000.0) as u64)),
+            lifetime: lifetime.map(Millis),
             scopes: text("scope").map(scope::split),
             dpop,
         })
