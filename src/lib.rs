@@ -37,6 +37,7 @@
 #![allow(async_fn_in_trait)]
 
 pub mod error;
+mod json;
 pub mod options;
 pub mod secret;
 pub mod time;

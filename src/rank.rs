@@ -28,7 +28,9 @@
 //! ```
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
+
+use serde_json::{Map, Value};
 
 /// How soon more of the same word stops to matter; the usual value.
 const K1: f32 = 1.2;
@@ -179,7 +181,8 @@ pub struct Hit {
 /// scores to the last bit.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    terms: BTreeMap<Box<str>, u32>,
+    /// The place of each term in `postings`; JSON's map, since that is in the wasm anyway.
+    terms: Map<String, Value>,
     postings: Vec<Vec<Posting>>,
     lengths: Vec<f32>,
     total_length: f32,
@@ -211,10 +214,10 @@ impl Index {
 
     fn count(&mut self, term: &str, document: u32, weight: f32) {
         let number = match self.terms.get(term) {
-            Some(number) => *number as usize,
+            Some(number) => place(number),
             None => {
                 let number = self.postings.len();
-                self.terms.insert(term.into(), number as u32);
+                self.terms.insert(term.into(), Value::from(number));
                 self.postings.push(Vec::new());
                 number
             }
@@ -255,7 +258,7 @@ impl Index {
         let mut scores = vec![0.0f32; self.len()];
         for (term, weight) in terms {
             let Some(number) = self.terms.get(term.as_str()) else { continue };
-            let postings = &self.postings[*number as usize];
+            let postings = &self.postings[place(number)];
             let rarity = rarity(self.len(), postings.len()) * weight;
             for posting in postings {
                 let document = posting.document as usize;
@@ -308,6 +311,10 @@ impl Ord for Worse {
     fn cmp(&self, other: &Worse) -> Ordering {
         other.0.score.total_cmp(&self.0.score).then(self.0.document.cmp(&other.0.document))
     }
+}
+
+fn place(number: &Value) -> usize {
+    number.as_u64().unwrap_or_default() as usize
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@
 //! order depends on nothing else, so that a provider's prompt cache survives a server that lists its tools
 //! differently each time. Wire names lead back to tools by this table, never by splitting them.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agent::config::AppTool;
+use crate::json::Names;
 use crate::llm::types::ToolDefinition;
 use crate::mcp::types::{Annotations, Tool};
 use crate::options::FunctionId;
@@ -72,7 +71,7 @@ const MAX_NAME: usize = 64;
 impl Catalog {
     /// Gathers the tools of the app and of each server, given as name and tools in the app's order.
     pub fn build<'a>(app: &[AppTool], servers: impl IntoIterator<Item = (&'a str, &'a [Tool])>) -> Catalog {
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         let mut tools = Vec::new();
         for tool in app {
             tools.push(CatalogTool {
@@ -174,14 +173,14 @@ impl CatalogTool {
 }
 
 /// `wanted` with every character that a provider might refuse replaced, cut to 64, and made unique.
-fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
+fn unique(wanted: &str, taken: &mut Names) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
     // Gemini wants a letter or an underscore first.
     let first = if wanted.starts_with(|c: char| c.is_ascii_digit() || c == '-') { "_" } else { "" };
     let clean: String = first.chars().chain(wanted.chars().map(allowed)).take(MAX_NAME).collect();
     let mut name = clean.clone();
     let mut count = 1;
-    while !taken.insert(name.clone()) {
+    while !taken.insert(&name) {
         count += 1;
         let suffix = ["_", &count.to_string()].concat();
         // All ASCII by now, so cutting by bytes is safe.
@@ -192,6 +191,8 @@ fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn tool(name: &str) -> Tool {

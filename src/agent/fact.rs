@@ -142,7 +142,7 @@ impl ToolOutput {
     /// cost the tokens twice.
     pub fn into_model_content(self) -> Vec<Value> {
         match self.structured_content {
-            Some(data) if self.content.is_empty() => vec![json!({ "type": "text", "text": data.to_string() })],
+            Some(data) if self.content.is_empty() => vec![json!({ "type": "text", "text": crate::json::text(&data) })],
             _ => self.content,
         }
     }

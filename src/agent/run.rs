@@ -15,8 +15,6 @@
 //! with [`Run::apply`]. Facts that come too late (a result after a cancel, a second approval) change nothing. The
 //! whole run is serialisable between any two calls; it holds the conversation, but never a key.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::agent::catalog::ToolEntry;
@@ -40,7 +38,7 @@ pub struct Run {
     listening: bool,
     messages: Vec<Message>,
     /// Ids of every tool use of the history: an id names one call of a conversation.
-    ids: BTreeSet<String>,
+    ids: Vec<String>,
     tools: Vec<ToolEntry>,
     usage: Usage,
     turn: u32,
@@ -244,10 +242,11 @@ impl Run {
         self.usage += answer.usage;
         for block in &mut answer.message.content {
             if let Block::ToolUse { id, .. } = block {
-                while !self.ids.insert(id.clone()) {
+                while self.ids.contains(id) {
                     // Some providers count their calls anew in each answer.
                     id.push_str(&["_", &self.turn.to_string()].concat());
                 }
+                self.ids.push(id.clone());
             }
         }
         let approval = self.approval;

@@ -278,7 +278,7 @@ impl<P: Platform> Inner<P> {
                 }
                 Step::Authorize { url, .. } => {
                     if let Some(snapshot) = flow.snapshot() {
-                        let snapshot = Secret::new(snapshot.to_string());
+                        let snapshot = Secret::new(crate::json::text(&snapshot));
                         self.store.save(self.pending_key(), Some(snapshot)).await;
                     }
                     let answer = match &self.config.grant {

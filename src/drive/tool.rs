@@ -54,7 +54,7 @@ fn result_of(value: Value) -> CallToolResult {
             }
         }
         other => CallToolResult {
-            content: vec![text(other.to_string())],
+            content: vec![text(crate::json::text(&other))],
             structured_content: Some(other),
             ..Default::default()
         },

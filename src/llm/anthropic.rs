@@ -113,7 +113,7 @@ fn block(out: &mut String, block: &Block) {
             json::field(out, "id", &plain_id(id));
             json::field(out, "name", name);
             json::key(out, "input");
-            out.push_str(&invalid.as_deref().map_or_else(|| input.to_string(), invalid_input));
+            out.push_str(&invalid.as_deref().map_or_else(|| crate::json::text(input), invalid_input));
             out.push('}');
         }
         Block::ToolResult { tool_use_id, content, is_error } => {
@@ -334,7 +334,7 @@ impl Stream {
                 if let Some(input) =
                     block.get("input").filter(|input| input.as_object().is_some_and(|map| !map.is_empty()))
                 {
-                    out.push(Delta::ToolInput { index: call, json: input.to_string() });
+                    out.push(Delta::ToolInput { index: call, json: crate::json::text(input) });
                 }
                 Kind::Tool(call)
             }

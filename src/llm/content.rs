@@ -31,7 +31,7 @@ pub(super) fn part(block: &Value) -> Part<'_> {
             Some(data),
             Some(media_type @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp")),
         ) => Part::Image { media_type, data },
-        _ => Part::Text(Cow::Owned(without_binary(block).to_string())),
+        _ => Part::Text(Cow::Owned(crate::json::text(&without_binary(block)))),
     }
 }
 

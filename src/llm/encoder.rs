@@ -113,7 +113,7 @@ impl Encoder {
         }
         if !tools.is_empty() {
             json::key(&mut head, "tools");
-            head.push_str(&tool_definitions(config.provider, tools).to_string());
+            head.push_str(&crate::json::text(&tool_definitions(config.provider, tools)));
             if let Writer::Anthropic(_) = writer {
                 head.insert_str(head.len() - "}]".len(), anthropic::BREAKPOINT);
             }

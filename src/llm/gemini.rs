@@ -127,7 +127,7 @@ impl Writer {
                     json::field(parts, "id", id);
                     json::field(parts, "name", name);
                     json::key(parts, "args");
-                    parts.push_str(&invalid.as_deref().map_or_else(|| input.to_string(), invalid_input));
+                    parts.push_str(&invalid.as_deref().map_or_else(|| crate::json::text(input), invalid_input));
                     parts.push('}');
                     if let Some(proof) = proof.take().or(foreign) {
                         json::field(parts, "thoughtSignature", proof);
@@ -261,7 +261,7 @@ impl Stream {
             let id = json::take(call, "id").unwrap_or_else(|| made_up_id(index));
             out.push(Delta::ToolStart { index, id, name });
             if let Some(args) = call.get("args").filter(|args| !args.is_null()) {
-                out.push(Delta::ToolInput { index, json: args.to_string() });
+                out.push(Delta::ToolInput { index, json: crate::json::text(args) });
             }
             out.push(Delta::ToolEnd { index });
             return Ok(());

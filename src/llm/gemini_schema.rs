@@ -84,7 +84,7 @@ pub(super) fn subset(schema: &Value) -> Value {
     if !moved.is_empty() {
         let said = out.get("description").and_then(Value::as_str).unwrap_or_default();
         let gap = if said.is_empty() { "" } else { "\n" };
-        let text = [said, gap, "JSON Schema: ", &Value::Object(moved).to_string()].concat();
+        let text = [said, gap, "JSON Schema: ", &crate::json::text(&Value::Object(moved))].concat();
         out.insert("description".into(), text.into());
     }
     Value::Object(out)

@@ -104,7 +104,7 @@ impl Calls {
             Some(Value::String(text)) => std::mem::take(text),
             Some(Value::Object(fields)) if fields.is_empty() => String::new(),
             Some(Value::Null) | None => String::new(),
-            Some(other) => other.to_string(),
+            Some(other) => crate::json::text(other),
         };
 
         let found = match (key, id.as_deref()) {

@@ -92,7 +92,7 @@ impl Writer {
                     json::field(&mut calls, "id", id);
                     calls.push_str(r#","type":"function","function":{"#);
                     json::field(&mut calls, "name", name);
-                    let arguments = invalid.as_deref().map_or_else(|| input.to_string(), invalid_input);
+                    let arguments = invalid.as_deref().map_or_else(|| crate::json::text(input), invalid_input);
                     json::field(&mut calls, "arguments", &arguments);
                     calls.push('}');
                     if let Some((vendor, signature)) = proof.take() {

@@ -85,7 +85,7 @@ fn assistant(out: &mut String, message: &Message, reasoning: bool) {
                 out.push_str(r#"{"type":"function_call""#);
                 json::field(out, "call_id", id);
                 json::field(out, "name", name);
-                let arguments = invalid.as_deref().map_or_else(|| input.to_string(), invalid_input);
+                let arguments = invalid.as_deref().map_or_else(|| crate::json::text(input), invalid_input);
                 json::field(out, "arguments", &arguments);
                 out.push('}');
             }

@@ -254,7 +254,7 @@ impl Stream {
             Kind::Call(index) => {
                 let arguments = match item.get_mut("arguments") {
                     Some(Value::String(text)) => std::mem::take(text),
-                    Some(fields @ Value::Object(_)) => fields.to_string(),
+                    Some(fields @ Value::Object(_)) => crate::json::text(fields),
                     _ => String::new(),
                 };
                 if !*fed && !arguments.is_empty() {

@@ -19,7 +19,8 @@ pub fn tool_definitions(provider: Provider, tools: &[ToolDefinition]) -> Value {
         let mut description = tool.description.clone();
         if let Some(moved) = moved {
             let gap = if description.is_empty() { "" } else { "\n\n" };
-            description += &[gap, "The arguments must also match this JSON Schema: ", &moved.to_string()].concat();
+            description +=
+                &[gap, "The arguments must also match this JSON Schema: ", &crate::json::text(&moved)].concat();
         }
         if !description.is_empty() {
             definition.insert("description".into(), Value::String(description));

@@ -137,7 +137,7 @@ fn is_primitive(kind: Option<&Value>) -> bool {
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(encode(text)),
-        Value::Bool(_) => Some(value.to_string()),
+        Value::Bool(_) => Some(crate::json::text(value)),
         Value::Number(number) if number.is_f64() => {
             let number = number.as_f64()?;
             (number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0).then(|| (number as i64).to_string())

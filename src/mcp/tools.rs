@@ -1,10 +1,9 @@
 //! Reads `tools/list` and `tools/call` results, and walks through the pages of any list.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
+use crate::json::Names;
 use crate::mcp::era::Era;
 use crate::mcp::param_headers;
 use crate::mcp::text::clean;
@@ -29,7 +28,7 @@ use crate::mcp::types::{Annotations, CallToolResult, Tool};
 pub struct Pages {
     what: String,
     cursor: Option<Value>,
-    seen: BTreeSet<String>,
+    seen: Names,
     done: bool,
 }
 
@@ -39,7 +38,7 @@ impl Pages {
 
     /// Before the first page. `what` names the list in errors.
     pub fn new(what: impl Into<String>) -> Pages {
-        Pages { what: what.into(), cursor: None, seen: BTreeSet::new(), done: false }
+        Pages { what: what.into(), cursor: None, seen: Names::default(), done: false }
     }
 
     /// Parameter `cursor` of the next request; `None` for the first page.
@@ -68,7 +67,7 @@ impl Pages {
                 if self.seen.len() + 1 >= Pages::MAX {
                     return Err(self.error(Code::Limit, "more than 1000 pages"));
                 }
-                if !self.seen.insert(cursor.clone()) {
+                if !self.seen.insert(&cursor) {
                     return Err(self.error(Code::Protocol, "a cursor comes again, so the list would never end"));
                 }
                 Some(Value::String(cursor))
@@ -89,11 +88,14 @@ impl Pages {
 /// One malformed tool never spoils the others: no name, a schema that is no object, a name that came before, or
 /// in the modern era an invalid `x-mcp-header`. A missing `inputSchema` counts as one that takes anything.
 pub fn read_tools(elements: Vec<Value>, era: Era, tools: &mut Vec<Tool>, warnings: &mut Vec<String>) {
-    let mut known: BTreeSet<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+    let mut known = Names::default();
+    for tool in &*tools {
+        known.insert(&tool.name);
+    }
     for element in elements {
         let name = element.get("name").and_then(Value::as_str).map(|name| clean(name, 80)).unwrap_or_default();
         let warning = match read_tool(element, era) {
-            Ok(tool) if known.insert(tool.name.clone()) => {
+            Ok(tool) if known.insert(&tool.name) => {
                 tools.push(tool);
                 continue;
             }

@@ -19,6 +19,7 @@ use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
 use crate::drive::wait::Cancel;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::llm::config::Provider;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::types::{CallToolResult, Progress};
@@ -87,18 +88,18 @@ impl AgentCore {
         let agent = self.agent.clone();
         work(ticket, |cancel| async move {
             agent.connect(&cancel).await?;
-            Ok(agent.servers().to_string())
+            Ok(json::text(&agent.servers()))
         });
     }
 
     /// The state of every server.
     pub fn servers(&self) -> String {
-        self.agent.servers().to_string()
+        json::text(&self.agent.servers())
     }
 
     /// Every tool that is known.
     pub fn tools(&self) -> String {
-        self.agent.tools().to_string()
+        json::text(&self.agent.tools())
     }
 
     /// The tools as a provider takes them.
@@ -108,7 +109,7 @@ impl AgentCore {
             "openai" => Provider::OpenAi,
             _ => return Err(thrown(&Error::config("format", "expected \"anthropic\" or \"openai\""))),
         };
-        Ok(self.agent.tool_definitions(format).to_string())
+        Ok(json::text(&self.agent.tool_definitions(format)))
     }
 
     /// Adds a server.
@@ -134,9 +135,9 @@ impl AgentCore {
         let input = parse(input, "input")?;
         let agent = self.agent.clone();
         work(ticket, |cancel| async move {
-            let mut report = |progress: Progress| door::progress(ticket, &progress_json(progress).to_string());
+            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
             let result = agent.call_tool(&name, input, &cancel, &mut report).await?;
-            Ok(result_json(result).to_string())
+            Ok(json::text(&result_json(result)))
         });
         Ok(())
     }

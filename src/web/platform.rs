@@ -70,7 +70,7 @@ impl Platform for WebPlatform {
 
     async fn call_app(&self, call: AppCall) -> AppResult {
         let text = |value: JsValue| value.as_string().unwrap_or_default();
-        match door::call(self.table, call.function.0, &call.argument.to_string()).await {
+        match door::call(self.table, call.function.0, &crate::json::text(&call.argument)).await {
             Ok(json) => serde_json::from_slice::<Value>(text(json).as_bytes()).map_err(|_| "gave no JSON".to_owned()),
             Err(thrown) => Err(text(thrown)),
         }

@@ -7,7 +7,7 @@ use crate::source::{Token, tokens};
 
 /// The floors, lowest first. A module imports from lower floors only; neighbours do not know each other.
 const FLOORS: [&[&str]; 8] = [
-    &["time"],
+    &["json", "time"],
     &["error"],
     &["options", "secret"],
     &["sse", "jsonrpc", "http", "rank"],

@@ -75,7 +75,7 @@ impl<P: Platform> Inner<P> {
             let client = state.client.as_ref().map(Client::to_value);
             json!({ "client": client, "tokens": state.tokens.as_ref().map(Tokens::to_value) })
         };
-        self.store.save(self.key(), Some(Secret::new(value.to_string()))).await;
+        self.store.save(self.key(), Some(Secret::new(crate::json::text(&value)))).await;
     }
 
     pub(super) fn key(&self) -> String {

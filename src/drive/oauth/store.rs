@@ -1,7 +1,6 @@
 //! Where tokens are kept.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 
@@ -20,18 +19,18 @@ pub trait TokenStore {
 
 /// Keeps them as long as the page or the isolate lives.
 #[derive(Default)]
-pub struct MemoryStore(RefCell<BTreeMap<String, Secret>>);
+pub struct MemoryStore(RefCell<Vec<(String, Secret)>>);
 
 impl TokenStore for MemoryStore {
     fn load(&self, key: String) -> LocalBoxFuture<'_, Option<Secret>> {
-        ready(self.0.borrow().get(&key).cloned()).boxed_local()
+        let found = self.0.borrow().iter().find(|(known, _)| *known == key).map(|(_, value)| value.clone());
+        ready(found).boxed_local()
     }
 
     fn save(&self, key: String, value: Option<Secret>) -> LocalBoxFuture<'_, ()> {
-        match value {
-            Some(value) => self.0.borrow_mut().insert(key, value),
-            None => self.0.borrow_mut().remove(&key),
-        };
+        let mut kept = self.0.borrow_mut();
+        kept.retain(|(known, _)| *known != key);
+        kept.extend(value.map(|value| (key, value)));
         ready(()).boxed_local()
     }
 }

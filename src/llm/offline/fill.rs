@@ -235,7 +235,7 @@ impl<'a> Filler<'a> {
         for value in values.iter().take(MAX_VALUES) {
             let wanted = match value {
                 Value::String(text) => squash(text),
-                other => squash(&other.to_string()),
+                other => squash(&crate::json::text(other)),
             };
             let mut said = String::new();
             for (length, token) in self.tokens.iter().skip(at).enumerate() {

@@ -314,7 +314,7 @@ fn tool_uses(calls: Vec<(String, Value)>, messages: usize) -> Vec<Delta> {
         // The number of messages grows with every answer, so no id comes twice in a conversation.
         let id = ["off_", &messages.to_string(), "_", &index.to_string()].concat();
         deltas.push(Delta::ToolStart { index, id, name });
-        deltas.push(Delta::ToolInput { index, json: input.to_string() });
+        deltas.push(Delta::ToolInput { index, json: crate::json::text(&input) });
         deltas.push(Delta::ToolEnd { index });
     }
     deltas

@@ -131,7 +131,7 @@ fn flatten(value: &Value, path: &mut String, lines: &mut usize, all: &mut String
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => crate::json::text(other),
     }
 }
 

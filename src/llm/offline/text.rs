@@ -350,7 +350,7 @@ mod tests {
             Kind::Word => ["w:", &text[token.start..token.end]].concat(),
             Kind::Quoted(from, to) => ["q:", &text[*from..*to]].concat(),
             Kind::Number(number) => ["n:", &number.to_string()].concat(),
-            Kind::Json(value) => ["j:", &value.to_string()].concat(),
+            Kind::Json(value) => ["j:", &crate::json::text(value)].concat(),
             Kind::Sign(sign) => sign.to_string(),
             Kind::Reference(_) => "ref".into(),
         };

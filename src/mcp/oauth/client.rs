@@ -249,7 +249,7 @@ fn register(endpoint: &str, config: &OauthConfig, server: &AuthorizationServer, 
     let mut headers = Headers::new();
     headers.set("Content-Type", "application/json");
     headers.set("Accept", "application/json");
-    Request { method: Method::Post, url: endpoint.to_owned(), headers, body: Some(body.to_string()) }
+    Request { method: Method::Post, url: endpoint.to_owned(), headers, body: Some(crate::json::text(&body)) }
 }
 
 #[cfg(test)]

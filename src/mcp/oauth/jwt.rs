@@ -47,7 +47,7 @@ pub(crate) fn dpop_proof(
 }
 
 fn joined(header: &Value, claims: &Value) -> String {
-    [base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes())].join(".")
+    [base64url(crate::json::text(header).as_bytes()), base64url(crate::json::text(claims).as_bytes())].join(".")
 }
 
 /// True when the text can be a signature: base64url, and not empty.

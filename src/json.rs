@@ -1,0 +1,47 @@
+//! The one writer of JSON text for trees, and a set of names.
+//!
+//! Both are here because of the wasm's size: each further kind of writer (such as `Value`'s `Display`) would be a copy of
+//! serde_json's, and each kind of map a copy of its code.
+
+use serde_json::{Map, Value};
+
+/// The value as compact JSON text.
+pub(crate) fn text(value: &Value) -> String {
+    // Fails for keys that are no strings, which a `Value` does not have.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A set of names, in the map that JSON objects are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Names(Map<String, Value>);
+
+impl Names {
+    /// Adds a name; false when it is there already.
+    pub(crate) fn insert(&mut self, name: &str) -> bool {
+        self.0.insert(name.to_owned(), Value::Null).is_none()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn text_is_what_display_shows() {
+        let value = json!({ "b": [1, -2, 0.5, null, true], "a": { "é\n\"": "\u{1f600}" } });
+        assert_eq!(text(&value), value.to_string());
+    }
+
+    #[test]
+    fn a_name_is_in_the_set_once() {
+        let mut names = Names::default();
+        assert!(names.insert("a") && names.insert("b") && !names.insert("a"));
+        assert_eq!(names.len(), 2);
+    }
+}
