@@ -14,9 +14,11 @@
 //! assert_eq!(error.code, -32000);
 //! ```
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde_json::{Map, Value};
+
+use crate::json;
 
 /// Id of a request: text or a number, kept as it came so that an answer can echo it exactly.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +37,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&json::text(&self.0))
     }
 }
 
@@ -188,7 +190,7 @@ fn read_error(error: Value) -> Option<ErrorObject> {
 /// Writes a request. `meta` is the text of a JSON object for `params._meta`, or empty for none.
 pub fn request(id: u64, method: &str, params: &[(&str, &Value)], meta: &str) -> String {
     let mut out = String::from(r#"{"jsonrpc":"2.0","id":"#);
-    push(&mut out, &id);
+    out.push_str(&id.to_string());
     write_call(out, method, params, meta)
 }
 
@@ -200,7 +202,7 @@ pub fn notification(method: &str, params: &[(&str, &Value)]) -> String {
 /// Writes the answer to a request of the peer.
 pub fn result(id: &RequestId, result: &Value) -> String {
     let mut out = String::from(r#"{"jsonrpc":"2.0","id":"#);
-    push(&mut out, id);
+    push(&mut out, &id.0);
     out.push_str(r#","result":"#);
     push(&mut out, result);
     out.push('}');
@@ -210,9 +212,9 @@ pub fn result(id: &RequestId, result: &Value) -> String {
 /// Writes the refusal of a request of the peer.
 pub fn error(id: &RequestId, code: i64, message: &str) -> String {
     let mut out = String::from(r#"{"jsonrpc":"2.0","id":"#);
-    push(&mut out, id);
+    push(&mut out, &id.0);
     out.push_str(r#","error":{"code":"#);
-    push(&mut out, &code);
+    out.push_str(&code.to_string());
     out.push_str(r#","message":"#);
     push_text(&mut out, message);
     out.push_str("}}");
@@ -256,9 +258,8 @@ pub(crate) fn push_text(out: &mut String, text: &str) {
     push(out, &Value::from(text));
 }
 
-fn push(out: &mut String, value: &dyn fmt::Display) {
-    // Writing to a String cannot fail, and a `Value` has only text keys.
-    let _ = write!(out, "{value}");
+fn push(out: &mut String, value: &Value) {
+    out.push_str(&json::text(value));
 }
 
 #[cfg(test)]

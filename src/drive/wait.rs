@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -41,30 +41,35 @@ impl Cancel {
     }
 
     /// Ends when cancelled, at once if it is already. Dropping it forgets the waiter.
-    pub async fn cancelled(&self) {
-        let id = self.0.next.replace(self.0.next.get() + 1);
-        let _forget = Forget { state: &self.0, id };
-        poll_fn(|context| {
-            if self.0.cancelled.get() {
-                return Poll::Ready(());
-            }
-            let mut waiting = self.0.waiting.borrow_mut();
-            match waiting.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, waker)) => waker.clone_from(context.waker()),
-                None => waiting.push((id, context.waker().clone())),
-            }
-            Poll::Pending
-        })
-        .await
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        Cancelled { state: &self.0, id: self.0.next.replace(self.0.next.get() + 1) }
     }
 }
 
-struct Forget<'a> {
+/// Waits for a cancel.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Cancelled<'a> {
     state: &'a CancelState,
     id: u64,
 }
 
-impl Drop for Forget<'_> {
+impl Future for Cancelled<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.state.cancelled.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.state.waiting.borrow_mut();
+        match waiting.iter_mut().find(|(known, _)| *known == self.id) {
+            Some((_, waker)) => waker.clone_from(context.waker()),
+            None => waiting.push((self.id, context.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Cancelled<'_> {
     fn drop(&mut self) {
         self.state.waiting.borrow_mut().retain(|(id, _)| *id != self.id);
     }
@@ -103,37 +108,54 @@ pub enum Stop {
 
 /// Waits for `future`, but no longer than `limit` and not past a cancel. The future is dropped when it loses.
 ///
-/// # Errors
-///
 /// [`Stop`] says which of the two came first; a result that is there already always wins.
-pub async fn within<P: Platform, T>(
-    platform: &P,
+pub fn within<'a, P: Platform, T>(
+    platform: &'a P,
     limit: Millis,
-    cancel: &Cancel,
-    future: impl Future<Output = T>,
-) -> Result<T, Stop> {
-    let mut timer = pin!(platform.sleep(limit));
-    let mut future = pin!(future);
-    let timed = poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Ok(result)),
-        Poll::Pending => timer.as_mut().poll(context).map(|()| Err(Stop::TimedOut)),
-    });
-    unless_cancelled(cancel, timed).await?
+    cancel: &'a Cancel,
+    future: impl Future<Output = T> + 'a,
+) -> Until<'a, T> {
+    Until { work: Box::pin(future), timer: Some(Box::pin(platform.sleep(limit))), cancelled: cancel.cancelled() }
 }
 
 /// Waits for `future`, but not past a cancel. The future is dropped when it loses.
 ///
-/// # Errors
-///
-/// [`Stop::Cancelled`]; a result that is there already always wins.
-pub async fn unless_cancelled<T>(cancel: &Cancel, future: impl Future<Output = T>) -> Result<T, Stop> {
-    let mut cancelled = pin!(cancel.cancelled());
-    let mut future = pin!(future);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Ok(result)),
-        Poll::Pending => cancelled.as_mut().poll(context).map(|()| Err(Stop::Cancelled)),
-    })
-    .await
+/// The only error is [`Stop::Cancelled`]; a result that is there already always wins.
+pub fn unless_cancelled<'a, T>(cancel: &'a Cancel, future: impl Future<Output = T> + 'a) -> Until<'a, T> {
+    Until { work: Box::pin(future), timer: None, cancelled: cancel.cancelled() }
+}
+
+/// A wait with a way out. Boxed, because an own kind of it for each future was 8 kB of the wasm.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Until<'a, T> {
+    work: Pin<Box<dyn Future<Output = T> + 'a>>,
+    timer: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    cancelled: Cancelled<'a>,
+}
+
+impl<T> Future for Until<'_, T> {
+    type Output = Result<T, Stop>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, Stop>> {
+        match self.work.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Ok(result)),
+            Poll::Pending => {
+                let Until { timer, cancelled, .. } = &mut *self;
+                halted(timer.as_mut().map(Pin::as_mut), cancelled, context).map(Err)
+            }
+        }
+    }
+}
+
+fn halted(
+    timer: Option<Pin<&mut (dyn Future<Output = ()> + '_)>>,
+    cancelled: &mut Cancelled<'_>,
+    context: &mut Context<'_>,
+) -> Poll<Stop> {
+    if timer.is_some_and(|timer| timer.poll(context).is_ready()) {
+        return Poll::Ready(Stop::TimedOut);
+    }
+    Pin::new(cancelled).poll(context).map(|()| Stop::Cancelled)
 }
 
 #[cfg(test)]
