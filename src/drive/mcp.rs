@@ -8,11 +8,10 @@ mod transfer;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use serde_json::{Map, Value};
 
 use crate::drive::oauth::{Authorizer, MemoryStore, TokenStore};
+use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
 use crate::mcp::config::ServerConfig;
@@ -54,11 +53,11 @@ struct Status {
     error: Option<Error>,
     warnings: Vec<String>,
     /// The attempt that is under way. Weak: it lives as long as somebody waits for it.
-    attempt: Option<WeakShared<Attempt>>,
+    attempt: Option<WeakShare<Attempt>>,
 }
 
-/// Boxed so that it has a name: any number of callers hold a share of it, and whoever is left drives it on.
-type Attempt = LocalBoxFuture<'static, Result<Rc<Link>>>;
+/// What an attempt comes to: any number of callers hold a share of it, and whoever is left drives it on.
+type Attempt = Result<Rc<Link>>;
 
 impl<P: Platform> Clone for Connection<P> {
     fn clone(&self) -> Connection<P> {
@@ -93,7 +92,7 @@ impl<P: Platform> Connection<P> {
     /// Name, state and what the server said of itself.
     pub fn info(&self) -> ServerInfo {
         let status = self.0.status.borrow();
-        let attempt = status.attempt.as_ref().and_then(WeakShared::upgrade);
+        let attempt = status.attempt.as_ref().and_then(WeakShare::upgrade);
         let state = match &status.link {
             _ if self.0.closed.is_cancelled() => State::Closed,
             Some(_) => State::Ready,
@@ -286,8 +285,8 @@ impl<P: Platform> Connection<P> {
             Enter::Join(attempt) => attempt,
             Enter::Start => {
                 let inner = self.0.clone();
-                let attempt = async move { inner.attempt().await }.boxed_local().shared();
-                self.0.status.borrow_mut().attempt = attempt.downgrade();
+                let attempt = Share::new(async move { inner.attempt().await });
+                self.0.status.borrow_mut().attempt = Some(attempt.downgrade());
                 attempt
             }
         };
@@ -300,7 +299,7 @@ impl<P: Platform> Connection<P> {
 
 enum Enter {
     Ready(Rc<Link>),
-    Join(Shared<Attempt>),
+    Join(Share<Attempt>),
     Start,
 }
 
@@ -314,7 +313,7 @@ impl<P: Platform> Inner<P> {
         if let Some(link) = &status.link {
             return Ok(Enter::Ready(link.clone()));
         }
-        Ok(status.attempt.as_ref().and_then(WeakShared::upgrade).map_or(Enter::Start, Enter::Join))
+        Ok(status.attempt.as_ref().and_then(WeakShare::upgrade).map_or(Enter::Start, Enter::Join))
     }
 
     async fn send(

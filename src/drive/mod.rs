@@ -8,5 +8,6 @@ mod model;
 pub mod oauth;
 mod run;
 mod server;
+mod share;
 pub mod tool;
 pub mod wait;

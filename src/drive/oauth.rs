@@ -8,10 +8,9 @@ mod store;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use serde_json::{Value, json};
 
+use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, within};
 use crate::error::{Code, Error, Result};
 use crate::http::{Headers, Request};
@@ -53,7 +52,7 @@ struct State {
     /// Challenges that a step up did not help against.
     in_vain: Vec<Vec<String>>,
     /// The flow that is under way. Weak: it lives as long as somebody waits for it.
-    work: Option<(Kind, WeakShared<Work>)>,
+    work: Option<(Kind, WeakShare<Work>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +61,8 @@ enum Kind {
     Authorize,
 }
 
-/// Boxed so that it has a name; everybody who waits holds a share of it.
-type Work = LocalBoxFuture<'static, Result<()>>;
+/// What a flow comes to; everybody who waits holds a share of it.
+type Work = Result<()>;
 
 impl<P: Platform> Clone for Authorizer<P> {
     fn clone(&self) -> Authorizer<P> {
@@ -209,17 +208,17 @@ impl<P: Platform> Authorizer<P> {
         inner.store.save(inner.pending_key(), None).await;
         let mut flow = Flow::resume(&inner.config, &inner.name, &inner.server, &snapshot, inner.random())?;
         flow.apply(Fact::Redirected(callback), inner.platform.now());
-        let work = inner.clone().drive(flow, Kind::Authorize).boxed_local().shared();
-        inner.state.borrow_mut().work = work.downgrade().map(|weak| (Kind::Authorize, weak));
+        let work = Share::new(inner.clone().drive(flow, Kind::Authorize));
+        inner.state.borrow_mut().work = Some((Kind::Authorize, work.downgrade()));
         work.await
     }
 
-    fn underway(&self) -> Option<(Kind, Shared<Work>)> {
+    fn underway(&self) -> Option<(Kind, Share<Work>)> {
         let state = self.0.state.borrow();
         let (kind, work) = state.work.as_ref()?;
         let work = work.upgrade()?;
         // Once its outcome is known it is over, even while others still hold it.
-        work.peek().is_none().then_some((*kind, work))
+        (!work.is_over()).then_some((*kind, work))
     }
 
     async fn join_or_start(&self, kind: Kind, refusal: &Refusal) -> Result<()> {
@@ -230,11 +229,11 @@ impl<P: Platform> Authorizer<P> {
         work.await
     }
 
-    fn start(&self, kind: Kind, refusal: Option<&Refusal>) -> Shared<Work> {
+    fn start(&self, kind: Kind, refusal: Option<&Refusal>) -> Share<Work> {
         let inner = self.0.clone();
         let flow = inner.flow(kind, refusal);
-        let work = inner.drive(flow, kind).boxed_local().shared();
-        self.0.state.borrow_mut().work = work.downgrade().map(|weak| (kind, weak));
+        let work = Share::new(inner.drive(flow, kind));
+        self.0.state.borrow_mut().work = Some((kind, work.downgrade()));
         work
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use futures_util::future::LocalBoxFuture;
 use futures_util::future::{join, join_all, select};
 use serde_json::json;
 
