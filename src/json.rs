@@ -3,12 +3,18 @@
 //! Both are here because of the wasm's size: each further kind of writer (such as `Value`'s `Display`) would be a copy of
 //! serde_json's, and each kind of map a copy of its code.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The value as compact JSON text.
 pub(crate) fn text(value: &Value) -> String {
     // Fails for keys that are no strings, which a `Value` does not have.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// What serializes, as a tree: by way of its text, because the way past it is a serializer of its own for each type.
+pub(crate) fn tree<T: Serialize>(value: &T) -> Value {
+    serde_json::to_vec(value).and_then(|text| serde_json::from_slice(&text)).unwrap_or_default()
 }
 
 /// A set of names, in the map that JSON objects are.
@@ -36,6 +42,12 @@ mod tests {
     fn text_is_what_display_shows() {
         let value = json!({ "b": [1, -2, 0.5, null, true], "a": { "é\n\"": "\u{1f600}" } });
         assert_eq!(text(&value), value.to_string());
+    }
+
+    #[test]
+    fn a_tree_is_what_serializes() {
+        let value = (1, "a", Some(0.5), None::<u8>);
+        assert_eq!(tree(&value), json!([1, "a", 0.5, null]));
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::drive::mcp::Connection;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
+use crate::json;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::types::Tool;
@@ -140,10 +141,10 @@ impl<P: Platform> Server<P> {
     pub(crate) fn to_json(&self) -> Value {
         let mut info = self.connection.info().to_value();
         if let Some(map) = info.as_object_mut() {
-            map.insert("state".into(), json!(self.state.get()));
-            map.insert("tools".into(), json!(self.tools.borrow().len()));
+            map.insert("state".into(), json::tree(&self.state.get()));
+            map.insert("tools".into(), Value::from(self.tools.borrow().len()));
             if let Some(error) = &*self.error.borrow() {
-                map.insert("error".into(), json!(error));
+                map.insert("error".into(), json::tree(error));
             }
         }
         info

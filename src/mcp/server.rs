@@ -144,7 +144,7 @@ impl ServerInfo {
             value["warnings"] = self.warnings.clone().into();
         }
         if let Some(error) = &self.error {
-            value["error"] = serde_json::to_value(error).unwrap_or_default();
+            value["error"] = crate::json::tree(error);
         }
         value
     }
