@@ -10,7 +10,9 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::drive::oauth::{Authorizer, MemoryStore, TokenStore};
+use crate::drive::oauth::Authorizer;
+#[cfg(feature = "oauth")]
+use crate::drive::oauth::{MemoryStore, TokenStore};
 use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
@@ -18,6 +20,7 @@ use crate::mcp::config::ServerConfig;
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::legacy;
+#[cfg(feature = "oauth")]
 use crate::mcp::oauth::Url;
 use crate::mcp::param_headers;
 use crate::mcp::request::{self, Call};
@@ -67,11 +70,19 @@ impl<P: Platform> Clone for Connection<P> {
 
 impl<P: Platform> Connection<P> {
     /// A connection that nobody has asked for anything yet; no request is sent. Tokens are kept in memory.
+    #[cfg(feature = "oauth")]
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
         Connection::with_store(platform, config, Rc::new(MemoryStore::default()))
     }
 
+    /// A connection that nobody has asked for anything yet; no request is sent.
+    #[cfg(not(feature = "oauth"))]
+    pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
+        Connection::with_authorizer(platform, config, None)
+    }
+
     /// The same, with tokens kept in that store.
+    #[cfg(feature = "oauth")]
     pub fn with_store(platform: Rc<P>, config: ServerConfig, store: Rc<dyn TokenStore>) -> Connection<P> {
         // The options were refused if the URL is none.
         let authorizer = config
@@ -79,6 +90,10 @@ impl<P: Platform> Connection<P> {
             .clone()
             .zip(Url::parse(&config.url))
             .map(|(oauth, url)| Authorizer::new(platform.clone(), oauth, &config.name, url, config.timeout, store));
+        Connection::with_authorizer(platform, config, authorizer)
+    }
+
+    fn with_authorizer(platform: Rc<P>, config: ServerConfig, authorizer: Option<Authorizer<P>>) -> Connection<P> {
         Connection(Rc::new(Inner {
             platform,
             config,

@@ -5,7 +5,11 @@ pub mod agent;
 pub mod handle;
 pub mod mcp;
 mod model;
+#[cfg(feature = "oauth")]
 pub mod oauth;
+#[cfg(not(feature = "oauth"))]
+#[path = "oauth_off.rs"]
+mod oauth;
 mod run;
 mod server;
 mod share;

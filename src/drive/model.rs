@@ -8,6 +8,7 @@ use crate::drive::handle::RunHandle;
 use crate::drive::wait::{Cancel, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result, Retry};
 use crate::llm::config::{ModelConfig, Provider};
+#[cfg(feature = "offline")]
 use crate::llm::offline::{self, OfflineRequest};
 use crate::llm::types::{Message, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder, label};
@@ -53,9 +54,19 @@ impl Model {
             }
             return Prepared::Request(encoder.request());
         }
+        Prepared::Answer(self.answer(messages))
+    }
+
+    #[cfg(feature = "offline")]
+    fn answer(&self, messages: &[Message]) -> Fact {
         let (system, tools) = (self.system.as_deref(), self.tools.borrow());
-        let deltas = offline::answer(OfflineRequest { system, messages, tools: &tools });
-        Prepared::Answer(Fact::Deltas(deltas))
+        Fact::Deltas(offline::answer(OfflineRequest { system, messages, tools: &tools }))
+    }
+
+    /// Never asked: the options refuse the offline model in a build without it.
+    #[cfg(not(feature = "offline"))]
+    fn answer(&self, _: &[Message]) -> Fact {
+        Fact::ModelFailed(Error::new(Code::Misuse, "the offline model is not in this build"))
     }
 
     /// Asks, and reports deltas and the end to `run`.

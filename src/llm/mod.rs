@@ -12,6 +12,7 @@
 //! types  config
 //! ```
 pub mod config;
+#[cfg(feature = "offline")]
 pub mod offline;
 pub mod tools;
 pub mod turn;

@@ -65,6 +65,9 @@ impl ServerConfig {
         };
         let oauth = match fields.value("oauth") {
             None => None,
+            Some(_) if !cfg!(feature = "oauth") => {
+                return Err(Error::config(fields.path("oauth"), "is not in `edgewise/lean`; import `edgewise`"));
+            }
             Some(_) if token.is_some() => {
                 return Err(Error::config(fields.path("oauth"), "cannot go with `token`; give one of the two"));
             }

@@ -39,3 +39,4 @@ function print(path) {
 
 for (const path of scripts(browserEntry())) print(path);
 print(join(pkg, "wasm/edgewise_bg.wasm"));
+print(join(pkg, "wasm/edgewise_lean_bg.wasm"));

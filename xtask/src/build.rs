@@ -16,6 +16,9 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// What the package takes from wasm-bindgen's output.
 const FILES: [&str; 3] = ["edgewise.js", "edgewise.d.ts", "edgewise_bg.wasm"];
 
+/// The core without what `Cargo.toml` lists under `[features]`, for `edgewise/lean`. It works with the same glue.
+const LEAN: &str = "edgewise_lean_bg.wasm";
+
 /// What rustc enables for this target by default. Naming more would let wasm-opt use what some runtime refuses.
 const WASM_FEATURES: [&str; 6] = [
     "--enable-bulk-memory",
@@ -56,10 +59,13 @@ const WASM_OPT: [&str; 11] = [
 pub(crate) fn package(dev: bool) -> Outcome {
     check_versions()?;
     install_target()?;
-    let wasm = compile(dev)?;
-
-    let bytes = fs::read(&wasm).map_err(|error| format!("cannot read {}: {error}", wasm.display()))?;
-    let mut input = Fingerprint::new().add(&bytes).file(&root().join("Cargo.lock"));
+    // The sources, not what cargo makes of them: both builds end in one file, so cargo would link each anew every time.
+    let mut sources = site::files(&root().join("src"));
+    sources.extend(["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"].map(|name| root().join(name)));
+    sources.sort();
+    let mut input = sources.iter().fold(Fingerprint::new(), |input, path| {
+        input.add(path.strip_prefix(root()).unwrap_or(path).as_os_str().as_encoded_bytes()).file(path)
+    });
     input = input.add(if dev { b"dev" } else { b"release" }).add(include_bytes!("build.rs"));
     if !dev {
         npm::install()?;
@@ -68,22 +74,30 @@ pub(crate) fn package(dev: bool) -> Outcome {
         }
     }
     let package = root().join("pkg/wasm");
-    let outputs = FILES.iter().chain(&["inline.js"]).map(|name| package.join(name)).collect();
+    let outputs = FILES.iter().chain(&["inline.js", LEAN]).map(|name| package.join(name)).collect();
     let stamp = Stamp::new("pkg-wasm", input, outputs)?;
     if stamp.is_fresh() {
         say("pkg/wasm is up to date");
         return site::assemble();
     }
 
-    let generated = generate(&wasm, dev)?;
-    if !dev {
-        optimise(&generated)?;
+    let generated = generate(&compile(dev, false)?, "generated", dev)?;
+    let lean = generate(&compile(dev, true)?, "generated-lean", dev)?;
+    for dir in [&generated, &lean] {
+        let wasm = dir.join("edgewise_bg.wasm");
+        if !dev {
+            optimise(&wasm)?;
+        }
+        no_unknown_imports(&wasm)?;
     }
-    no_unknown_imports(&generated.join("edgewise_bg.wasm"))?;
+    one_glue(&generated, &lean)?;
+    if !dev {
+        minify(&generated.join("edgewise.js"))?;
+    }
     fs::create_dir_all(&package).map_err(|error| format!("cannot create pkg/wasm: {error}"))?;
-    for name in FILES {
-        fs::copy(generated.join(name), package.join(name))
-            .map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
+    let copies = FILES.map(|name| (generated.join(name), name));
+    for (from, name) in copies.into_iter().chain([(lean.join("edgewise_bg.wasm"), LEAN)]) {
+        fs::copy(from, package.join(name)).map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
     }
     inline(&package)?;
     for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
@@ -138,8 +152,12 @@ pub(crate) fn bindgen() -> Outcome<PathBuf> {
     Ok(path)
 }
 
-fn compile(dev: bool) -> Outcome<PathBuf> {
+/// Compiles the core and returns a copy of the wasm, since both builds end in one place.
+fn compile(dev: bool, lean: bool) -> Outcome<PathBuf> {
     let mut command = cargo(&["build", "--package", "edgewise", "--lib", "--target", TARGET]);
+    if lean {
+        command.arg("--no-default-features");
+    }
     if !dev {
         let mut flags = remapped_paths();
         command.arg("--release");
@@ -150,9 +168,28 @@ fn compile(dev: bool) -> Outcome<PathBuf> {
         }
         command.arg("--config").arg(format!("target.{TARGET}.rustflags={flags:?}"));
     }
-    timed("compiling edgewise for wasm32", || run(&mut command))?;
+    timed(if lean { "compiling edgewise/lean for wasm32" } else { "compiling edgewise for wasm32" }, || {
+        run(&mut command)
+    })?;
     let profile = if dev { "debug" } else { "release" };
-    Ok(target_dir().join(TARGET).join(profile).join("edgewise.wasm"))
+    let built = target_dir().join(TARGET).join(profile).join("edgewise.wasm");
+    let folder = scratch_dir()?.join(if lean { "compiled-lean" } else { "compiled" });
+    let copy = folder.join("edgewise.wasm");
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(&built, &copy))
+        .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
+    Ok(copy)
+}
+
+/// One glue serves both builds: their imports and exports must be the same.
+fn one_glue(full: &Path, lean: &Path) -> Outcome {
+    let read = |dir: &Path| {
+        fs::read(dir.join("edgewise.js")).map_err(|error| format!("cannot read the glue in {}: {error}", dir.display()))
+    };
+    if read(full)? == read(lean)? {
+        return Ok(());
+    }
+    Err("the glue of edgewise/lean differs from that of edgewise: a feature must not add imports or exports".to_owned())
 }
 
 /// The sources of the standard library, installed when they are not there.
@@ -187,8 +224,8 @@ fn remapped_paths() -> Vec<String> {
     flags
 }
 
-fn generate(wasm: &Path, dev: bool) -> Outcome<PathBuf> {
-    let out = scratch_dir()?.join("generated");
+fn generate(wasm: &Path, name: &str, dev: bool) -> Outcome<PathBuf> {
+    let out = scratch_dir()?.join(name);
     let _ = fs::remove_dir_all(&out);
     let mut command = Command::new(bindgen()?);
     command.current_dir(root()).arg("generate").arg(wasm).arg("--out-dir").arg(&out);
@@ -199,23 +236,18 @@ fn generate(wasm: &Path, dev: bool) -> Outcome<PathBuf> {
     Ok(out)
 }
 
-fn optimise(dir: &Path) -> Outcome {
-    let (wasm, glue) = (dir.join("edgewise_bg.wasm"), dir.join("edgewise.js"));
-    let optimised = dir.join("optimised.wasm");
+fn optimise(wasm: &Path) -> Outcome {
+    let optimised = wasm.with_file_name("optimised.wasm");
     let mut wasm_opt = npm::script("binaryen/bin/wasm-opt")?;
     wasm_opt.args(WASM_OPT).args(WASM_FEATURES);
-    wasm_opt.arg(&wasm).arg("-o").arg(&optimised);
+    wasm_opt.arg(wasm).arg("-o").arg(&optimised);
     timed("optimising with wasm-opt", || run(&mut wasm_opt))?;
-    fs::rename(&optimised, &wasm).map_err(|error| format!("cannot replace {}: {error}", wasm.display()))?;
+    fs::rename(&optimised, wasm).map_err(|error| format!("cannot replace {}: {error}", wasm.display()))
+}
 
+fn minify(glue: &Path) -> Outcome {
     let mut esbuild = npm::script("esbuild/bin/esbuild")?;
-    esbuild.arg(&glue).args([
-        "--minify",
-        "--format=esm",
-        "--target=es2022",
-        "--log-level=warning",
-        "--allow-overwrite",
-    ]);
+    esbuild.arg(glue).args(["--minify", "--format=esm", "--target=es2022", "--log-level=warning", "--allow-overwrite"]);
     esbuild.arg(format!("--outfile={}", glue.display()));
     run(&mut esbuild)
 }

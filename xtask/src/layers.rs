@@ -85,7 +85,7 @@ fn module_path(path: &str) -> Vec<&str> {
 /// Where test code starts: at the test module that ends a file, or at once in a file of tests. Tests may import upwards,
 /// since the simulator is above nearly everything.
 fn tests_start(path: &str, tokens: &[Token<'_>]) -> usize {
-    if path.ends_with("/tests.rs") || path.contains("/tests/") {
+    if path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/") {
         return 0;
     }
     let pattern = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
@@ -203,6 +203,7 @@ mod tests {
     fn tests_may_import_upwards_but_stay_pure() {
         is_clean("drive/run.rs", "fn f() {} #[cfg(test)] mod tests { use crate::sim::Sim; }");
         is_clean("drive/tests.rs", "use crate::sim::Sim;");
+        is_clean("drive/run_tests.rs", "use crate::sim::Sim;");
         finds("drive/mod.rs", "#[cfg(test)] mod tests; use crate::sim::Sim;", "`drive` imports `sim`");
         finds("llm/tests.rs", "use std::collections::HashMap;", "HashMap");
     }

@@ -41,7 +41,7 @@ fn copy(from: &Path, to: &Path, wanted: &mut BTreeSet<PathBuf>) -> Outcome {
 }
 
 /// All files below a folder, without `node_modules`; none when there is no such folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
         if !path.is_dir() {

@@ -154,8 +154,8 @@ impl<P: Platform> Inner<P> {
         heard.set(true);
         if let Some(authorizer) = &self.authorizer {
             authorizer.note_nonce(&response.head.headers);
+            refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         }
-        refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         exchange.head(&response.head)?;
         let session = legacy::session_id(&response.head);
         let mut body = response.body;

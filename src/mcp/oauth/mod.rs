@@ -48,6 +48,7 @@ pub use challenge::{Challenge, Refusal};
 pub use client::{AuthMethod, Client, Origin};
 pub use config::{Dpop, Grant, Idp, OauthConfig, Signer};
 pub use flow::{Ask, Fact, Flow, Key, Known, Step};
+#[cfg(feature = "oauth")]
 pub(crate) use jwt::{dpop_proof, is_signature};
 pub use remedy::{Remedy, Tries};
 pub use sha256::{base64url, sha256};
