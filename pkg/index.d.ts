@@ -8,6 +8,7 @@
  *
  * @param wasm Where the wasm is, or the wasm itself. Default: the file `wasm/edgewise_bg.wasm` of this package. Bundlers
  * that copy no assets (esbuild) need it; or import `edgewise/inline`, which holds the wasm.
+ * `edgewise/lean` is the same without the offline model and OAuth, and refuses both in the options.
  * @throws {EdgewiseError} `network` when it cannot be fetched or is no wasm.
  */
 export function init(
