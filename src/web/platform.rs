@@ -1,5 +1,6 @@
 //! [`Platform`] for every JavaScript runtime: pages, workers, Node, Cloudflare Workers.
 
+use js_sys::Uint8Array;
 use serde_json::Value;
 use wasm_bindgen::prelude::*;
 
@@ -13,7 +14,7 @@ use crate::time::{Millis, UnixMillis};
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
-    fn fill_random(bytes: &mut [u8]);
+    fn fill_random(bytes: &Uint8Array);
 }
 
 /// The world as JavaScript shows it; one per agent.
@@ -45,9 +46,11 @@ impl Platform for WebPlatform {
     }
 
     fn random(&self) -> u64 {
-        let mut bytes = [0; 8];
-        fill_random(&mut bytes);
-        u64::from_le_bytes(bytes)
+        // Not a slice of ours: wasm-bindgen hands one over by a pointer that the optimiser believes to be read only, and
+        // at some levels the numbers were all zero.
+        let drawn = Uint8Array::new_with_length(8);
+        fill_random(&drawn);
+        drawn.to_vec().iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
     }
 
     async fn sleep(&self, duration: Millis) {
