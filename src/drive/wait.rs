@@ -160,8 +160,13 @@ fn halted(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use futures_util::FutureExt;
+
+    use super::*;
 
     #[test]
     fn every_waiter_is_woken_and_forgotten() {
@@ -177,6 +182,25 @@ mod tests {
         assert!(cancel.is_cancelled());
         assert!(first.now_or_never().is_some());
         assert!(cancel.0.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_cancel_wakes_each_task_that_waits() {
+        struct Woken(AtomicUsize);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let cancel = Cancel::new();
+        let tasks = [(); 3].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
+        let mut waits = [(); 3].map(|()| Box::pin(cancel.cancelled()));
+        for (wait, task) in waits.iter_mut().zip(&tasks) {
+            let waker = Waker::from(task.clone());
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        cancel.cancel();
+        assert_eq!(tasks.map(|task| task.0.load(Ordering::Relaxed)), [1, 1, 1]);
     }
 
     #[test]
