@@ -194,6 +194,8 @@ fn node(suite: &str, runner_args: &[String]) -> Outcome<Counts> {
     }
     command.args(["--test", "--test-reporter=spec", "--test-reporter-destination=stderr", "--test-reporter=tap"]);
     command.arg(format!("--test-reporter-destination={}", report.display()));
+    // Files wait for browsers and servers more than they compute; Node's own choice on two cores is one at a time.
+    command.arg("--test-concurrency=2");
     command.arg(format!("--test-timeout={}", PATIENCE_S * 1000)).args(runner_args);
     command.args(node_files(&npm::tests_dir().join(suite)));
     let succeeded = stream(&mut command, |line| eprintln!("{line}"))?;
