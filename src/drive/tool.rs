@@ -85,20 +85,6 @@ pub(crate) fn output_of(result: Result<CallToolResult>) -> ToolOutput {
     }
 }
 
-/// `CallToolResult` as the app sees it.
-pub fn result_to_json(result: CallToolResult) -> Value {
-    let mut map = serde_json::Map::new();
-    map.insert("content".into(), Value::Array(result.content));
-    if let Some(data) = result.structured_content {
-        map.insert("structuredContent".into(), data);
-    }
-    map.insert("isError".into(), Value::Bool(result.is_error));
-    if let Some(meta) = result.meta {
-        map.insert("_meta".into(), Value::Object(meta));
-    }
-    Value::Object(map)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
