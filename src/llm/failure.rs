@@ -31,6 +31,16 @@ pub(super) struct Report {
     pub(super) status: Option<u16>,
 }
 
+/// The object of an event, unless it tells of an error: by what it holds, or by the event's name, whatever its shape.
+pub(super) fn told(name: &str, mut value: Value) -> Result<Value, Fault> {
+    match Report::find(&mut value) {
+        Some(report) => Err(Fault::Reported(report)),
+        None if name == "error" => Err(Fault::Reported(Report::find_any(value))),
+        None if !value.is_object() => Err(Fault::Malformed("an event that is no object")),
+        None => Ok(value),
+    }
+}
+
 impl Report {
     /// The error in a stream event or an answer with status 200; `None` when it holds none.
     ///

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::content::{Part, part};
 use super::decoder;
-use super::failure::{Fault, Report};
+use super::failure::{Fault, Report, told};
 use super::json;
 use super::openai_calls::split_signature;
 use super::types::{Block, Delta, Message, Role, StopReason, Usage};
@@ -180,16 +180,8 @@ impl decoder::Stream for Stream {
         false
     }
 
-    fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
-        if let Some(report) = Report::find(&mut value) {
-            return Err(Fault::Reported(report));
-        }
-        if name == "error" {
-            return Err(Fault::Reported(Report::find_any(value)));
-        }
-        if !value.is_object() {
-            return Err(Fault::Malformed("an event that is no object"));
-        }
+    fn event(&mut self, name: &str, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        let mut value = told(name, value)?;
         self.count(value.get("usageMetadata"), out);
         if value.get("promptFeedback").and_then(|feedback| feedback.get("blockReason")).is_some_and(Value::is_string) {
             self.finish = Some(StopReason::Refusal);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::content::{Part, part};
 use super::decoder;
 use super::dialect::Dialect;
-use super::failure::{Fault, Report};
+use super::failure::{Fault, told};
 use super::json;
 use super::openai_calls::{Calls, split_signature};
 use super::scan::Scan;
@@ -185,16 +185,8 @@ impl decoder::Stream for Stream {
     }
 
     /// Reads one chunk. An SSE event named `error` is one, whatever its shape.
-    fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
-        if let Some(report) = Report::find(&mut value) {
-            return Err(Fault::Reported(report));
-        }
-        if name == "error" {
-            return Err(Fault::Reported(Report::find_any(value)));
-        }
-        if !value.is_object() {
-            return Err(Fault::Malformed("an event that is no object"));
-        }
+    fn event(&mut self, name: &str, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        let mut value = told(name, value)?;
         self.count(value.get("usage").or_else(|| value.get("x_groq")?.get("usage")), out);
         let Some(Value::Array(choices)) = value.get_mut("choices") else { return Ok(()) };
         // Only one answer was asked for; others are not ours.

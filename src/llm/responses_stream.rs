@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::decoder;
-use super::failure::{Fault, Report};
+use super::failure::{Fault, Report, told};
 use super::json;
 use super::openai_responses::VENDOR;
 use super::scan::Scan;
@@ -61,16 +61,8 @@ impl decoder::Stream for Stream {
         self.piece(&piece.event, piece.place, &piece.item, piece.text.into_owned(), out).is_ok()
     }
 
-    fn event(&mut self, name: &str, mut value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
-        if let Some(report) = Report::find(&mut value) {
-            return Err(Fault::Reported(report));
-        }
-        if name == "error" {
-            return Err(Fault::Reported(Report::find_any(value)));
-        }
-        if !value.is_object() {
-            return Err(Fault::Malformed("an event that is no object"));
-        }
+    fn event(&mut self, name: &str, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        let mut value = told(name, value)?;
         let kind = json::take(&mut value, "type").unwrap_or_else(|| name.to_owned());
         let place = value.get("output_index").and_then(Value::as_u64);
         match kind.as_str() {
