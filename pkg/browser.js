@@ -2,6 +2,9 @@
 
 import { provide } from "./shell.js";
 
-provide({ async: () => new URL("./wasm/edgewise_bg.wasm", import.meta.url) });
+provide({
+  core: { async: () => new URL("./wasm/edgewise_bg.wasm", import.meta.url) },
+  parts: { async: () => new URL("./wasm/edgewise_parts_bg.wasm", import.meta.url) },
+});
 
 export { Agent, EdgewiseError, init, Run, version } from "./shell.js";

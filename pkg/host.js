@@ -21,6 +21,7 @@ export function addTable(functions) {
 
 export class Host {
   #glue;
+  #parts;
   // What wasm waits for, by number: how to stop waiting.
   #open = new Map();
   // What JavaScript waits for, by number.
@@ -31,9 +32,13 @@ export class Host {
   /** Set once the instance is dead. */
   error;
 
-  /** @param glue The exports `wake` and `settle`, and `cancel` if tickets are used. */
-  constructor(glue) {
+  /**
+   * @param glue The exports `wake` and `settle`, and `cancel` if tickets are used.
+   * @param parts Loads the other wasm and gives its living instance, `{ host, glue }`.
+   */
+  constructor(glue, parts) {
     this.#glue = glue;
+    this.#parts = parts;
   }
 
   /**
@@ -144,6 +149,16 @@ export class Host {
       return JSON.stringify(await call(JSON.parse(argument), { signal })) ?? "null";
     };
     Promise.resolve().then(run).then((json) => this.#settle(id, true, json), (thrown) => this.#settle(id, false, words(thrown)));
+  }
+
+  part(id, name, request) {
+    const signal = this.signal(id);
+    const ask = async () => {
+      const { host, glue } = await this.#parts();
+      signal.throwIfAborted();
+      return host.ask((ticket) => glue.ask(ticket, name, request), { signal });
+    };
+    ask().then((text) => this.#settle(id, true, text), (thrown) => this.#settle(id, false, words(thrown)));
   }
 
   signal(id) {

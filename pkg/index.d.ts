@@ -8,12 +8,17 @@
  *
  * @param wasm Where the wasm is, or the wasm itself. Default: the file `wasm/edgewise_bg.wasm` of this package. Bundlers
  * that copy no assets (esbuild) need it; or import `edgewise/inline`, which holds the wasm.
- * `edgewise/lean` is the same without the offline model and OAuth, and refuses both in the options.
+ * @param options.parts The same for `wasm/edgewise_parts_bg.wasm`, with what few apps need: it is loaded when first used,
+ * such as by the offline model.
  * @throws {EdgewiseError} `network` when it cannot be fetched or is no wasm.
  */
 export function init(
-  wasm?: URL | string | BufferSource | WebAssembly.Module | Response | Promise<Response>,
+  wasm?: WasmSource,
+  options?: { parts?: WasmSource },
 ): Promise<void>;
+
+/** Where a wasm is, or the wasm itself. */
+export type WasmSource = URL | string | BufferSource | WebAssembly.Module | Response | Promise<Response>;
 
 /** The version of this package. */
 export const version: string;

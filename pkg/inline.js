@@ -3,6 +3,11 @@
 import { provide } from "./shell.js";
 import base64 from "./wasm/inline.js";
 
-provide({ sync: () => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)) });
+const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+
+provide({
+  core: { sync: () => bytes(base64) },
+  parts: { async: async () => bytes((await import("./wasm/inline-parts.js")).default) },
+});
 
 export { Agent, EdgewiseError, init, Run, version } from "./shell.js";

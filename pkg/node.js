@@ -3,6 +3,9 @@
 import { readFileSync } from "node:fs";
 import { provide } from "./shell.js";
 
-provide({ sync: () => readFileSync(new URL("./wasm/edgewise_bg.wasm", import.meta.url)) });
+provide({
+  core: { sync: () => readFileSync(new URL("./wasm/edgewise_bg.wasm", import.meta.url)) },
+  parts: { sync: () => readFileSync(new URL("./wasm/edgewise_parts_bg.wasm", import.meta.url)) },
+});
 
 export { Agent, EdgewiseError, init, Run, version } from "./shell.js";

@@ -11,23 +11,26 @@ export { Run } from "./run.js";
 /** The version of this package. */
 export const version = "0.1.0";
 
-let loader;
+let how;
 let loaded = false;
 let loading;
 let host;
 
 /**
- * Tells how to get the wasm; only the entries call it.
+ * Tells how to get the two wasm files; only the entries call it. `sync` where the bytes are at hand, so that nobody has
+ * to call `init`; `async` gives whatever the glue's own loader takes.
  *
- * @param {{ sync?: () => BufferSource | WebAssembly.Module, async?: () => unknown }} how `sync` where the bytes are at
- * hand, so that nobody has to call `init`; `async` gives whatever the glue's own loader takes.
+ * @typedef {{ sync?: () => BufferSource | WebAssembly.Module, async?: () => unknown }} Source
+ * @param {{ core: Source, parts: Source }} sources `core` is what every app needs, `parts` what is loaded when first used.
  */
-export function provide(how) {
-  loader = how;
+export function provide(sources) {
+  how = sources;
 }
 
 /** See index.d.ts. */
-export function init(source) {
+export function init(source, options) {
+  // Taken as it comes: it is looked at only if a part is ever asked for.
+  if (options?.parts !== undefined) how = { ...how, parts: { async: () => options.parts } };
   if (loaded) return Promise.resolve();
   loading ??= load(source).finally(() => {
     loading = undefined;
@@ -37,31 +40,56 @@ export function init(source) {
 
 async function load(source) {
   try {
-    if (source === undefined && loader.sync) loadNow();
-    else await glue.default({ module_or_path: await (source ?? loader.async()) });
+    await instantiate(glue, source === undefined ? how.core : { async: () => source });
     loaded = true;
   } catch (cause) {
     throw new EdgewiseError({ code: "network", message: `init: the wasm could not be loaded: ${cause?.message ?? cause}`, cause });
   }
 }
 
-function loadNow() {
-  glue.initSync({ module: loader.sync() });
-  loaded = true;
+async function instantiate(glue, { sync, async }) {
+  if (sync) glue.initSync({ module: sync() });
+  else await glue.default({ module_or_path: await async() });
 }
 
 /** The living instance; made anew after a crash. */
 function live() {
   if (!loaded) {
-    if (!loader.sync) throw misuse("call `await init()` first: the wasm is not loaded");
-    loadNow();
+    if (!how.core.sync) throw misuse("call `await init()` first: the wasm is not loaded");
+    glue.initSync({ module: how.core.sync() });
+    loaded = true;
   }
-  if (host === undefined || host.error) {
-    if (host) glue.__wbg_reset_state();
-    host = new Host(glue);
-    glue.start(host);
-  }
+  host = revive(glue, host, parts);
   return { host, glue };
+}
+
+/** The host, or a new one on a new instance if that one has crashed. */
+function revive(glue, host, parts) {
+  if (host && !host.error) return host;
+  if (host) glue.__wbg_reset_state();
+  const next = new Host(glue, parts);
+  glue.start(next);
+  return next;
+}
+
+let partsGlue;
+let partsHost;
+
+/** The living instance of the other wasm; loaded by the first call, again after one that failed. */
+async function parts() {
+  partsGlue ??= loadParts().catch((error) => {
+    partsGlue = undefined;
+    throw error;
+  });
+  const glue = await partsGlue;
+  partsHost = revive(glue, partsHost);
+  return { host: partsHost, glue };
+}
+
+async function loadParts() {
+  const glue = await import("./wasm/edgewise_parts.js");
+  await instantiate(glue, how.parts);
+  return glue;
 }
 
 /** See index.d.ts. */

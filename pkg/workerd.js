@@ -1,8 +1,9 @@
 // Entry for Cloudflare Workers: they take wasm only as a static import, compiled when deployed.
 
-import module from "./wasm/edgewise_bg.wasm";
 import { provide } from "./shell.js";
+import core from "./wasm/edgewise_bg.wasm";
+import parts from "./wasm/edgewise_parts_bg.wasm";
 
-provide({ sync: () => module });
+provide({ core: { sync: () => core }, parts: { sync: () => parts } });
 
 export { Agent, EdgewiseError, init, Run, version } from "./shell.js";

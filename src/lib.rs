@@ -21,6 +21,7 @@
 //!
 //! ```text
 //! web                        exported classes, fetch, timers, store      (wasm32 only)
+//! parts                      what is loaded when first used: a wasm of its own
 //! drive                      async: runs a decision machine against a Platform
 //! agent        cache         decisions of a run; typed cache
 //! context  llm  mcp          what goes in front of the model; model wires; the protocol
@@ -56,6 +57,9 @@ pub mod agent;
 pub mod platform;
 
 pub mod drive;
+
+#[cfg(feature = "parts")]
+pub mod parts;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod sim;

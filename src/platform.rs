@@ -11,6 +11,7 @@
 //! 4. [`load`](Platform::load) gives what the last finished [`save`](Platform::save) of that key stored, or
 //!    `None`; neither ever fails a run.
 //! 5. [`now`](Platform::now) may stand still or jump; nothing may wait for it to move.
+//! 6. Dropping the future of [`call_part`](Platform::call_part) stops what the part does for it.
 
 use serde_json::Value;
 
@@ -49,7 +50,37 @@ pub trait Platform: 'static {
     /// Calls a function of the app and waits for what it returns. Dropping the future aborts the
     /// `AbortSignal` that the function was given.
     async fn call_app(&self, call: AppCall) -> AppResult;
+
+    /// Asks a part of this crate that is loaded when first used, and waits for its answer. What the texts mean is
+    /// between the caller and the part, see `crate::parts`.
+    ///
+    /// # Errors
+    ///
+    /// Words for people: the part could not be loaded or is not there, or it cannot read the request.
+    async fn call_part(&self, part: Part, request: String) -> PartResult;
 }
+
+/// Parts of this crate that few pages need at once, so that they lie in a wasm of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The embedded model: a request of [`crate::llm::offline_wire`] in, its deltas out.
+    Offline,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Part; 1] = [Part::Offline];
+
+    /// Its name between the two modules.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Part::Offline => "offline",
+        }
+    }
+}
+
+/// What a part answered, or why it could not.
+pub type PartResult = Result<String, String>;
 
 /// Body of an answer, chunk by chunk. Dropping it aborts the request.
 pub trait Body {

@@ -137,3 +137,14 @@ fn servers_come_and_go() {
     assert_eq!(agent.tools().as_array().unwrap().len(), 0);
     assert_eq!(sim.block_on(agent.remove_server("calc")).unwrap().unwrap_err().code, Code::Misuse);
 }
+
+#[test]
+fn an_offline_model_that_cannot_be_loaded_is_tried_again_and_then_reported() {
+    let sim = SimPlatform::new(1);
+    sim.set_parts_missing(true);
+    let agent = agent(&sim, offline(json!([])));
+    let events = sim.block_on(events(&agent, "hello")).unwrap();
+    let last = &events.last().unwrap()["error"];
+    assert_eq!((of_type(&events, "retry").len(), &last["code"]), (3, &json!("network")));
+    assert_eq!(last["message"], "the offline model: could not be loaded");
+}

@@ -8,11 +8,10 @@ use crate::drive::handle::RunHandle;
 use crate::drive::wait::{Cancel, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result, Retry};
 use crate::llm::config::{ModelConfig, Provider};
-#[cfg(feature = "offline")]
-use crate::llm::offline::{self, OfflineRequest};
-use crate::llm::types::{Message, ToolDefinition};
+use crate::llm::offline_wire;
+use crate::llm::types::{Delta, Message, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder, label};
-use crate::platform::{Body, NetworkError, Platform};
+use crate::platform::{Body, NetworkError, Part, Platform};
 use crate::time::Millis;
 
 /// How long a stream may stay open after the model's own end mark before it is aborted. Waiting for the last bytes
@@ -26,7 +25,7 @@ pub(crate) struct Model {
     system: Option<String>,
     /// Set once the tools are known; for the model on the network.
     encoder: RefCell<Option<Encoder>>,
-    /// The same for the embedded model, which reads messages as they are.
+    /// The same for the embedded model.
     tools: RefCell<Vec<ToolDefinition>>,
 }
 
@@ -54,28 +53,21 @@ impl Model {
             }
             return Prepared::Request(encoder.request());
         }
-        Prepared::Answer(self.answer(messages))
-    }
-
-    #[cfg(feature = "offline")]
-    fn answer(&self, messages: &[Message]) -> Fact {
-        let (system, tools) = (self.system.as_deref(), self.tools.borrow());
-        Fact::Deltas(offline::answer(OfflineRequest { system, messages, tools: &tools }))
-    }
-
-    /// Never asked: the options refuse the offline model in a build without it.
-    #[cfg(not(feature = "offline"))]
-    fn answer(&self, _: &[Message]) -> Fact {
-        Fact::ModelFailed(Error::new(Code::Misuse, "the offline model is not in this build"))
+        Prepared::Embedded(offline_wire::request(self.system.as_deref(), messages, &self.tools.borrow()))
     }
 
     /// Asks, and reports deltas and the end to `run`.
     pub(crate) async fn call<P: Platform>(&self, platform: &P, prepared: Prepared, run: &RunHandle, cancel: &Cancel) {
         let request = match prepared {
             Prepared::Request(request) => request,
-            Prepared::Answer(deltas) => {
-                run.push(deltas);
-                return run.push(Fact::ModelEnded);
+            Prepared::Embedded(request) => {
+                return match self.embedded(platform, request, cancel).await {
+                    Ok(deltas) => {
+                        run.push(Fact::Deltas(deltas));
+                        run.push(Fact::ModelEnded);
+                    }
+                    Err(error) => run.push(Fact::ModelFailed(error)),
+                };
             }
         };
         let what = label(&self.config);
@@ -88,6 +80,16 @@ impl Model {
             }
             Err(error) => run.push(Fact::ModelFailed(error)),
         }
+    }
+
+    async fn embedded<P: Platform>(&self, platform: &P, request: String, cancel: &Cancel) -> Result<Vec<Delta>> {
+        const WHAT: &str = "the offline model";
+        let answer = within(platform, self.idle, cancel, platform.call_part(Part::Offline, request)).await;
+        let text = answer.map_err(|stop| self.stopped(stop, WHAT))?.map_err(|words| {
+            // It could not be loaded: as good as a model that does not answer.
+            Error::new(Code::Network, [WHAT, ": ", &words].concat()).retry(Retry::Backoff)
+        })?;
+        offline_wire::deltas(&text).ok_or_else(|| Error::new(Code::Protocol, [WHAT, ": gave no answer"].concat()))
     }
 
     async fn stream<P: Platform>(
@@ -133,10 +135,10 @@ impl Model {
     }
 }
 
-/// What a model call sends, or the embedded model's answer.
+/// What a model call sends: over the network, or to the embedded model.
 pub(crate) enum Prepared {
     Request(crate::http::Request),
-    Answer(Fact),
+    Embedded(String),
 }
 
 fn network(what: &str, happened: &str, error: NetworkError) -> Error {

@@ -81,10 +81,6 @@ impl ModelConfig {
             let known = Provider::ALL.map(|(known, _)| known).join(", ");
             return Err(Error::config(fields.path("provider"), &["unknown provider; known are ", &known].concat()));
         };
-        if provider == Provider::Offline && !cfg!(feature = "offline") {
-            let message = "the offline model is not in `edgewise/lean`; import `edgewise`";
-            return Err(Error::config(fields.path("provider"), message));
-        }
         let id = match provider {
             Provider::Offline => fields.string("id")?.unwrap_or("offline"),
             _ => fields.required("id")?,

@@ -6,14 +6,15 @@
 //! openai_chat + openai_calls
 //! openai_responses + responses_stream
 //! gemini + gemini_schema
-//! offline                                      the embedded keyword matcher: no wire, no network
+//! offline + offline_wire                       the embedded keyword matcher: no network, asked as text
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config
 //! ```
 pub mod config;
-#[cfg(feature = "offline")]
+#[cfg(feature = "parts")]
 pub mod offline;
+pub mod offline_wire;
 pub mod tools;
 pub mod turn;
 pub mod types;

@@ -72,6 +72,7 @@ pub(super) struct World {
     pub(super) cors: Cell<bool>,
     pub(super) recut: Cell<bool>,
     pub(super) store_full: Cell<bool>,
+    pub(super) parts_missing: Cell<bool>,
     pub(super) exchanges: Cell<u64>,
     pub(super) fetches: Cell<usize>,
     pub(super) bodies: Cell<usize>,
@@ -111,6 +112,7 @@ impl SimPlatform {
             cors: Cell::new(false),
             recut: Cell::new(true),
             store_full: Cell::new(false),
+            parts_missing: Cell::new(false),
             exchanges: Cell::new(0),
             fetches: Cell::new(0),
             bodies: Cell::new(0),
@@ -164,6 +166,11 @@ impl SimPlatform {
     /// Whether the network cuts bodies anew at random; on by default.
     pub fn set_recut(&self, on: bool) {
         self.world.recut.set(on);
+    }
+
+    /// Whether the parts that are loaded when first used cannot be loaded; off by default.
+    pub fn set_parts_missing(&self, missing: bool) {
+        self.world.parts_missing.set(missing);
     }
 
     /// Whether the store refuses to take anything; off by default.

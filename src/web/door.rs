@@ -48,6 +48,12 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn call(this: &Host, id: u32, table: u32, function: u32, argument: &str);
 
+    /// Asks a part in the other wasm, which is loaded for the first one, and calls [`settle`] with its text, or with
+    /// words for people.
+    #[cfg(not(feature = "parts"))]
+    #[wasm_bindgen(method)]
+    fn part(this: &Host, id: u32, name: &str, request: &str);
+
     /// A signal that `forget` aborts.
     #[wasm_bindgen(method)]
     fn signal(this: &Host, id: u32) -> AbortSignal;
@@ -258,6 +264,12 @@ pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
     Wait::new(|host, id| host.call(id, table, function, argument))
 }
 
+/// Asks a part in the other wasm.
+#[cfg(not(feature = "parts"))]
+pub(crate) fn part(name: &str, request: &str) -> Wait {
+    Wait::new(|host, id| host.part(id, name, request))
+}
+
 /// An `AbortSignal` that is aborted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Aborter {
@@ -297,6 +309,7 @@ pub(crate) fn answer(ticket: u32, result: Result<String, String>) {
 }
 
 /// Reports progress on a promise of the shell, as JSON text.
+#[cfg(feature = "face")]
 pub(crate) fn progress(ticket: u32, json: &str) {
     with_host(|host| host.progress(ticket, json));
 }

@@ -1,67 +1,23 @@
 //! The classes that the JavaScript shell (`pkg/agent.js`, `pkg/run.js`) calls: thin, everything crosses as JSON text.
 //!
-//! An error is thrown, or handed to a promise, as the JSON text of [`Error`]. What takes time is asked for under a
-//! ticket, a number of the shell's, and answered through [`door::answer`].
+//! An error is thrown, or handed to a promise, as the JSON text of [`Error`].
 
-use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::WebPlatform;
 use super::door;
+use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
-use crate::drive::wait::Cancel;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::json;
 use crate::llm::config::Provider;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::types::{CallToolResult, Progress};
-
-thread_local! {
-    /// What is at work and can be cancelled, by ticket.
-    static AT_WORK: RefCell<Vec<(u32, Cancel)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Cancels what was asked for under that ticket; one that is answered already is left alone.
-#[wasm_bindgen]
-pub fn cancel(ticket: u32) {
-    let found = AT_WORK.with_borrow(|at_work| at_work.iter().find(|(known, _)| *known == ticket).cloned());
-    if let Some((_, cancel)) = found {
-        cancel.cancel();
-    }
-}
-
-/// Does `work` on its own and answers the ticket with what comes of it.
-fn work<F: Future<Output = Result<String>> + 'static>(ticket: u32, work: impl FnOnce(Cancel) -> F) {
-    let cancel = Cancel::new();
-    work_boxed(ticket, cancel.clone(), Box::pin(work(cancel)));
-}
-
-/// One copy for all kinds of work.
-fn work_boxed(ticket: u32, cancel: Cancel, work: Pin<Box<dyn Future<Output = Result<String>>>>) {
-    AT_WORK.with_borrow_mut(|at_work| at_work.push((ticket, cancel)));
-    door::spawn(async move {
-        let result = work.await;
-        AT_WORK.with_borrow_mut(|at_work| at_work.retain(|(known, _)| *known != ticket));
-        door::answer(ticket, result.map_err(|error| thrown(&error)));
-    });
-}
-
-fn text<T: Serialize>(value: &T) -> String {
-    // Everything that crosses has string keys, and serde_json writes a number that is not finite as null.
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
-}
-
-fn thrown(error: &Error) -> String {
-    text(error)
-}
 
 /// Options as the shell sends them.
 fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {

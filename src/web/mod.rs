@@ -2,11 +2,19 @@
 //!
 //! The only place for JavaScript types. [`door`] is how wasm and shell talk, [`WebPlatform`] what the drivers run on.
 pub mod door;
+#[cfg(feature = "face")]
 mod face;
 mod fetch;
+#[cfg(feature = "parts")]
+mod part;
 mod platform;
 mod store;
+mod work;
 
-pub use face::{AgentCore, RunCore, cancel};
+#[cfg(feature = "face")]
+pub use face::{AgentCore, RunCore};
 pub use fetch::WebBody;
+#[cfg(feature = "parts")]
+pub use part::ask;
 pub use platform::WebPlatform;
+pub use work::cancel;

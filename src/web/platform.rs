@@ -8,7 +8,7 @@ use super::door;
 use super::fetch::{WebBody, fetch};
 use super::store::Store;
 use crate::http::Request;
-use crate::platform::{AppCall, AppResult, NetworkError, Platform, Response};
+use crate::platform::{AppCall, AppResult, NetworkError, Part, PartResult, Platform, Response};
 use crate::time::{Millis, UnixMillis};
 
 #[wasm_bindgen]
@@ -77,5 +77,16 @@ impl Platform for WebPlatform {
             Ok(json) => serde_json::from_slice::<Value>(text(json).as_bytes()).map_err(|_| "gave no JSON".to_owned()),
             Err(thrown) => Err(text(thrown)),
         }
+    }
+
+    #[cfg(feature = "parts")]
+    async fn call_part(&self, part: Part, request: String) -> PartResult {
+        crate::parts::answer(part, &request).await
+    }
+
+    #[cfg(not(feature = "parts"))]
+    async fn call_part(&self, part: Part, request: String) -> PartResult {
+        let text = |value: JsValue| value.as_string().unwrap_or_default();
+        door::part(part.as_str(), &request).await.map(text).map_err(text)
     }
 }

@@ -14,8 +14,8 @@ const { path, contents } = await project();
 test("the package holds what it needs and nothing else", () => {
   const wanted = [
     "LICENSE-APACHE", "LICENSE-MIT", "README.md", "agent.js", "browser.js", "error.js", "host.js", "index.d.ts", "inline.js",
-    "lean-node.js", "lean-workerd.js", "lean.js", "node.js", "options.js", "package.json", "run.js", "shell.js", "wasm.d.ts", "wasm/edgewise.js",
-    "wasm/edgewise_bg.wasm", "wasm/edgewise_lean_bg.wasm", "wasm/inline.js", "workerd.js",
+    "node.js", "options.js", "package.json", "run.js", "shell.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
+    "wasm/edgewise_parts.js", "wasm/edgewise_parts_bg.wasm", "wasm/inline-parts.js", "wasm/inline.js", "workerd.js",
   ];
   assert.deepEqual(contents.toSorted(), wanted);
 });
@@ -46,7 +46,7 @@ test("every module may be evaluated where nothing may happen at module scope", a
     crypto.getRandomValues = () => { throw new Error("getRandomValues"); };
     Math.random = Date.now = () => { throw new Error("Math.random or Date.now"); };
     WebAssembly.Instance = function () { throw new Error("WebAssembly.Instance"); };
-    await import("edgewise"); await import("edgewise/inline"); await import("edgewise/lean");`;
+    await import("edgewise"); await import("edgewise/inline");`;
   await exec(process.execPath, ["--input-type=module", "-e", code], { cwd: path });
 });
 

@@ -39,4 +39,5 @@ function print(path) {
 
 for (const path of scripts(browserEntry())) print(path);
 print(join(pkg, "wasm/edgewise_bg.wasm"));
-print(join(pkg, "wasm/edgewise_lean_bg.wasm"));
+print(join(pkg, "wasm/edgewise_parts.js"));
+print(join(pkg, "wasm/edgewise_parts_bg.wasm"));

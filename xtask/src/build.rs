@@ -13,11 +13,23 @@ use crate::wasm::imported_modules;
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What the package takes from wasm-bindgen's output.
-const FILES: [&str; 3] = ["edgewise.js", "edgewise.d.ts", "edgewise_bg.wasm"];
+/// One of the two wasm files of the package, and the features of the crate that it is made with.
+struct Module {
+    /// Name of its files in `pkg/wasm/`: `NAME.js`, `NAME.d.ts`, `NAME_bg.wasm`.
+    name: &'static str,
+    features: &'static str,
+    /// The same bytes as text, for `edgewise/inline`.
+    inline: &'static str,
+}
 
-/// The core without what `Cargo.toml` lists under `[features]`, for `edgewise/lean`. It works with the same glue.
-const LEAN: &str = "edgewise_lean_bg.wasm";
+/// What every page loads, and what is loaded when first used; see `[features]` in `Cargo.toml`.
+const MODULES: [Module; 2] = [
+    Module { name: "edgewise", features: "face,oauth", inline: "inline.js" },
+    Module { name: "edgewise_parts", features: "parts", inline: "inline-parts.js" },
+];
+
+/// How the files of a module end.
+const ENDINGS: [&str; 3] = [".js", ".d.ts", "_bg.wasm"];
 
 /// What rustc enables for this target by default. Naming more would let wasm-opt use what some runtime refuses.
 const WASM_FEATURES: [&str; 6] = [
@@ -74,32 +86,32 @@ pub(crate) fn package(dev: bool) -> Outcome {
         }
     }
     let package = root().join("pkg/wasm");
-    let outputs = FILES.iter().chain(&["inline.js", LEAN]).map(|name| package.join(name)).collect();
+    let outputs = MODULES.iter().flat_map(|module| {
+        let files = ENDINGS.map(|ending| package.join([module.name, ending].concat()));
+        files.into_iter().chain([package.join(module.inline)])
+    });
+    let outputs = outputs.collect();
     let stamp = Stamp::new("pkg-wasm", input, outputs)?;
     if stamp.is_fresh() {
         say("pkg/wasm is up to date");
         return site::assemble();
     }
 
-    let generated = generate(&compile(dev, false)?, "generated", dev)?;
-    let lean = generate(&compile(dev, true)?, "generated-lean", dev)?;
-    for dir in [&generated, &lean] {
-        let wasm = dir.join("edgewise_bg.wasm");
+    fs::create_dir_all(&package).map_err(|error| format!("cannot create pkg/wasm: {error}"))?;
+    for module in &MODULES {
+        let generated = generate(&compile(dev, module)?, module.name, dev)?;
+        let wasm = generated.join("edgewise_bg.wasm");
         if !dev {
             optimise(&wasm)?;
+            minify(&generated.join("edgewise.js"))?;
         }
         no_unknown_imports(&wasm)?;
+        for ending in ENDINGS {
+            let (from, to) = (generated.join(["edgewise", ending].concat()), [module.name, ending].concat());
+            fs::copy(from, package.join(&to)).map_err(|error| format!("cannot write pkg/wasm/{to}: {error}"))?;
+        }
+        inline(&wasm, &package.join(module.inline))?;
     }
-    one_glue(&generated, &lean)?;
-    if !dev {
-        minify(&generated.join("edgewise.js"))?;
-    }
-    fs::create_dir_all(&package).map_err(|error| format!("cannot create pkg/wasm: {error}"))?;
-    let copies = FILES.map(|name| (generated.join(name), name));
-    for (from, name) in copies.into_iter().chain([(lean.join("edgewise_bg.wasm"), LEAN)]) {
-        fs::copy(from, package.join(name)).map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
-    }
-    inline(&package)?;
     for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
         let from = root().join(name);
         fs::copy(&from, root().join("pkg").join(name)).map_err(|error| format!("cannot copy {name}: {error}"))?;
@@ -109,11 +121,9 @@ pub(crate) fn package(dev: bool) -> Outcome {
 }
 
 /// Writes the wasm once more as a module with its bytes in base64, for `edgewise/inline`.
-fn inline(package: &Path) -> Outcome {
-    let wasm = fs::read(package.join("edgewise_bg.wasm"));
-    let write =
-        |bytes: Vec<u8>| fs::write(package.join("inline.js"), format!("export default \"{}\";\n", base64(&bytes)));
-    wasm.and_then(write).map_err(|error| format!("cannot write pkg/wasm/inline.js: {error}"))
+fn inline(wasm: &Path, to: &Path) -> Outcome {
+    let write = |bytes: Vec<u8>| fs::write(to, format!("export default \"{}\";\n", base64(&bytes)));
+    fs::read(wasm).and_then(write).map_err(|error| format!("cannot write {}: {error}", to.display()))
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -152,12 +162,10 @@ pub(crate) fn bindgen() -> Outcome<PathBuf> {
     Ok(path)
 }
 
-/// Compiles the core and returns a copy of the wasm, since both builds end in one place.
-fn compile(dev: bool, lean: bool) -> Outcome<PathBuf> {
+/// Compiles a module and returns a copy of the wasm, since both builds end in one place.
+fn compile(dev: bool, module: &Module) -> Outcome<PathBuf> {
     let mut command = cargo(&["build", "--package", "edgewise", "--lib", "--target", TARGET]);
-    if lean {
-        command.arg("--no-default-features");
-    }
+    command.args(["--no-default-features", "--features", module.features]);
     if !dev {
         let mut flags = remapped_paths();
         command.arg("--release");
@@ -168,28 +176,15 @@ fn compile(dev: bool, lean: bool) -> Outcome<PathBuf> {
         }
         command.arg("--config").arg(format!("target.{TARGET}.rustflags={flags:?}"));
     }
-    timed(if lean { "compiling edgewise/lean for wasm32" } else { "compiling edgewise for wasm32" }, || {
-        run(&mut command)
-    })?;
+    timed(&format!("compiling {} for wasm32", module.name), || run(&mut command))?;
     let profile = if dev { "debug" } else { "release" };
     let built = target_dir().join(TARGET).join(profile).join("edgewise.wasm");
-    let folder = scratch_dir()?.join(if lean { "compiled-lean" } else { "compiled" });
+    let folder = scratch_dir()?.join("compiled").join(module.name);
     let copy = folder.join("edgewise.wasm");
     fs::create_dir_all(&folder)
         .and_then(|()| fs::copy(&built, &copy))
         .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
     Ok(copy)
-}
-
-/// One glue serves both builds: their imports and exports must be the same.
-fn one_glue(full: &Path, lean: &Path) -> Outcome {
-    let read = |dir: &Path| {
-        fs::read(dir.join("edgewise.js")).map_err(|error| format!("cannot read the glue in {}: {error}", dir.display()))
-    };
-    if read(full)? == read(lean)? {
-        return Ok(());
-    }
-    Err("the glue of edgewise/lean differs from that of edgewise: a feature must not add imports or exports".to_owned())
 }
 
 /// The sources of the standard library, installed when they are not there.
@@ -225,7 +220,7 @@ fn remapped_paths() -> Vec<String> {
 }
 
 fn generate(wasm: &Path, name: &str, dev: bool) -> Outcome<PathBuf> {
-    let out = scratch_dir()?.join(name);
+    let out = scratch_dir()?.join("generated").join(name);
     let _ = fs::remove_dir_all(&out);
     let mut command = Command::new(bindgen()?);
     command.current_dir(root()).arg("generate").arg(wasm).arg("--out-dir").arg(&out);

@@ -20,7 +20,30 @@ pub(crate) fn everything() -> Outcome {
         ("layers", layer_rules),
         ("clippy", || clippy(&["--workspace", "--all-targets"])),
         ("clippy wasm32", clippy_wasm),
-        ("clippy lean", || clippy(&["--package", "edgewise", "--target", TARGET, "--lib", "--no-default-features"])),
+        ("clippy core", || {
+            clippy(&[
+                "--package",
+                "edgewise",
+                "--target",
+                TARGET,
+                "--lib",
+                "--no-default-features",
+                "--features",
+                "face,oauth",
+            ])
+        }),
+        ("clippy parts", || {
+            clippy(&[
+                "--package",
+                "edgewise",
+                "--target",
+                TARGET,
+                "--lib",
+                "--no-default-features",
+                "--features",
+                "parts",
+            ])
+        }),
         ("docs", || quietly(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))),
         ("types", types),
         ("size", budget::report),

@@ -6,7 +6,7 @@
 use crate::source::{Token, tokens};
 
 /// The floors, lowest first. A module imports from lower floors only; neighbours do not know each other.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["json", "time"],
     &["error"],
     &["options", "secret"],
@@ -14,11 +14,12 @@ const FLOORS: [&[&str]; 8] = [
     &["context", "llm", "mcp", "platform"],
     &["agent", "cache"],
     &["drive"],
+    &["parts"],
     &["sim", "web"],
 ];
 
 /// The modules in which waiting is allowed; all others are pure.
-const ASYNC: [&str; 5] = ["platform", "cache", "drive", "sim", "web"];
+const ASYNC: [&str; 6] = ["platform", "cache", "drive", "parts", "sim", "web"];
 
 /// Names the pure part may not use: clocks, and maps whose order differs from run to run.
 const IMPURE: [&str; 4] = ["Instant", "SystemTime", "HashMap", "HashSet"];
