@@ -3,6 +3,8 @@
 //! Everything that is decided is decided in [`crate::mcp`]; here it is waited for.
 
 mod greet;
+mod inbox;
+mod stream;
 mod transfer;
 
 use std::cell::{Cell, RefCell};
@@ -31,6 +33,7 @@ use crate::platform::Platform;
 use crate::secret::Secret;
 use crate::time::Millis;
 
+use inbox::Inbox;
 use transfer::Job;
 
 /// How long a courtesy to a server may take: to say that an answer is no longer wanted, or that a session ends.
@@ -45,6 +48,8 @@ struct Inner<P: Platform> {
     authorizer: Option<Authorizer<P>>,
     next_id: Cell<u64>,
     status: RefCell<Status>,
+    /// Requests of a legacy server that wait for their answers.
+    inbox: Inbox,
     closed: Cancel,
 }
 
@@ -100,6 +105,7 @@ impl<P: Platform> Connection<P> {
             authorizer,
             next_id: Cell::new(1),
             status: RefCell::default(),
+            inbox: Inbox::default(),
             closed: Cancel::new(),
         }))
     }
@@ -384,5 +390,7 @@ fn explain(failure: Failure, link: &Link) -> Error {
     error
 }
 
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

@@ -43,6 +43,7 @@ use crate::mcp::era::Era;
 use crate::mcp::text::{MAX_QUOTE, clean};
 use crate::mcp::types::Progress;
 use crate::sse::{Decoder, Event};
+use crate::time::Millis;
 
 pub use failure::Failure;
 use pieces::Pieces;
@@ -122,6 +123,8 @@ pub struct Exchange {
     status: u16,
     /// An answer to another request came along; remembered for the message if ours never comes.
     stranger: Option<String>,
+    /// What came along for other requests of a legacy server.
+    strays: Vec<jsonrpc::Message>,
     events: Vec<Event>,
 }
 
@@ -141,6 +144,7 @@ impl Exchange {
             state: State::Waiting,
             status: 0,
             stranger: None,
+            strays: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -169,6 +173,38 @@ impl Exchange {
             State::Json { .. } | State::Refused { .. } => true,
             State::Waiting | State::Done => false,
         }
+    }
+
+    /// The last event id and the `retry` in force, while an event stream of a legacy server is read that has not
+    /// brought its answer: what is needed to take it up again.
+    pub fn position(&self) -> Option<(Option<&str>, Option<Millis>)> {
+        match &self.state {
+            State::Events(decoder) if self.era == Era::Legacy && self.id.is_some() => {
+                Some((decoder.last_event_id(), decoder.retry()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The event stream goes on over another connection; an event that was cut is gone.
+    pub fn reopened(&mut self) {
+        if let State::Events(decoder) = &mut self.state {
+            **decoder = Decoder::with_limit(self.limit);
+        }
+    }
+
+    /// Takes a message that came on another stream.
+    ///
+    /// # Errors
+    ///
+    /// The server's own, and a result that is none. The exchange is then done.
+    pub fn deliver(&mut self, message: jsonrpc::Message, out: &mut Vec<Message>) -> Result<(), Failure> {
+        if self.is_done() { Ok(()) } else { self.message(message, out) }
+    }
+
+    /// The answers and progress notices that a legacy server sent along for other requests.
+    pub fn take_strays(&mut self) -> Vec<jsonrpc::Message> {
+        std::mem::take(&mut self.strays)
     }
 
     /// Takes status and headers.
@@ -323,10 +359,13 @@ impl Exchange {
     fn message(&mut self, message: jsonrpc::Message, out: &mut Vec<Message>) -> Result<(), Failure> {
         let (id, outcome) = match message {
             jsonrpc::Message::Notification { method, params } => {
-                out.push(match self.progress(&method, params.as_ref()) {
-                    Some(progress) => Message::Progress(progress),
-                    None => Message::Notification { method, params },
-                });
+                match self.progress(&method, params.as_ref()) {
+                    Some(progress) => out.push(Message::Progress(progress)),
+                    None if self.era == Era::Legacy && method == "notifications/progress" => {
+                        self.strays.push(jsonrpc::Message::Notification { method, params });
+                    }
+                    None => out.push(Message::Notification { method, params }),
+                }
                 return Ok(());
             }
             jsonrpc::Message::Request { id, method, params } => {
@@ -344,7 +383,10 @@ impl Exchange {
             None => outcome.is_err(),
         };
         if !ours {
-            self.stranger = Some(id.map_or_else(|| "null".to_owned(), |id| clean(&id.to_string(), 40)));
+            self.stranger = Some(id.as_ref().map_or_else(|| "null".to_owned(), |id| clean(&id.to_string(), 40)));
+            if self.era == Era::Legacy {
+                self.strays.push(jsonrpc::Message::Response { id, outcome });
+            }
             return Ok(());
         }
         self.state = State::Done;

@@ -1,11 +1,10 @@
 //! The handshake era of MCP: revisions 2025-03-26 to 2025-11-25 over Streamable HTTP.
 //!
 //! Everything that exists only there stands here: `initialize`, sessions, answers to a server's own requests,
-//! and cancel by notification. The modern path never calls into this module beyond the era decision.
-//!
-//! # Out of scope
-//!
-//! - The optional GET stream and resumption by `Last-Event-ID`; the 2024-11-05 HTTP+SSE transport.
+//! cancel by notification, and streams that are taken up again ([`resume`]). The modern path never calls into this
+//! module beyond the era decision.
+
+pub mod resume;
 
 use serde_json::{Map, Value, json};
 
@@ -87,7 +86,7 @@ pub fn end(session: &Session, config: &ServerConfig, token: Option<&Secret>) -> 
     Some(request)
 }
 
-fn mark(request: &mut Request, session: &Session) {
+pub(crate) fn mark(request: &mut Request, session: &Session) {
     // The header exists since 2025-06-18; revisions are dates, so text order is time order.
     if session.version.as_str() >= "2025-06-18" {
         request.headers.set("MCP-Protocol-Version", session.version.as_str());

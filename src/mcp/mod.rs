@@ -11,6 +11,7 @@ pub mod header_value;
 pub mod legacy;
 pub mod oauth;
 pub mod param_headers;
+pub mod reconnect;
 pub mod request;
 pub mod server;
 mod text;

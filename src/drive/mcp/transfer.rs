@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use serde_json::json;
 
+use super::stream::Taker;
 use super::{COURTESY, Inner};
 use crate::drive::oauth::{Authorizer, Hopeless};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
@@ -15,9 +16,10 @@ use crate::http::Request;
 use crate::mcp::config::Token;
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
+use crate::mcp::legacy::resume::Resume;
 use crate::mcp::legacy::{self, Session};
 use crate::mcp::oauth::{Refusal, Tries};
-use crate::platform::{AppCall, Body, Platform};
+use crate::platform::{AppCall, Platform};
 use crate::secret::Secret;
 use crate::time::Millis;
 
@@ -25,7 +27,7 @@ use crate::time::Millis;
 pub(super) type Build<'a> = &'a dyn Fn(u64, Option<&Secret>) -> Request;
 
 /// How long the delivery of an answer to a request of the server may take.
-const REPLY: Millis = Millis::from_secs(10);
+pub(super) const REPLY: Millis = Millis::from_secs(10);
 
 /// The longest time of one request is that many timeouts.
 const RESTARTS: u64 = 10;
@@ -109,7 +111,7 @@ impl<P: Platform> Inner<P> {
         refusal: &RefCell<Option<Refusal>>,
         on_message: &mut dyn FnMut(Message),
     ) -> Result<Reply, Failure> {
-        let heard = Cell::new(false);
+        let heard = Cell::new(None);
         let id = job.expects.then(|| self.take_id());
         let work = self.exchange(job, id, token, &heard, refusal, on_message);
         let halt = match self.supervise(job, &heard, work).await {
@@ -130,7 +132,7 @@ impl<P: Platform> Inner<P> {
         job: &Job<'_>,
         id: Option<u64>,
         authorized: Option<&Secret>,
-        heard: &Cell<bool>,
+        heard: &Cell<Option<Millis>>,
         refusal: &RefCell<Option<Refusal>>,
         on_message: &mut dyn FnMut(Message),
     ) -> Result<Reply, Failure> {
@@ -151,42 +153,27 @@ impl<P: Platform> Inner<P> {
             Ok(response) => response,
             Err(error) => return Err(exchange.broken(&error.message, error.maybe_cors)),
         };
-        heard.set(true);
+        heard.set(Some(Millis(0)));
         if let Some(authorizer) = &self.authorizer {
             authorizer.note_nonce(&response.head.headers);
             refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         }
         exchange.head(&response.head)?;
         let session = legacy::session_id(&response.head);
-        let mut body = response.body;
-        let mut messages = Vec::new();
-        loop {
-            let fed = match body.chunk().await {
-                Some(Ok(bytes)) => exchange.feed(&bytes, &mut messages),
-                Some(Err(error)) => Err(exchange.broken(&error.message, error.maybe_cors)),
-                None => exchange.finish(&mut messages),
-            };
-            if !messages.is_empty() || exchange.is_mid_message() {
-                heard.set(true);
-            }
-            for message in messages.drain(..) {
-                match message {
-                    Message::Answer(answer) => return Ok(Reply { answer, session }),
-                    Message::Request { id, method, .. } => {
-                        if let Some(session) = job.session {
-                            self.post(legacy::reply(&id, &method), session, REPLY).await;
-                        }
-                    }
-                    message => on_message(message),
-                }
-            }
-            fed?;
-        }
+        let slot = id.filter(|_| job.era == Era::Legacy).map(|id| self.inbox.open(id));
+        let mut taker = Taker { inner: self, job, exchange, slot, heard, resume: Resume::default(), on_message };
+        let answer = taker.answer(response.body).await?;
+        Ok(Reply { answer, session })
     }
 
     /// Waits for `work`, but not past a cancel, not past the close of the connection, no longer than the timeout
     /// without hearing anything, and not for ever. Whatever ends first, `work` is gone when this returns.
-    async fn supervise<T>(&self, job: &Job<'_>, heard: &Cell<bool>, work: impl Future<Output = T>) -> Result<T, Halt> {
+    async fn supervise<T>(
+        &self,
+        job: &Job<'_>,
+        heard: &Cell<Option<Millis>>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Halt> {
         let mut work = pin!(work);
         let mut silence = pin!(self.platform.sleep(job.timeout));
         let mut overlong = pin!(self.platform.sleep(longest(job.timeout)));
@@ -196,8 +183,8 @@ impl<P: Platform> Inner<P> {
             if let Poll::Ready(outcome) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(outcome));
             }
-            if heard.take() {
-                silence.set(self.platform.sleep(job.timeout));
+            if let Some(announced) = heard.take() {
+                silence.set(self.platform.sleep(Millis(job.timeout.0.saturating_add(announced.0))));
             }
             let halt = if cancelled.as_mut().poll(context).is_ready() {
                 Halt::Cancelled
@@ -216,7 +203,7 @@ impl<P: Platform> Inner<P> {
     }
 
     /// Delivers a message of the legacy era that expects no result, as well as it goes within `limit`.
-    async fn post(&self, message: String, session: &Session, limit: Millis) {
+    pub(super) async fn post(&self, message: String, session: &Session, limit: Millis) {
         let send = async {
             let token = self.token().await.ok()?;
             let mut request = legacy::send(message, session, &self.config, token.as_ref());
