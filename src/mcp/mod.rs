@@ -8,6 +8,7 @@ pub mod connect;
 pub mod era;
 pub mod exchange;
 pub mod header_value;
+pub mod input;
 pub mod legacy;
 pub mod oauth;
 pub mod param_headers;

@@ -26,6 +26,11 @@ pub(crate) fn clean(text: &str, max: usize) -> String {
     out
 }
 
+/// The text without invisible, direction-changing and control characters, but with its lines, cut to `max` characters.
+pub(crate) fn legible(text: &str, max: usize) -> String {
+    text.chars().filter(|c| *c == '\n' || !(c.is_control() || is_invisible(*c))).take(max).collect()
+}
+
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
 }
@@ -40,5 +45,7 @@ mod tests {
         assert_eq!(clean("abcdef", 3), "abc…");
         assert_eq!(clean("äöü", 3), "äöü");
         assert_eq!(clean(" \n", 3), "");
+        assert_eq!(legible("two\r\n  lines\u{202E}\u{0}", 200), "two\n  lines");
+        assert_eq!(legible("abcdef", 3), "abc");
     }
 }
