@@ -57,6 +57,11 @@ export class Agent {
     return this.#ask(options, ["signal", "onProgress"], (ticket) => this.#core.callTool(ticket, name, json));
   }
 
+  async acceptTool(name) {
+    text(name, "name");
+    await this.#ask(undefined, [], (ticket) => this.#core.acceptTool(ticket, name));
+  }
+
   run(prompt, options) {
     const { signal, rest } = callOptions(options);
     const { unattended = false, ...data } = rest ?? {};

@@ -177,6 +177,17 @@ export interface ServerOptions {
   headers?: { [name: string]: string };
   /** Longest silence within one request, in milliseconds, before it fails. Progress starts it anew. Default: 60,000. */
   timeoutMs?: number;
+  /**
+   * What happens when the definition of a tool (its description, schemas or annotations) is not the one that was seen
+   * first or approved. Fingerprints are kept where the platform stores values (IndexedDB in browsers), per server and tool.
+   */
+  trust?: {
+    /**
+     * `"approve"` (the default): it is reported, and the next call of the tool waits for an approval whatever `approval`
+     * says; `"report"`: it is reported once, and the new definition counts from then on; `"ignore"`: nothing.
+     */
+    changes?: "approve" | "report" | "ignore";
+  };
 }
 
 /**
@@ -341,6 +352,14 @@ export class Agent {
   ): Promise<CallToolResult>;
 
   /**
+   * Takes the definition of a tool that has changed (see `ServerInfo.changedTools` and the event `tool_changed`) for
+   * approved, as a user does by approving its next call.
+   *
+   * @throws {EdgewiseError} `misuse` for a tool that there is not.
+   */
+  acceptTool(name: string): Promise<void>;
+
+  /**
    * Starts a run: model calls and tool calls until the model has answered. It goes on whether or not its events are
    * read; read slowly, it waits for its reader.
    *
@@ -425,6 +444,11 @@ export type AgentEvent =
   | { type: "run_start"; runId: string }
   /** A server's state changed while the run was looking for tools. */
   | { type: "server_status"; server: string; state: ServerState; reason?: ErrorInfo }
+  /**
+   * The definition of a tool is not the one that was seen first or approved; see the option `trust`. `parts`: which parts
+   * differ.
+   */
+  | { type: "tool_changed"; server: string; name: string; parts: ToolPart[]; needsApproval: boolean }
   /** The model is about to be asked; turns count from 1. */
   | { type: "turn_start"; turn: number }
   /** More of the answer; only the new part. */
@@ -517,6 +541,9 @@ export interface Progress {
   message?: string;
 }
 
+/** A part of a tool's definition; `description` stands for name and title too. */
+export type ToolPart = "description" | "inputSchema" | "outputSchema" | "annotations";
+
 /** What an MCP server is doing. */
 export type ServerState = "idle" | "connecting" | "ready" | "failed" | "closed";
 
@@ -534,6 +561,10 @@ export interface ServerInfo {
   instructions?: string;
   /** How many tools it lists. */
   tools: number;
+  /** What is odd about its answers: tools that were left out, characters that nobody sees in what describes them. */
+  warnings?: string[];
+  /** Tools whose definition is not the one that was seen first or approved; `acceptTool` approves. */
+  changedTools?: { name: string; parts: ToolPart[]; needsApproval: boolean }[];
   /** Why it failed. */
   error?: ErrorInfo;
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::agent::config::AppTool;
 use crate::json::Names;
 use crate::llm::types::ToolDefinition;
+use crate::mcp::trust::{self, Change};
 use crate::mcp::types::{Annotations, Tool};
 use crate::options::FunctionId;
 
@@ -24,6 +25,9 @@ pub struct ToolEntry {
     pub server: Option<String>,
     /// The tool is known to change nothing.
     pub read_only: bool,
+    /// Its definition is not the one that was seen first or approved.
+    #[serde(default)]
+    pub changed: Option<Change>,
 }
 
 /// Where a call goes.
@@ -80,6 +84,7 @@ impl Catalog {
                     name: tool.name.clone(),
                     server: None,
                     read_only: tool.annotations.read_only,
+                    changed: None,
                 },
                 target: Target::App(tool.execute),
                 title: None,
@@ -95,18 +100,24 @@ impl Catalog {
             // A server that lists a name twice has one tool of that name: `tools/call` could not tell them apart.
             sorted.dedup_by(|a, b| a.name == b.name);
             for tool in sorted {
+                // What people and models get to see; the server is called by the name that it gave.
+                let name = trust::visible(&tool.name).unwrap_or_else(|| tool.name.clone());
+                let (mut input_schema, mut output_schema) = (tool.input_schema.clone(), tool.output_schema.clone());
+                trust::free(&mut input_schema);
+                output_schema.iter_mut().for_each(trust::free);
                 tools.push(CatalogTool {
                     entry: ToolEntry {
-                        wire_name: unique(&[server, "__", &tool.name].concat(), &mut names),
-                        name: [server, ".", &tool.name].concat(),
+                        wire_name: unique(&[server, "__", &name].concat(), &mut names),
+                        name: [server, ".", &name].concat(),
                         server: Some(server.to_owned()),
                         read_only: tool.annotations.read_only,
+                        changed: tool.changed.clone(),
                     },
                     target: Target::Server { server: server.to_owned(), tool: tool.name.clone() },
                     title: tool.title.clone(),
                     description: tool.description.clone(),
-                    input_schema: tool.input_schema.clone(),
-                    output_schema: tool.output_schema.clone(),
+                    input_schema,
+                    output_schema,
                     annotations: tool.annotations,
                 });
             }
@@ -203,6 +214,8 @@ mod tests {
             input_schema: json!({ "type": "object" }),
             output_schema: None,
             annotations: Annotations::default(),
+            fingerprint: String::new(),
+            changed: None,
         }
     }
 

@@ -53,6 +53,17 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Error>,
     },
+    /// The definition of a tool is not the one that was seen first or approved.
+    ToolChanged {
+        /// Name of the server.
+        server: String,
+        /// `server.tool`.
+        name: String,
+        /// Which parts differ: `description`, `inputSchema`, `outputSchema`, `annotations`.
+        parts: Vec<String>,
+        /// Its next call waits for an approval.
+        needs_approval: bool,
+    },
     /// The model is about to be asked.
     TurnStart {
         /// Number of the turn, from 1.

@@ -17,8 +17,12 @@ pub enum Verdict {
     Function(FunctionId),
 }
 
-/// What the policy says of a call of that tool.
+/// What the policy says of a call of that tool. One whose definition has changed is asked for under every policy.
 pub fn verdict(approval: Approval, tool: &ToolEntry) -> Verdict {
+    if let Some(change) = tool.changed.as_ref().filter(|change| change.asks) {
+        let parts = change.parts.join(", ");
+        return Verdict::Ask([&tool.name, " has changed since it was first seen or approved: its ", &parts].concat());
+    }
     match approval {
         Approval::Never => Verdict::Allow,
         Approval::Writes if tool.read_only => Verdict::Allow,
@@ -67,9 +71,10 @@ pub fn retry_delay(error: &Error, attempt: u32, max_attempts: u32, random: u64) 
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::mcp::trust::Change;
 
     fn entry(read_only: bool) -> ToolEntry {
-        ToolEntry { wire_name: "s__t".into(), name: "s.t".into(), server: Some("s".into()), read_only }
+        ToolEntry { wire_name: "s__t".into(), name: "s.t".into(), server: Some("s".into()), read_only, changed: None }
     }
 
     #[test]
@@ -78,6 +83,19 @@ mod tests {
         assert!(matches!(verdict(Approval::Writes, &entry(false)), Verdict::Ask(_)));
         assert_eq!(verdict(Approval::Never, &entry(false)), Verdict::Allow);
         assert!(matches!(verdict(Approval::Always, &entry(true)), Verdict::Ask(_)));
+    }
+
+    #[test]
+    fn a_changed_tool_is_asked_for_whatever_the_policy() {
+        let changed = |asks| {
+            let parts = vec!["description".to_owned()];
+            ToolEntry { changed: Some(Change { parts, fingerprint: "f".into(), asks }), ..entry(true) }
+        };
+        for approval in [Approval::Never, Approval::Writes, Approval::Function(FunctionId(0))] {
+            let Verdict::Ask(why) = verdict(approval, &changed(true)) else { panic!("{approval:?}") };
+            assert_eq!(why, "s.t has changed since it was first seen or approved: its description");
+        }
+        assert_eq!(verdict(Approval::Never, &changed(false)), Verdict::Allow);
     }
 
     #[test]

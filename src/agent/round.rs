@@ -142,10 +142,11 @@ impl Round {
         }
     }
 
-    /// The user said yes.
-    pub(crate) fn approved(&mut self, id: &str) -> Result<()> {
-        self.waiting(id, "approve")?.state = State::Ready;
-        Ok(())
+    /// The user said yes. Gives the place of the tool.
+    pub(crate) fn approved(&mut self, id: &str) -> Result<Option<usize>> {
+        let slot = self.waiting(id, "approve")?;
+        slot.state = State::Ready;
+        Ok(slot.tool)
     }
 
     /// The user said no.

@@ -156,6 +156,7 @@ impl Run {
             }
             Fact::Tools(tools) => {
                 if matches!(self.phase, Phase::Offering { .. }) {
+                    self.events.extend(tools.iter().filter_map(changed));
                     self.tools = tools;
                     self.start_turn();
                 }
@@ -174,7 +175,18 @@ impl Run {
                 round.judged(&id, ask, listening, events);
                 Ok(())
             })?,
-            Fact::Approved { id } => self.in_round(|round, _, _| round.approved(&id))?,
+            Fact::Approved { id } => {
+                let mut approved = None;
+                self.in_round(|round, _, _| {
+                    approved = round.approved(&id)?;
+                    Ok(())
+                })?;
+                // Asked once for each change. It stays noted, so that the driver knows which definition was approved.
+                let tool = approved.and_then(|place: usize| self.tools.get_mut(place));
+                if let Some(change) = tool.and_then(|tool| tool.changed.as_mut()) {
+                    change.asks = false;
+                }
+            }
             Fact::Denied { id, why } => self.in_round(|round, events, _| round.denied(&id, why, events))?,
             Fact::ToolProgress { id, progress, total, message } => {
                 if let Phase::Calling { round, .. } = &self.phase
@@ -345,6 +357,17 @@ impl Run {
         });
         self.phase = Phase::Ended;
     }
+}
+
+/// The event for a tool whose definition has changed.
+fn changed(tool: &ToolEntry) -> Option<Event> {
+    let change = tool.changed.as_ref()?;
+    Some(Event::ToolChanged {
+        server: tool.server.clone()?,
+        name: tool.name.clone(),
+        parts: change.parts.clone(),
+        needs_approval: change.asks,
+    })
 }
 
 /// SplitMix64: enough for jitter, eight bytes of state.

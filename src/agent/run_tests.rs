@@ -32,6 +32,7 @@ impl Scenario {
         scenario.apply(Fact::Gathered);
         assert_eq!(scenario.next(), Step::OfferTools);
         let tool = |name: &str, read_only| ToolEntry {
+            changed: None,
             wire_name: ["s__", name].concat(),
             name: ["s.", name].concat(),
             server: Some("s".into()),

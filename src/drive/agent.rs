@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::agent::catalog::{Catalog, Target};
+use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::agent::run::Run;
 use crate::drive::handle::RunHandle;
@@ -172,6 +172,42 @@ impl<P: Platform> Agent<P> {
                 server.connection.call_tool(tool, &input, timeout, cancel, on_progress).await
             }
         }
+    }
+
+    /// Takes the definition of a tool that has changed for approved, as a user would by approving its next call.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when there is no MCP tool of that name.
+    pub async fn accept_tool(&self, name: &str) -> Result<()> {
+        let found = self.catalog().find(name).map(|tool| (tool.target.clone(), tool.entry.changed.clone()));
+        let Some((Target::Server { server, tool }, change)) = found else {
+            return Err(Error::new(Code::Misuse, ["there is no tool `", name, "` of a server"].concat()));
+        };
+        if let (Some(server), Some(change)) = (self.server_named(&server), change) {
+            server.accept(&tool, &change.fingerprint).await;
+            *self.0.catalog.borrow_mut() = None;
+        }
+        Ok(())
+    }
+
+    /// Notes what the user approved of, before the call of a run is made. Gives the reason not to make it when the tool is
+    /// no longer what the user or the model saw.
+    pub(crate) async fn confirm(&self, tool: &ToolEntry) -> Option<String> {
+        let catalog = self.catalog();
+        let now = catalog.find(&tool.name)?;
+        let Target::Server { server: name, tool: own } = &now.target else { return None };
+        let server = self.server_named(name)?;
+        let approved = match &tool.changed {
+            Some(change) => server.accept(own, &change.fingerprint).await,
+            None => false,
+        };
+        if approved {
+            *self.0.catalog.borrow_mut() = None;
+            return None;
+        }
+        let withheld = now.entry.changed.as_ref().is_some_and(|change| change.asks);
+        withheld.then(|| [&tool.name, ": not called: its definition has just changed and is not approved"].concat())
     }
 
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle

@@ -14,4 +14,5 @@ mod run;
 mod server;
 mod share;
 pub mod tool;
+mod trust;
 pub mod wait;

@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use serde_json::{Value, json};
 
-use crate::agent::fact::{Call, Fact, Step};
+use crate::agent::event::Outcome;
+use crate::agent::fact::{Call, Fact, Step, ToolOutput};
 use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
@@ -165,8 +166,11 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 let Progress { progress, total, message } = progress;
                 handle.push(Fact::ToolProgress { id: id.clone(), progress, total, message });
             };
-            let result = agent.call_tool(&call.tool.name, call.input, over, &mut on_progress).await;
-            handle.push(Fact::ToolEnded { id, output: output_of(result) });
+            let output = match agent.confirm(&call.tool).await {
+                Some(why) => ToolOutput::failed(Outcome::Failed, why),
+                None => output_of(agent.call_tool(&call.tool.name, call.input, over, &mut on_progress).await),
+            };
+            handle.push(Fact::ToolEnded { id, output });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::drive::mcp::Connection;
 use crate::drive::wait::{Cancel, unless_cancelled};
@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::server::State as ServerState;
+use crate::mcp::trust;
 use crate::mcp::types::Tool;
 use crate::platform::Platform;
 
@@ -20,6 +21,7 @@ pub(crate) struct Server<P: Platform> {
     pub(crate) name: String,
     pub(crate) config: ServerConfig,
     pub(crate) connection: Connection<P>,
+    pub(super) platform: Rc<P>,
     tools: RefCell<Rc<[Tool]>>,
     state: Cell<ServerState>,
     error: RefCell<Option<Error>>,
@@ -36,7 +38,8 @@ impl<P: Platform> Server<P> {
     pub(crate) fn new(platform: Rc<P>, config: ServerConfig) -> Server<P> {
         Server {
             name: config.name.clone(),
-            connection: Connection::new(platform, config.clone()),
+            connection: Connection::new(platform.clone(), config.clone()),
+            platform,
             config,
             tools: RefCell::new(Rc::from([])),
             state: Cell::new(ServerState::Idle),
@@ -66,6 +69,10 @@ impl<P: Platform> Server<P> {
     /// The tools of the last listing that worked.
     pub(crate) fn tools(&self) -> Rc<[Tool]> {
         self.tools.borrow().clone()
+    }
+
+    pub(super) fn set_tools(&self, tools: Rc<[Tool]>) {
+        *self.tools.borrow_mut() = tools;
     }
 
     /// Connects and lists the tools, unless that is done. `changed` is told of each change of state.
@@ -106,6 +113,13 @@ impl<P: Platform> Server<P> {
             Ok(()) => self.connection.list_tools(cancel).await,
             Err(error) => Err(error),
         };
+        let listed = match listed {
+            Ok(mut tools) => {
+                self.compare(&mut tools).await;
+                Ok(tools)
+            }
+            failed => failed,
+        };
         drop(back);
         if self.state.get() == ServerState::Closed {
             return Err(cancelled());
@@ -142,13 +156,25 @@ impl<P: Platform> Server<P> {
         let mut info = self.connection.info().to_value();
         if let Some(map) = info.as_object_mut() {
             map.insert("state".into(), json::tree(&self.state.get()));
-            map.insert("tools".into(), Value::from(self.tools.borrow().len()));
+            let tools = self.tools.borrow();
+            map.insert("tools".into(), Value::from(tools.len()));
+            let changed: Vec<Value> = tools.iter().filter_map(changed).collect();
+            if !changed.is_empty() {
+                map.insert("changedTools".into(), Value::Array(changed));
+            }
             if let Some(error) = &*self.error.borrow() {
                 map.insert("error".into(), json::tree(error));
             }
         }
         info
     }
+}
+
+/// What the app is told of a tool whose definition has changed.
+fn changed(tool: &Tool) -> Option<Value> {
+    let change = tool.changed.as_ref()?;
+    let name = trust::visible(&tool.name).unwrap_or_else(|| tool.name.clone());
+    Some(json!({ "name": name, "parts": change.parts, "needsApproval": change.asks }))
 }
 
 struct Back<'a, P: Platform> {

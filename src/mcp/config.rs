@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::mcp::oauth::{OauthConfig, Url};
+use crate::mcp::trust::OnChange;
 use crate::options::{Fields, FunctionId, expected};
 use crate::secret::Secret;
 use crate::time::Millis;
@@ -32,6 +33,8 @@ pub struct ServerConfig {
     pub headers: Vec<(String, Secret)>,
     /// Longest silence within one request before it fails; default 60,000 ms. Progress starts it anew.
     pub timeout: Millis,
+    /// What happens when the definition of a tool changes.
+    pub on_change: OnChange,
 }
 
 impl ServerConfig {
@@ -85,6 +88,7 @@ impl ServerConfig {
             oauth,
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             timeout: timeout.map_or(ServerConfig::DEFAULT_TIMEOUT, Millis),
+            on_change: OnChange::read(fields.value("trust"), &fields.path("trust"))?,
         };
         fields.finish()?;
         Ok(config)

@@ -15,6 +15,8 @@ pub mod param_headers;
 pub mod reconnect;
 pub mod request;
 pub mod server;
+pub mod sha256;
 mod text;
 pub mod tools;
+pub mod trust;
 pub mod types;

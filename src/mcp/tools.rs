@@ -7,6 +7,7 @@ use crate::json::Names;
 use crate::mcp::era::Era;
 use crate::mcp::param_headers;
 use crate::mcp::text::clean;
+use crate::mcp::trust::{self, code_points, free_text, hidden, visible};
 use crate::mcp::types::{Annotations, CallToolResult, Tool};
 
 /// Walks through the pages of a list ([MCP 2026-07-28, Pagination]).
@@ -87,15 +88,19 @@ impl Pages {
 ///
 /// One malformed tool never spoils the others: no name, a schema that is no object, a name that came before, or
 /// in the modern era an invalid `x-mcp-header`. A missing `inputSchema` counts as one that takes anything.
+///
+/// Characters that nobody sees are taken out of titles and descriptions, and named wherever they are; of names that
+/// differ in nothing else, the first counts.
 pub fn read_tools(elements: Vec<Value>, era: Era, tools: &mut Vec<Tool>, warnings: &mut Vec<String>) {
     let mut known = Names::default();
     for tool in &*tools {
-        known.insert(&tool.name);
+        known.insert(visible(&tool.name).as_ref().unwrap_or(&tool.name));
     }
     for element in elements {
         let name = element.get("name").and_then(Value::as_str).map(|name| clean(name, 80)).unwrap_or_default();
         let warning = match read_tool(element, era) {
-            Ok(tool) if known.insert(&tool.name) => {
+            Ok((tool, found)) if known.insert(visible(&tool.name).as_ref().unwrap_or(&tool.name)) => {
+                warnings.extend(found.warning(&name));
                 tools.push(tool);
                 continue;
             }
@@ -107,8 +112,35 @@ pub fn read_tools(elements: Vec<Value>, era: Era, tools: &mut Vec<Tool>, warning
     }
 }
 
-fn read_tool(element: Value, era: Era) -> std::result::Result<Tool, &'static str> {
+/// Where a tool's definition holds characters that nobody sees, and which.
+#[derive(Default)]
+struct Found {
+    places: Vec<&'static str>,
+    characters: Vec<char>,
+}
+
+impl Found {
+    fn note(&mut self, place: &'static str, characters: Vec<char>) {
+        if !characters.is_empty() {
+            self.places.push(place);
+        }
+        for c in characters {
+            if !self.characters.contains(&c) {
+                self.characters.push(c);
+            }
+        }
+    }
+
+    fn warning(&self, name: &str) -> Option<String> {
+        let places = self.places.join(", ");
+        let words = ["tool ", name, ": invisible characters in its ", &places, ": ", &code_points(&self.characters)];
+        (!self.places.is_empty()).then(|| words.concat())
+    }
+}
+
+fn read_tool(element: Value, era: Era) -> std::result::Result<(Tool, Found), &'static str> {
     let Value::Object(mut fields) = element else { return Err("it is no object") };
+    let fingerprint = trust::fingerprint(&fields);
     let mut text = |name: &str| match fields.remove(name) {
         Some(Value::String(text)) => Some(text),
         _ => None,
@@ -129,7 +161,22 @@ fn read_tool(element: Value, era: Era) -> std::result::Result<Tool, &'static str
     let title = title.or_else(|| named.filter(|title| !title.is_empty()).map(str::to_owned));
     let annotations = Annotations::read(annotations);
     let output_schema = fields.remove("outputSchema").filter(Value::is_object);
-    Ok(Tool { name, title, description, input_schema, output_schema, annotations })
+    let mut found = Found::default();
+    found.note("name", hidden(&name));
+    let mut freed = |place: &'static str, mut text: String| {
+        let mut characters = Vec::new();
+        free_text(&mut text, &mut characters);
+        found.note(place, characters);
+        text
+    };
+    let title = title.map(|title| freed("title", title));
+    let description = freed("description", description);
+    for (place, schema) in [("inputSchema", Some(&input_schema)), ("outputSchema", output_schema.as_ref())] {
+        let mut characters = Vec::new();
+        schema.into_iter().for_each(|schema| trust::hidden_in(schema, &mut characters));
+        found.note(place, characters);
+    }
+    Ok((Tool { name, title, description, input_schema, output_schema, annotations, fingerprint, changed: None }, found))
 }
 
 /// Reads the result of `tools/call`. Elements of `content` that are no objects are left out.

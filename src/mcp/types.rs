@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::mcp::trust::Change;
+
 /// What a server says about a tool's effects ([MCP 2026-07-28, Tools, "ToolAnnotations"]). Hints, not proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Annotations {
@@ -41,9 +43,9 @@ impl Annotations {
 pub struct Tool {
     /// Name on its server.
     pub name: String,
-    /// Name for people.
+    /// Name for people, without characters that nobody sees.
     pub title: Option<String>,
-    /// What it does; may be empty.
+    /// What it does, without characters that nobody sees; may be empty.
     pub description: String,
     /// JSON Schema of the arguments, every keyword kept as it came.
     pub input_schema: Value,
@@ -51,6 +53,10 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// Hints on its effects.
     pub annotations: Annotations,
+    /// Fingerprint of the definition as the server sent it, see [`crate::mcp::trust`].
+    pub fingerprint: String,
+    /// The definition is not the one that was seen first or approved.
+    pub changed: Option<Change>,
 }
 
 /// What a tool gave ([MCP 2026-07-28, "CallToolResult"]).

@@ -98,6 +98,16 @@ impl AgentCore {
         Ok(())
     }
 
+    /// Takes the definition of a tool that has changed for approved.
+    #[wasm_bindgen(js_name = acceptTool)]
+    pub fn accept_tool(&self, ticket: u32, name: String) {
+        let agent = self.agent.clone();
+        work(ticket, |_| async move {
+            agent.accept_tool(&name).await?;
+            Ok("null".to_owned())
+        });
+    }
+
     /// Starts a run.
     pub fn run(&self, prompt: String, options: &str) -> std::result::Result<RunCore, String> {
         let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;

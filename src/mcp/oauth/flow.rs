@@ -28,11 +28,11 @@ use super::jwt;
 use super::metadata::{self, AuthorizationServer};
 use super::redirect::Pending;
 use super::scope;
-use super::sha256::{base64url, sha256};
 use super::token::{Form, Tokens};
 use super::url::Url;
 use crate::error::{Code, Error, Retry};
 use crate::http::{Headers, Method, Request};
+use crate::mcp::sha256::{base64url, sha256};
 use crate::secret::Secret;
 use crate::time::UnixMillis;
 

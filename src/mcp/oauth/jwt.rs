@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::config::{Dpop, Signer};
-use super::sha256::{base64url, sha256};
 use crate::http::Request;
+use crate::mcp::sha256::{base64url, sha256};
 use crate::time::UnixMillis;
 
 /// How long a statement holds, in seconds.

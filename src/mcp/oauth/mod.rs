@@ -40,10 +40,11 @@ mod metadata;
 mod redirect;
 mod remedy;
 mod scope;
-mod sha256;
+
 mod token;
 mod url;
 
+pub use super::sha256::{base64url, sha256};
 pub use challenge::{Challenge, Refusal};
 pub use client::{AuthMethod, Client, Origin};
 pub use config::{Dpop, Grant, Idp, OauthConfig, Signer};
@@ -51,6 +52,5 @@ pub use flow::{Ask, Fact, Flow, Key, Known, Step};
 #[cfg(feature = "oauth")]
 pub(crate) use jwt::{dpop_proof, is_signature};
 pub use remedy::{Remedy, Tries};
-pub use sha256::{base64url, sha256};
 pub use token::Tokens;
 pub use url::Url;

@@ -1,9 +1,9 @@
 //! The user's way to the authorization server and back.
 
 use super::metadata::AuthorizationServer;
-use super::sha256::{base64url, sha256};
 use super::url::{pairs, push_pair};
 use crate::error::Code;
+use crate::mcp::sha256::{base64url, sha256};
 use crate::mcp::text::{MAX_QUOTE, clean};
 
 /// What has to be known again when the user comes back. The verifier is secret.

@@ -1,4 +1,4 @@
-//! SHA-256 and base64url, for PKCE and for tokens that are signed.
+//! SHA-256 and base64url, for PKCE, for tokens that are signed, and for fingerprints.
 
 /// SHA-256 of `data` ([FIPS 180-4, section 6.2](https://doi.org/10.6028/NIST.FIPS.180-4)).
 ///
