@@ -8,6 +8,7 @@
 //! | `cargo xtask size` | raw, gzip and brotli bytes of what a page loads, against `size-budget.txt` |
 //! | `cargo xtask sim --seed N` | replays one seed of the simulator and prints its event log |
 //! | `cargo xtask planted [name ...]` | applies each bug of `tests/planted/` and demands a red suite |
+//! | `cargo xtask fuzz [target ...]` | fuzzes what reads bytes from outside, each for a minute |
 //! | `cargo xtask dev [port]` | serves `www/` and `pkg/`, rebuilds on change |
 //! | `cargo xtask demo [port]` | local MCP server, edge worker and demo page; prints the URL |
 //!
@@ -28,6 +29,7 @@ mod build;
 mod check;
 mod chromium;
 mod fingerprint;
+mod fuzz;
 mod layers;
 mod npm;
 mod planted;
@@ -49,6 +51,8 @@ cargo xtask <command>
   size                        raw, gzip and brotli bytes of what a page loads, against size-budget.txt
   sim --seed N                replay one seed of the simulator and print its event log
   planted [name ...]          apply each bug of tests/planted/ and demand that the suite turns red
+  fuzz [--seconds N] [target ...]
+                              fuzz what reads bytes from outside, each target for a minute, with cargo-fuzz
   dev [port]                  serve www/ and pkg/ on localhost, rebuild on change
   demo [port]                 local MCP server, edge worker and demo page; prints the URL, Ctrl-C stops all
   help                        this text
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         "size" => only(rest, &[]).and_then(|()| budget::report()),
         "sim" => serve::sim(rest),
         "planted" => planted::all(rest),
+        "fuzz" => fuzz::targets(rest),
         "dev" => serve::dev(rest),
         "demo" => serve::demo(rest),
         "help" | "--help" | "-h" => {

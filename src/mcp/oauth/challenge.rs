@@ -93,11 +93,12 @@ impl Refusal {
         }
         let fields: Vec<&str> =
             headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate")).map(|(_, v)| v).collect();
-        let challenges = Challenge::parse(&fields.join(", "));
-        let challenge = ["bearer", "dpop"].iter().find_map(|scheme| challenges.iter().find(|c| c.scheme == *scheme));
+        let mut challenges = Challenge::parse(&fields.join(", "));
+        challenges.retain(|challenge| challenge.scheme == "bearer" || challenge.scheme == "dpop");
+        let challenge = challenges.iter().find(|challenge| challenge.scheme == "bearer").or(challenges.first());
         let get = |name: &str| challenge.and_then(|challenge| challenge.get(name)).filter(|value| !value.is_empty());
         // Servers that support both schemes may say only in one of them that they want a nonce.
-        let nonce = challenges.iter().find(|c| c.get("error") == Some("use_dpop_nonce"));
+        let nonce = challenges.iter().find(|challenge| challenge.get("error") == Some("use_dpop_nonce"));
         Some(Refusal {
             status,
             resource_metadata: get("resource_metadata").map(str::to_owned),
@@ -295,5 +296,8 @@ mod tests {
         headers.set("DPoP-Nonce", "n1");
         let refusal = Refusal::read(401, &headers).unwrap();
         assert_eq!((refusal.error.as_deref(), refusal.dpop_nonce.as_deref()), (Some("use_dpop_nonce"), Some("n1")));
+        let mut headers = Headers::new();
+        headers.set("WWW-Authenticate", "Digest error=use_dpop_nonce, scope=x");
+        assert_eq!(Refusal::read(401, &headers), Some(Refusal { status: 401, ..Refusal::default() }), "not for us");
     }
 }
