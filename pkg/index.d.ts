@@ -360,6 +360,34 @@ export class Agent {
   acceptTool(name: string): Promise<void>;
 
   /**
+   * The resources of all servers that have some. Servers are connected first if need be; one that fails is left out, and
+   * `servers()` says why.
+   *
+   * @throws {EdgewiseError} the first error, where no server could be asked.
+   */
+  listResources(options?: { signal?: AbortSignal }): Promise<(Resource & { server: string })[]>;
+
+  /** The resource templates of all servers, as `listResources`. */
+  listResourceTemplates(options?: { signal?: AbortSignal }): Promise<(ResourceTemplate & { server: string })[]>;
+
+  /** The prompts of all servers, as `listResources`. */
+  listPrompts(options?: { signal?: AbortSignal }): Promise<(Prompt & { server: string })[]>;
+
+  /** Reads a resource of the server of that name. @throws {EdgewiseError} as `McpClient.readResource`. */
+  readResource(server: string, uri: string, options?: CallOptions): Promise<ReadResourceResult>;
+
+  /** Gets a prompt of the server of that name. @throws {EdgewiseError} as `McpClient.getPrompt`. */
+  getPrompt(server: string, name: string, args?: { [name: string]: string }, options?: CallOptions): Promise<GetPromptResult>;
+
+  /** Asks the server of that name how an argument may be completed. @throws {EdgewiseError} as `McpClient.complete`. */
+  complete(
+    server: string,
+    ref: CompletionReference,
+    argument: { name: string; value: string },
+    options?: CallOptions & { context?: { arguments: { [name: string]: string } } },
+  ): Promise<CompleteResult>;
+
+  /**
    * Starts a run: model calls and tool calls until the model has answered. It goes on whether or not its events are
    * read; read slowly, it waits for its reader.
    *
@@ -369,6 +397,200 @@ export class Agent {
 
   /** Ends the connections (sessions of legacy servers too). Runs that are still going fail. */
   close(): Promise<void>;
+}
+
+/**
+ * A client of one MCP server, without a model or an agent: for those who bring their own loop.
+ *
+ * Every method connects first if need be, and a lost session is renewed. Elements of lists and results are what the
+ * server sent, members that the types do not know included. Nothing needs to be freed.
+ */
+export class McpClient {
+  /**
+   * Sends nothing yet.
+   *
+   * @throws {EdgewiseError} `config` with the path of the first option that is wrong; `misuse` before `init()` where
+   * the wasm has to be fetched.
+   */
+  constructor(options: McpClientOptions);
+
+  /**
+   * Finds out which era the server speaks and greets it. Optional.
+   *
+   * @throws {EdgewiseError} why the server cannot be used.
+   */
+  connect(options?: { signal?: AbortSignal }): Promise<ServerInfo>;
+
+  /** What is known of the server now. */
+  info(): ServerInfo;
+
+  /**
+   * All pages of `tools/list`. Tools that cannot be used are left out and named in `info().warnings`: those without a
+   * name, with a schema that is none, or in the modern era with an invalid `x-mcp-header`.
+   *
+   * @throws {EdgewiseError} also for pages that never end (`protocol`) or are more than 1,000 (`limit`).
+   */
+  listTools(options?: ListOptions): Promise<Listed<"tools", Tool>>;
+
+  /** All pages of `resources/list`. A server without resources has none. */
+  listResources(options?: ListOptions): Promise<Listed<"resources", Resource>>;
+
+  /** All pages of `resources/templates/list`. A server without resources has none. */
+  listResourceTemplates(options?: ListOptions): Promise<Listed<"resourceTemplates", ResourceTemplate>>;
+
+  /** All pages of `prompts/list`. A server without prompts has none. */
+  listPrompts(options?: ListOptions): Promise<Listed<"prompts", Prompt>>;
+
+  /**
+   * Calls a tool. It is never called twice, unless the server said that it did not know the session or the revision.
+   *
+   * @param input The arguments. Default: `{}`.
+   * @returns What the tool gave; a failure that the tool itself reports has `isError: true`.
+   * @throws {EdgewiseError} when the tool could not be asked, or gave no content.
+   */
+  callTool(name: string, input?: { [name: string]: unknown }, options?: CallOptions): Promise<McpToolResult>;
+
+  /** Reads a resource. @throws {EdgewiseError} when there is none (`rpcCode` -32602, or -32002 of older servers). */
+  readResource(uri: string, options?: CallOptions): Promise<ReadResourceResult>;
+
+  /** Gets a prompt, filled in with its arguments. @throws {EdgewiseError} when there is none. */
+  getPrompt(name: string, args?: { [name: string]: string }, options?: CallOptions): Promise<GetPromptResult>;
+
+  /**
+   * Asks how an argument of a prompt or a resource template may be completed.
+   *
+   * @param options `context.arguments`: arguments that are chosen already.
+   */
+  complete(
+    ref: CompletionReference,
+    argument: { name: string; value: string },
+    options?: CallOptions & { context?: { arguments: { [name: string]: string } } },
+  ): Promise<CompleteResult>;
+
+  /** Asks for a sign of life: `ping`, or `server/discover` where the revision has no ping. */
+  ping(options?: ListOptions): Promise<void>;
+
+  /**
+   * Sends a request of any method and gives its result. `_meta` in `params` is merged with `options.meta`. Lists give
+   * one page.
+   *
+   * @throws {EdgewiseError} the server's own error has its code in `rpcCode`.
+   */
+  request<Result = { [name: string]: Json }>(
+    method: string,
+    params?: { [name: string]: unknown },
+    options?: CallOptions,
+  ): Promise<Result>;
+
+  /** Ends the connection (the session of a legacy server too) and every request. Again does nothing. */
+  close(): Promise<void>;
+}
+
+/** What a client is told of its server. */
+export type McpClientOptions = Omit<ServerOptions, "name"> & {
+  /** What messages call the server: 1 to 64 letters, digits, `_` or `-`. Default: the host of `url`. */
+  name?: string;
+};
+
+/** How a list is to be asked for. */
+export interface ListOptions {
+  signal?: AbortSignal;
+  /** Longest silence within one request, in milliseconds. Default: the server's `timeoutMs`. */
+  timeoutMs?: number;
+  /** Further members of `_meta`, such as `traceparent`. */
+  meta?: { [name: string]: Json };
+}
+
+/** How a request is to be made. */
+export interface CallOptions extends ListOptions {
+  /** Told how far the server is. If it throws, the request is cancelled and rejects with what was thrown. */
+  onProgress?(progress: Progress): void;
+}
+
+/** A list with all its pages. */
+export type Listed<Key extends string, Element> = { [key in Key]: Element[] } & {
+  /** How long it may be taken as fresh, in milliseconds: the least over the pages. Only servers of the modern era say. */
+  ttlMs?: number;
+  /** `"private"` if one of the pages is: not to be shown to another user. Only servers of the modern era say. */
+  cacheScope?: "public" | "private";
+};
+
+/** A tool as its server describes it. */
+export interface Tool {
+  name: string;
+  title?: string;
+  description?: string;
+  inputSchema: JsonSchema;
+  outputSchema?: JsonSchema;
+  annotations?: ToolAnnotations;
+  [member: string]: unknown;
+}
+
+/** A resource as its server describes it. */
+export interface Resource {
+  uri: string;
+  name: string;
+  title?: string;
+  description?: string;
+  mimeType?: string;
+  /** In bytes. */
+  size?: number;
+  [member: string]: unknown;
+}
+
+/** A family of resources as its server describes it. */
+export interface ResourceTemplate {
+  /** As in RFC 6570. */
+  uriTemplate: string;
+  name: string;
+  title?: string;
+  description?: string;
+  mimeType?: string;
+  [member: string]: unknown;
+}
+
+/** A prompt as its server describes it. */
+export interface Prompt {
+  name: string;
+  title?: string;
+  description?: string;
+  arguments?: { name: string; title?: string; description?: string; required?: boolean }[];
+  [member: string]: unknown;
+}
+
+/** What a tool gave, as its server sent it. */
+export interface McpToolResult {
+  /** Missing only where there is `structuredContent`. */
+  content: ToolContent[];
+  structuredContent?: Json;
+  /** The tool says that it failed. */
+  isError?: boolean;
+  [member: string]: unknown;
+}
+
+/** What a resource holds. */
+export interface ReadResourceResult {
+  contents: { uri: string; mimeType?: string; text?: string; blob?: string; [member: string]: unknown }[];
+  /** How long it may be taken as fresh, in milliseconds. Only servers of the modern era say. */
+  ttlMs?: number;
+  cacheScope?: "public" | "private";
+  [member: string]: unknown;
+}
+
+/** A prompt, filled in. */
+export interface GetPromptResult {
+  description?: string;
+  messages: { role: "user" | "assistant"; content: ToolContent }[];
+  [member: string]: unknown;
+}
+
+/** What is to be completed: an argument of a prompt, or of a resource template. */
+export type CompletionReference = { type: "ref/prompt"; name: string } | { type: "ref/resource"; uri: string };
+
+/** How an argument may be completed. */
+export interface CompleteResult {
+  completion: { values: string[]; total?: number; hasMore?: boolean };
+  [member: string]: unknown;
 }
 
 /** What one run is told beyond its agent's options. */
@@ -449,6 +671,8 @@ export type AgentEvent =
    * differ.
    */
   | { type: "tool_changed"; server: string; name: string; parts: ToolPart[]; needsApproval: boolean }
+  /** A part of what a server offers had to be left out, such as a tool with an invalid schema. */
+  | { type: "warning"; server: string; message: string }
   /** The model is about to be asked; turns count from 1. */
   | { type: "turn_start"; turn: number }
   /** More of the answer; only the new part. */
@@ -547,7 +771,7 @@ export type ToolPart = "description" | "inputSchema" | "outputSchema" | "annotat
 /** What an MCP server is doing. */
 export type ServerState = "idle" | "connecting" | "ready" | "failed" | "closed";
 
-/** An MCP server of an agent. */
+/** What is known of an MCP server. */
 export interface ServerInfo {
   name: string;
   url: string;
@@ -559,13 +783,15 @@ export interface ServerInfo {
   serverInfo?: { name: string; version: string; title?: string };
   /** What it tells the model about its use. */
   instructions?: string;
-  /** How many tools it lists. */
+  /** What it declared it can do. */
+  capabilities?: { [name: string]: Json };
+  /** How many usable tools the last listing gave. */
   tools: number;
   /** What is odd about its answers: tools that were left out, characters that nobody sees in what describes them. */
   warnings?: string[];
   /** Tools whose definition is not the one that was seen first or approved; `acceptTool` approves. */
   changedTools?: { name: string; parts: ToolPart[]; needsApproval: boolean }[];
-  /** Why it failed. */
+  /** Why it failed, or the last list that an agent asked for. */
   error?: ErrorInfo;
 }
 

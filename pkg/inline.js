@@ -10,4 +10,4 @@ provide({
   parts: { async: async () => bytes((await import("./wasm/inline-parts.js")).default) },
 });
 
-export { Agent, EdgewiseError, init, Run, version } from "./shell.js";
+export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";

@@ -8,4 +8,4 @@ provide({
   parts: { sync: () => readFileSync(new URL("./wasm/edgewise_parts_bg.wasm", import.meta.url)) },
 });
 
-export { Agent, EdgewiseError, init, Run, version } from "./shell.js";
+export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";

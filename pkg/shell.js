@@ -2,6 +2,7 @@
 
 import * as glue from "./wasm/edgewise.js";
 import { Agent as AgentShell } from "./agent.js";
+import { McpClient as McpClientShell } from "./client.js";
 import { EdgewiseError, misuse } from "./error.js";
 import { Host } from "./host.js";
 
@@ -94,6 +95,13 @@ async function loadParts() {
 
 /** See index.d.ts. */
 export class Agent extends AgentShell {
+  constructor(options) {
+    super(options, live);
+  }
+}
+
+/** See index.d.ts. */
+export class McpClient extends McpClientShell {
   constructor(options) {
     super(options, live);
   }

@@ -6,4 +6,4 @@ import parts from "./wasm/edgewise_parts_bg.wasm";
 
 provide({ core: { sync: () => core }, parts: { sync: () => parts } });
 
-export { Agent, EdgewiseError, init, Run, version } from "./shell.js";
+export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";

@@ -64,6 +64,13 @@ pub enum Event {
         /// Its next call waits for an approval.
         needs_approval: bool,
     },
+    /// A part of what a server offers had to be left out, such as a tool with an invalid schema.
+    Warning {
+        /// Name of the server.
+        server: String,
+        /// What was left out and why, for people.
+        message: String,
+    },
     /// The model is about to be asked.
     TurnStart {
         /// Number of the turn, from 1.

@@ -60,6 +60,13 @@ pub enum Fact {
         /// Why, when it failed.
         reason: Option<Error>,
     },
+    /// A part of what a server offers had to be left out.
+    Warning {
+        /// Its name.
+        server: String,
+        /// What and why, for people.
+        message: String,
+    },
     /// Every server is connected or has failed, or the time for it is up.
     Gathered,
     /// The tools that the model will be offered, in the order of the offer.

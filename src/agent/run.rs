@@ -149,6 +149,11 @@ impl Run {
                     self.events.push(Event::ServerStatus { server, state, reason });
                 }
             }
+            Fact::Warning { server, message } => {
+                if !matches!(self.phase, Phase::Ended) {
+                    self.events.push(Event::Warning { server, message });
+                }
+            }
             Fact::Gathered => {
                 if matches!(self.phase, Phase::Gathering) {
                     self.phase = Phase::Offering { asked: false };

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, RunOptions};
@@ -18,7 +18,9 @@ use crate::drive::wait::{Cancel, Jobs};
 use crate::error::{Code, Error, Result};
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::tools::tool_definitions;
+use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::types::{CallToolResult, Progress, Tool};
 use crate::platform::Platform;
@@ -208,6 +210,68 @@ impl<P: Platform> Agent<P> {
         }
         let withheld = now.entry.changed.as_ref().is_some_and(|change| change.asks);
         withheld.then(|| [&tool.name, ": not called: its definition has just changed and is not approved"].concat())
+    }
+
+    /// The elements of a list over all servers that declare it, each as its server sent it and with the member `server`.
+    /// Servers are connected first if need be. One that fails is left out and says why in [`Agent::servers`].
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`, `misuse` after [`Agent::close`], and the first error where no server could be asked.
+    pub async fn list(&self, list: List, cancel: &Cancel) -> Result<Value> {
+        self.connect(cancel).await?;
+        let servers = self.servers_now();
+        let outcomes: Vec<RefCell<Option<Result<Vec<Value>>>>> = servers.iter().map(|_| RefCell::default()).collect();
+        let mut jobs = Jobs::default();
+        for (server, outcome) in servers.iter().zip(&outcomes) {
+            jobs.push(async {
+                *outcome.borrow_mut() = server.list(list, cancel).await.transpose();
+            });
+        }
+        jobs.finish().await;
+        let (mut all, mut error, mut any) = (Vec::new(), None, false);
+        for (server, outcome) in servers.iter().zip(outcomes) {
+            match outcome.into_inner() {
+                None => any = true,
+                Some(Err(failed)) => error = error.or(Some(failed)),
+                Some(Ok(elements)) => {
+                    any = true;
+                    for mut element in elements {
+                        if let Value::Object(fields) = &mut element {
+                            fields.insert("server".to_owned(), server.name.as_str().into());
+                        }
+                        all.push(element);
+                    }
+                }
+            }
+        }
+        match error {
+            Some(error) if !any || error.code == Code::Cancelled => Err(error),
+            _ => Ok(Value::Array(all)),
+        }
+    }
+
+    /// Sends a request of any method to one server and gives its result as the server sent it.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when there is no server of that name, and whatever [`Connection::ask`] says.
+    ///
+    /// [`Connection::ask`]: crate::drive::mcp::Connection::ask
+    pub async fn ask(
+        &self,
+        server: &str,
+        method: &str,
+        params: &Map<String, Value>,
+        options: &CallOptions,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<Map<String, Value>> {
+        self.check_open()?;
+        let unknown = || Error::new(Code::Misuse, ["there is no server named `", server, "`"].concat());
+        let server = self.server_named(server).ok_or_else(unknown)?;
+        self.ensure(&server, cancel, &mut |_, _| ()).await?;
+        server.connection.ask(method, params, options, cancel, on_progress).await
     }
 
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle

@@ -4,13 +4,12 @@
 
 mod greet;
 mod inbox;
+mod methods;
 mod stream;
 mod transfer;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-
-use serde_json::{Map, Value};
 
 use crate::drive::oauth::Authorizer;
 #[cfg(feature = "oauth")]
@@ -24,11 +23,9 @@ use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::legacy;
 #[cfg(feature = "oauth")]
 use crate::mcp::oauth::Url;
-use crate::mcp::param_headers;
 use crate::mcp::request::{self, Call};
 use crate::mcp::server::{Link, ServerInfo, State};
-use crate::mcp::tools::{Pages, read_call_result, read_tools};
-use crate::mcp::types::{CallToolResult, Progress, Tool};
+use crate::mcp::types::Tool;
 use crate::platform::Platform;
 use crate::secret::Secret;
 use crate::time::Millis;
@@ -60,6 +57,8 @@ struct Status {
     era: Option<Era>,
     error: Option<Error>,
     warnings: Vec<String>,
+    /// The tools of the last listing.
+    tools: Rc<[Tool]>,
     /// The attempt that is under way. Weak: it lives as long as somebody waits for it.
     attempt: Option<WeakShare<Attempt>>,
 }
@@ -127,6 +126,7 @@ impl<P: Platform> Connection<P> {
             state,
             link: status.link.as_deref().cloned(),
             warnings: status.warnings.clone(),
+            tools: status.tools.len(),
             error: status.error.clone(),
         }
     }
@@ -200,78 +200,6 @@ impl<P: Platform> Connection<P> {
         Err(explain(failure, &link))
     }
 
-    /// Every element of a list, all pages together: `list("resources/list", "resources", &cancel)`.
-    ///
-    /// # Errors
-    ///
-    /// As [`request`](Connection::request), and `protocol` or `limit` for pages that lead nowhere.
-    pub async fn list(&self, method: &str, key: &str, cancel: &Cancel) -> Result<Vec<Value>> {
-        let mut pages = Pages::new(Call::new(method, &[]).label(&self.0.config.name));
-        let mut elements = Vec::new();
-        while !pages.is_done() {
-            let cursor = pages.cursor().map(|cursor| [("cursor", cursor)]);
-            let call = Call::new(method, cursor.as_ref().map_or(&[], |cursor| cursor.as_slice()));
-            let answer = self.request(&call, self.0.config.timeout, cancel, &mut |_| {}).await?;
-            let mut page = self.complete(&call, answer)?;
-            elements.append(&mut pages.turn(&mut page, key)?);
-        }
-        Ok(elements)
-    }
-
-    /// The server's tools, all pages. Malformed ones are left out and named in [`ServerInfo::warnings`].
-    ///
-    /// A server that declares no tools and does not know the method has none.
-    ///
-    /// # Errors
-    ///
-    /// As [`list`](Connection::list).
-    pub async fn list_tools(&self, cancel: &Cancel) -> Result<Vec<Tool>> {
-        let listed = self.list("tools/list", "tools", cancel).await;
-        let mut status = self.0.status.borrow_mut();
-        let declared = status.link.as_ref().is_some_and(|link| link.capabilities.contains_key("tools"));
-        let elements = match listed {
-            Err(error) if error.rpc_code == Some(-32601) && !declared => Vec::new(),
-            listed => listed?,
-        };
-        let era = status.link.as_ref().map_or(Era::Modern, |link| link.era);
-        let (mut tools, mut warnings) = (Vec::new(), Vec::new());
-        read_tools(elements, era, &mut tools, &mut warnings);
-        status.warnings = warnings;
-        Ok(tools)
-    }
-
-    /// Calls a tool. `input` is the object of its arguments, or null for none.
-    ///
-    /// Never repeated once it may have been executed, see [`request`](Connection::request).
-    ///
-    /// # Errors
-    ///
-    /// As [`request`](Connection::request). A tool that ran and failed is no error: it gives a result with
-    /// `is_error`.
-    pub async fn call_tool(
-        &self,
-        tool: &Tool,
-        input: &Value,
-        timeout: Millis,
-        cancel: &Cancel,
-        on_progress: &mut dyn FnMut(Progress),
-    ) -> Result<CallToolResult> {
-        let name = Value::from(tool.name.as_str());
-        let params = [("name", &name), ("arguments", input)];
-        let params = if input.is_null() { &params[..1] } else { &params };
-        let mut call = Call::new("tools/call", params);
-        call.progress = true;
-        // Tools with invalid annotations were left out of the list, and only the modern era knows them.
-        call.param_headers = param_headers::mirrored(&tool.input_schema, input).unwrap_or_default();
-        let mut on_message = |message| {
-            if let Message::Progress(progress) = message {
-                on_progress(progress);
-            }
-        };
-        let answer = self.request(&call, timeout, cancel, &mut on_message).await?;
-        read_call_result(self.complete(&call, answer)?, &call.label(&self.0.config.name))
-    }
-
     /// Ends the connection: aborts every request, and tells a legacy server that its session is over, for at most
     /// two seconds. Again does nothing.
     pub async fn close(&self) {
@@ -286,17 +214,6 @@ impl<P: Platform> Connection<P> {
         };
         // 405 means that the server ends sessions by itself; nothing else matters any more either.
         let _ = within(&*self.0.platform, COURTESY, &Cancel::new(), farewell).await;
-    }
-
-    /// The result of an answer that has to be complete.
-    fn complete(&self, call: &Call<'_>, answer: Answer) -> Result<Map<String, Value>> {
-        let words = match answer {
-            Answer::Complete(result) => return Ok(result),
-            Answer::InputRequired { .. } => "the server asks for input, which this version does not support",
-            Answer::Task(_) => "the server made a task of it, which this version does not support",
-            Answer::Accepted => "accepted without an answer (202)",
-        };
-        Err(Error::new(Code::Protocol, [&call.label(&self.0.config.name), ": ", words].concat()))
     }
 
     /// The link in force, or the one that an attempt of ours or of somebody else gives.

@@ -125,7 +125,11 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
         Job::Connect(server) => {
             let mut changed = |state, reason| handle.push(Fact::Server { server: server.name.clone(), state, reason });
             // The failure was told through `changed`.
-            let _ = agent.ensure(&server, over, &mut changed).await;
+            if agent.ensure(&server, over, &mut changed).await.is_ok() {
+                for message in server.connection.info().warnings {
+                    handle.push(Fact::Warning { server: server.name.clone(), message });
+                }
+            }
             connecting.set(connecting.get() - 1);
             if connecting.get() == 0 {
                 handle.push(Fact::Gathered);

@@ -10,7 +10,9 @@ use crate::drive::mcp::Connection;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
 use crate::json;
+use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::trust;
 use crate::mcp::types::Tool;
@@ -142,6 +144,29 @@ impl<P: Platform> Server<P> {
                 Err(error)
             }
         }
+    }
+
+    /// The elements of a list; `None` when the server is not connected, or does not declare the list.
+    ///
+    /// # Errors
+    ///
+    /// Why the list could not be had; [`Server::to_json`] shows it, but for a cancel.
+    pub(crate) async fn list(&self, list: List, cancel: &Cancel) -> Result<Option<Vec<Value>>> {
+        match self.state.get() {
+            ServerState::Ready if self.connection.declares(list.capability()) => {}
+            ServerState::Ready => return Ok(None),
+            _ => {
+                let error = self.error.borrow().clone();
+                return Err(error.unwrap_or_else(|| Error::cancelled(&["connecting to ", &self.name].concat())));
+            }
+        }
+        let listed = self.connection.list(list, &CallOptions::default(), cancel).await;
+        if let Err(error) = &listed
+            && error.code != Code::Cancelled
+        {
+            *self.error.borrow_mut() = Some(error.clone());
+        }
+        listed.map(|listing| Some(listing.elements))
     }
 
     /// Ends the connection for good.

@@ -47,9 +47,26 @@ impl ServerConfig {
     ///
     /// `config` with the path of the first field that is wrong.
     pub fn read(value: &Value, path: &str) -> Result<ServerConfig> {
+        ServerConfig::read_named(value, path, false)
+    }
+
+    /// Reads the options of a client of one server: as [`ServerConfig::read`], with the host of the URL as the name
+    /// where none is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerConfig::read`].
+    pub fn read_alone(value: &Value) -> Result<ServerConfig> {
+        ServerConfig::read_named(value, "", true)
+    }
+
+    fn read_named(value: &Value, path: &str, alone: bool) -> Result<ServerConfig> {
         let mut fields = Fields::open(value, path)?;
-        let name = fields.required("name")?;
-        if !is_name(name) {
+        let name = fields.string("name")?;
+        if name.is_none() && !alone {
+            fields.required("name")?;
+        }
+        if name.is_some_and(|name| !is_name(name)) {
             return Err(Error::config(fields.path("name"), "must be 1 to 64 letters, digits, `_` or `-`"));
         }
         let url = fields.required("url")?;
@@ -82,7 +99,7 @@ impl ServerConfig {
         let headers = fields.strings("headers")?;
         let timeout = fields.whole("timeoutMs", 1..=Millis::MAX_TIMER.0)?;
         let config = ServerConfig {
-            name: name.to_owned(),
+            name: name.unwrap_or_else(|| host(url)).to_owned(),
             url: url.to_owned(),
             token,
             oauth,
@@ -97,6 +114,12 @@ impl ServerConfig {
 
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// What messages call a server that the app gave no name: its host and port, or `server` for a path.
+fn host(url: &str) -> &str {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or("server")
 }
 
 /// A cheap check against mistakes; the platform's own URL parser has the last word.
@@ -122,6 +145,16 @@ mod tests {
         let config = ServerConfig::read(&value, "servers[0]").unwrap();
         assert_eq!(config.token, Some(Token::Callback(FunctionId(0))));
         assert_eq!(config.timeout, Millis(60_000));
+    }
+
+    #[test]
+    fn a_server_alone_is_called_after_its_host() {
+        let name = |value| ServerConfig::read_alone(&value).unwrap().name;
+        assert_eq!(name(json!({ "url": "https://a.test:8443/mcp?key=1" })), "a.test:8443");
+        assert_eq!(name(json!({ "url": "/mcp" })), "server");
+        assert_eq!(name(json!({ "url": "/mcp", "name": "own" })), "own");
+        let error = ServerConfig::read_alone(&json!({ "url": "/mcp", "name": "a.b" })).unwrap_err();
+        assert_eq!(error.path.as_deref(), Some("name"));
     }
 
     #[test]

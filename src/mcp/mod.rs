@@ -3,6 +3,7 @@
 //! Two eras, chosen once per server by [`era`] and [`connect`]: the modern one, where every request stands alone
 //! ([`request`]), and the handshake era before it, walled off in [`legacy`]. Both read answers with
 //! [`exchange`]. What comes out is in [`types`] and [`server`].
+pub mod call_options;
 pub mod config;
 pub mod connect;
 pub mod era;
@@ -10,6 +11,7 @@ pub mod exchange;
 pub mod header_value;
 pub mod input;
 pub mod legacy;
+pub mod lists;
 pub mod oauth;
 pub mod param_headers;
 pub mod reconnect;

@@ -118,17 +118,21 @@ pub struct ServerInfo {
     pub link: Option<Link>,
     /// Parts of the server's answers that had to be left out, such as a tool without a name.
     pub warnings: Vec<String>,
+    /// How many tools the last listing gave.
+    pub tools: usize,
     /// Why the last attempt failed.
     pub error: Option<Error>,
 }
 
 impl ServerInfo {
-    /// The TypeScript type `ServerInfo`, without the number of tools. Never holds the session id.
+    /// The TypeScript type `ServerInfo`. Never holds the session id.
     pub fn to_value(&self) -> Value {
         let mut value = json!({ "name": self.name, "url": self.url, "state": self.state.as_str() });
+        value["tools"] = self.tools.into();
         if let Some(link) = &self.link {
             value["era"] = link.era.as_str().into();
             value["protocolVersion"] = link.session.version.as_str().into();
+            value["capabilities"] = Value::Object(link.capabilities.clone());
             if let Some(info) = &link.server_info {
                 let mut shown = json!({ "name": info.name, "version": info.version });
                 if let Some(title) = &info.title {
@@ -187,9 +191,10 @@ mod tests {
             state: State::Idle,
             link: None,
             warnings: Vec::new(),
+            tools: 2,
             error: None,
         };
-        assert_eq!(info.to_value(), json!({ "name": "calc", "url": "/mcp", "state": "idle" }));
+        assert_eq!(info.to_value(), json!({ "name": "calc", "url": "/mcp", "state": "idle", "tools": 2 }));
         let session = Session { version: "2025-06-18".into(), id: Some("s3cret".into()) };
         let result = json!({ "serverInfo": { "name": "c" } });
         info.link = Some(Link::new(Era::Legacy, session, &mut object(result)));

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::error::{Code, Error, Result};
 use crate::json::Names;
 use crate::mcp::era::Era;
+use crate::mcp::lists::Freshness;
 use crate::mcp::param_headers;
 use crate::mcp::text::clean;
 use crate::mcp::trust::{self, code_points, free_text, hidden, visible};
@@ -31,6 +32,7 @@ pub struct Pages {
     cursor: Option<Value>,
     seen: Names,
     done: bool,
+    freshness: Option<Freshness>,
 }
 
 impl Pages {
@@ -39,7 +41,7 @@ impl Pages {
 
     /// Before the first page. `what` names the list in errors.
     pub fn new(what: impl Into<String>) -> Pages {
-        Pages { what: what.into(), cursor: None, seen: Names::default(), done: false }
+        Pages { what: what.into(), cursor: None, seen: Names::default(), done: false, freshness: None }
     }
 
     /// Parameter `cursor` of the next request; `None` for the first page.
@@ -50,6 +52,11 @@ impl Pages {
     /// True after the last page.
     pub fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// What all pages so far say about how long they hold; `None` before the first.
+    pub fn freshness(&self) -> Option<Freshness> {
+        self.freshness
     }
 
     /// Takes a page: gives the elements of its field `key`, and remembers where to go on.
@@ -76,6 +83,8 @@ impl Pages {
             Some(_) => return Err(self.error(Code::Protocol, "nextCursor is no string")),
         };
         self.done = self.cursor.is_none();
+        let freshness = Freshness::read(page);
+        self.freshness = Some(self.freshness.map_or(freshness, |before| before.and(freshness)));
         Ok(elements)
     }
 
@@ -92,24 +101,39 @@ impl Pages {
 /// Characters that nobody sees are taken out of titles and descriptions, and named wherever they are; of names that
 /// differ in nothing else, the first counts.
 pub fn read_tools(elements: Vec<Value>, era: Era, tools: &mut Vec<Tool>, warnings: &mut Vec<String>) {
+    let mut known = names(tools);
+    for element in elements {
+        admit(element, era, &mut known, tools, warnings);
+    }
+}
+
+/// The same, and keeps of `elements` those that became tools, as they came.
+pub fn sift_tools(elements: &mut Vec<Value>, era: Era, tools: &mut Vec<Tool>, warnings: &mut Vec<String>) {
+    let mut known = names(tools);
+    elements.retain(|element| admit(element.clone(), era, &mut known, tools, warnings));
+}
+
+fn names(tools: &[Tool]) -> Names {
     let mut known = Names::default();
-    for tool in &*tools {
+    for tool in tools {
         known.insert(visible(&tool.name).as_ref().unwrap_or(&tool.name));
     }
-    for element in elements {
-        let name = element.get("name").and_then(Value::as_str).map(|name| clean(name, 80)).unwrap_or_default();
-        let warning = match read_tool(element, era) {
-            Ok((tool, found)) if known.insert(visible(&tool.name).as_ref().unwrap_or(&tool.name)) => {
-                warnings.extend(found.warning(&name));
-                tools.push(tool);
-                continue;
-            }
-            Ok(_) => "its name came before",
-            Err(why) => why,
-        };
-        warnings
-            .push(["tool ", if name.is_empty() { "without a name" } else { &name }, " left out: ", warning].concat());
-    }
+    known
+}
+
+fn admit(element: Value, era: Era, known: &mut Names, tools: &mut Vec<Tool>, warnings: &mut Vec<String>) -> bool {
+    let name = element.get("name").and_then(Value::as_str).map(|name| clean(name, 80)).unwrap_or_default();
+    let warning = match read_tool(element, era) {
+        Ok((tool, found)) if known.insert(visible(&tool.name).as_ref().unwrap_or(&tool.name)) => {
+            warnings.extend(found.warning(&name));
+            tools.push(tool);
+            return true;
+        }
+        Ok(_) => "its name came before",
+        Err(why) => why,
+    };
+    warnings.push(["tool ", if name.is_empty() { "without a name" } else { &name }, " left out: ", warning].concat());
+    false
 }
 
 /// Where a tool's definition holds characters that nobody sees, and which.
@@ -179,24 +203,33 @@ fn read_tool(element: Value, era: Era) -> std::result::Result<(Tool, Found), &'s
     Ok((Tool { name, title, description, input_schema, output_schema, annotations, fingerprint, changed: None }, found))
 }
 
-/// Reads the result of `tools/call`. Elements of `content` that are no objects are left out.
+/// Says whether a result of `tools/call` is one.
 ///
 /// # Errors
 ///
 /// `protocol` when `content` is no array, or missing without `structuredContent`; `what` names the call.
-pub fn read_call_result(mut result: Map<String, Value>, what: &str) -> Result<CallToolResult> {
+pub fn check_call_result(result: &Map<String, Value>, what: &str) -> Result<()> {
+    match result.get("content") {
+        Some(Value::Array(_)) => Ok(()),
+        None if result.contains_key("structuredContent") => Ok(()),
+        _ => Err(Error::new(Code::Protocol, [what, ": the result has no array content"].concat())),
+    }
+}
+
+/// Reads a result of `tools/call` that [`check_call_result`] approves of. Elements of `content` that are no objects are
+/// left out.
+pub fn read_call_result(mut result: Map<String, Value>) -> CallToolResult {
     let structured_content = result.remove("structuredContent");
     let content = match result.remove("content") {
         Some(Value::Array(content)) => content.into_iter().filter(Value::is_object).collect(),
-        None if structured_content.is_some() => Vec::new(),
-        _ => return Err(Error::new(Code::Protocol, [what, ": the result has no array content"].concat())),
+        _ => Vec::new(),
     };
     let is_error = result.get("isError").and_then(Value::as_bool).unwrap_or(false);
     let meta = match result.remove("_meta") {
         Some(Value::Object(meta)) => Some(meta),
         _ => None,
     };
-    Ok(CallToolResult { content, structured_content, is_error, meta })
+    CallToolResult { content, structured_content, is_error, meta }
 }
 
 #[cfg(test)]
@@ -216,6 +249,20 @@ mod tests {
         assert_eq!(pages.turn(&mut object(json!({ "tools": [], "nextCursor": "b" })), "tools").unwrap(), [0; 0]);
         assert_eq!(pages.turn(&mut object(json!({ "tools": [2] })), "tools").unwrap(), [2]);
         assert!(pages.is_done());
+    }
+
+    #[test]
+    fn pages_hold_as_long_as_the_shortest_of_them() {
+        let mut pages = Pages::new("tools/list on calc");
+        assert_eq!(pages.freshness(), None);
+        for (ttl, public, expected) in
+            [(900, "public", (900, true)), (400, "private", (400, false)), (700, "public", (400, false))]
+        {
+            let page = json!({ "tools": [], "nextCursor": ttl.to_string(), "ttlMs": ttl, "cacheScope": public });
+            pages.turn(&mut object(page), "tools").unwrap();
+            let freshness = pages.freshness().unwrap();
+            assert_eq!((freshness.ttl_ms, freshness.public), expected);
+        }
     }
 
     #[test]
@@ -275,6 +322,9 @@ mod tests {
                 "tool h left out: x-mcp-header on what is no integer, string or boolean",
             ]
         );
+        let mut kept = elements.clone();
+        sift_tools(&mut kept, Era::Modern, &mut Vec::new(), &mut Vec::new());
+        assert_eq!(kept, elements[..2], "what is kept is kept as it came");
         tools.clear();
         read_tools(elements, Era::Legacy, &mut tools, &mut warnings);
         assert_eq!(tools.len(), 3, "the annotation means nothing in the legacy era");
@@ -282,7 +332,10 @@ mod tests {
 
     #[test]
     fn call_results() {
-        let read = |result: Value| read_call_result(object(result), "tools/call add on calc");
+        let read = |result: Value| {
+            let result = object(result);
+            check_call_result(&result, "tools/call add on calc").map(|()| read_call_result(result))
+        };
         let result = read(json!({
             "content": [{ "type": "text", "text": "3" }, 7], "structuredContent": [3], "isError": true, "_meta": { "a": 1 }
         }));

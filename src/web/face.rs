@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::WebPlatform;
+use super::client::{call_options, params_of};
 use super::door;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
@@ -17,10 +18,11 @@ use crate::error::Error;
 use crate::json;
 use crate::llm::config::Provider;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::lists::List;
 use crate::mcp::types::{CallToolResult, Progress};
 
 /// Options as the shell sends them.
-fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {
+pub(super) fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {
     serde_json::from_slice(json.as_bytes()).map_err(|_| thrown(&Error::config(path, "is nested too deeply")))
 }
 
@@ -108,6 +110,34 @@ impl AgentCore {
         });
     }
 
+    /// Answers with the elements of a list over all servers.
+    pub fn list(&self, ticket: u32, key: &str) -> std::result::Result<(), String> {
+        let list = List::of(key).ok_or_else(|| thrown(&Error::config("list", "there is no such list")))?;
+        let agent = self.agent.clone();
+        work(ticket, |cancel| async move { Ok(json::text(&agent.list(list, &cancel).await?)) });
+        Ok(())
+    }
+
+    /// Sends a request to one server; answers with its result.
+    pub fn ask(
+        &self,
+        ticket: u32,
+        server: String,
+        method: String,
+        params: &str,
+        options: &str,
+    ) -> std::result::Result<(), String> {
+        let params = params_of(params)?;
+        let options = call_options(options)?;
+        let agent = self.agent.clone();
+        work(ticket, |cancel| async move {
+            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+            let result = agent.ask(&server, &method, &params, &options, &cancel, &mut report).await?;
+            Ok(json::text(&Value::Object(result)))
+        });
+        Ok(())
+    }
+
     /// Starts a run.
     pub fn run(&self, prompt: String, options: &str) -> std::result::Result<RunCore, String> {
         let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
@@ -126,7 +156,7 @@ impl AgentCore {
     }
 }
 
-fn progress_json(Progress { progress, total, message }: Progress) -> Value {
+pub(super) fn progress_json(Progress { progress, total, message }: Progress) -> Value {
     let mut json = json!({ "progress": progress });
     if let Some(total) = total {
         json["total"] = json!(total);

@@ -1,6 +1,8 @@
 //! The JavaScript side: exported classes and the [`Platform`](crate::platform::Platform) of every JS runtime.
 //!
 //! The only place for JavaScript types. [`door`] is how wasm and shell talk, [`WebPlatform`] what the drivers run on.
+#[cfg(feature = "face")]
+mod client;
 pub mod door;
 #[cfg(feature = "face")]
 mod face;
@@ -11,6 +13,8 @@ mod platform;
 mod store;
 mod work;
 
+#[cfg(feature = "face")]
+pub use client::ClientCore;
 #[cfg(feature = "face")]
 pub use face::{AgentCore, RunCore};
 pub use fetch::WebBody;

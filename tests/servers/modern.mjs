@@ -2,6 +2,7 @@
 
 import { createMcpHandler, ProtocolError, ProtocolErrorCode, Server } from "@modelcontextprotocol/server";
 import { toNodeHandler } from "@modelcontextprotocol/node";
+import * as library from "./library.mjs";
 import { cors, listen, runAsScript, sleep } from "./lib.mjs";
 
 const text = (value) => ({ content: [{ type: "text", text: value }] });
@@ -86,7 +87,8 @@ export async function start({ port = 0, pageSize = 4, legacy = "reject", token, 
   const requests = [];
   const handler = createMcpHandler(
     () => {
-      const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities: { tools: {} } });
+      const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities: { tools: {}, ...library.capabilities } });
+      library.register(server);
       server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize));
       server.setRequestHandler("tools/call", ({ params }, context) => {
         const tool = Object.hasOwn(TOOLS, params.name) ? TOOLS[params.name] : undefined;

@@ -8,6 +8,7 @@ import {
   type Code,
   EdgewiseError,
   init,
+  McpClient,
   type Message,
   Run,
   type ServerInfo,
@@ -94,6 +95,35 @@ for (const block of outcome.content) if (block.type === "text") same<typeof bloc
 await agent.callTool("a.none");
 // @ts-expect-error the input is an object
 await agent.callTool("a.add", "1");
+
+same<Awaited<ReturnType<typeof agent.listResources>>[number]["server"], string>(true);
+for (const prompt of await agent.listPrompts()) same<typeof prompt.name, string>(true);
+for (const { uri, text } of (await agent.readResource("a", "doc://1", { timeoutMs: 1 })).contents) same<typeof uri, string>(true), text?.length;
+await agent.getPrompt("a", "greet", { who: "you" });
+await agent.complete("a", { type: "ref/resource", uri: "doc://{name}" }, { name: "name", value: "a" }, { context: { arguments: {} } });
+// @ts-expect-error which server?
+await agent.readResource("doc://1");
+
+// a client
+const client = new McpClient({ url: new URL("https://a.test/mcp"), token: "t", timeoutMs: 1 });
+// @ts-expect-error the url is required
+new McpClient({ name: "a" });
+same<Awaited<ReturnType<typeof client.connect>>, ServerInfo>(true);
+same<ReturnType<typeof client.info>, ServerInfo>(true);
+const { tools, ttlMs, cacheScope } = await client.listTools({ meta: { traceparent: "00" } });
+same<(typeof tools)[number]["name"], string>(true);
+same<typeof ttlMs, number | undefined>(true);
+same<typeof cacheScope, "public" | "private" | undefined>(true);
+for (const { uriTemplate } of (await client.listResourceTemplates()).resourceTemplates) same<typeof uriTemplate, string>(true);
+same<Awaited<ReturnType<typeof client.callTool>>["isError"], boolean | undefined>(true);
+await client.callTool("add", { a: 1 }, { signal: AbortSignal.timeout(1), onProgress: ({ progress }) => progress, timeoutMs: 5, meta: {} });
+await client.getPrompt("greet", { who: "you" });
+// @ts-expect-error arguments of prompts are text
+await client.getPrompt("greet", { who: 1 });
+await client.complete({ type: "ref/prompt", name: "greet" }, { name: "city", value: "Os" });
+await client.ping();
+same<Awaited<ReturnType<typeof client.request<{ own: number }>>>["own"], number>(true);
+await client.close();
 
 // a run
 const run = agent.run("hello", { signal: AbortSignal.timeout(1), maxTurns: 2, messages: [], unattended: true });

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http::{Method, Request};
+use crate::mcp::tools::read_tools;
+use crate::mcp::types::Progress;
 use crate::sim::{Answer as Http, Clock, Peer, Server, SimPlatform, Step as Bytes};
 
 const ORIGIN: &str = "https://calc.test";

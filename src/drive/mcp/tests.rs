@@ -4,10 +4,14 @@ use std::cell::Cell;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::future::{join, join_all, select};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::http::{Method, Request};
+use crate::mcp::call_options::CallOptions;
+use crate::mcp::lists::List;
+use crate::mcp::tools::read_tools;
+use crate::mcp::types::{CallToolResult, Progress};
 use crate::options::FunctionId;
 use crate::sim::{Answer as Http, AppAnswer, Peer, Server, SimPlatform, Step as Bytes};
 
@@ -237,8 +241,8 @@ fn connection(sim: &SimPlatform, options: Value) -> Connection<SimPlatform> {
 }
 
 fn tool(name: &str) -> Tool {
-    let (mut tools, mut warnings) = (Vec::new(), Vec::new());
     let schema = json!({ "type": "object", "properties": { "a": { "type": "integer", "x-mcp-header": "A" } } });
+    let (mut tools, mut warnings) = (Vec::new(), Vec::new());
     read_tools(vec![json!({ "name": name, "inputSchema": schema })], Era::Modern, &mut tools, &mut warnings);
     tools.remove(0)
 }
@@ -297,9 +301,20 @@ fn all_pages_of_tools() {
 #[test]
 fn any_method_is_one_line() {
     let world = World::new(3, Script::new(Era::Modern));
-    let error = world.run(world.connection.list("prompts/list", "prompts", &Cancel::new())).unwrap_err();
+    let (options, cancel, params) = (CallOptions::default(), Cancel::new(), Map::new());
+    let ignore = &mut |_| {};
+    let error = world.run(world.connection.ask("own/method", &params, &options, &cancel, ignore)).unwrap_err();
     assert_eq!(error.rpc_code, Some(-32601));
-    assert_eq!(world.seen(), ["server/discover", "prompts/list"], "an unknown method refutes nothing");
+    assert_eq!(world.seen(), ["server/discover", "own/method"], "an unknown method refutes nothing");
+    let listing = world.run(world.connection.list(List::Prompts, &options, &cancel)).unwrap();
+    assert_eq!(listing.into_value(), json!({ "prompts": [] }), "what is neither declared nor known is empty");
+    world
+        .server
+        .borrow_mut()
+        .instead
+        .push(("tools/list", refuse(404, &json!(4), -32601, "Method not found", Value::Null)));
+    let error = world.run(world.connection.list(List::Tools, &options, &cancel)).unwrap_err();
+    assert_eq!(error.rpc_code, Some(-32601), "what is declared has to be there");
 }
 
 #[test]

@@ -1,0 +1,251 @@
+//! The client against scripted servers in the simulator.
+
+use std::cell::RefCell;
+
+use serde_json::json;
+
+use super::*;
+use crate::agent::config::{AgentConfig, RunOptions};
+use crate::drive::agent::Agent;
+use crate::error::Code;
+use crate::http::Request;
+use crate::sim::{Answer, Peer, Server, SimPlatform};
+
+const ORIGIN: &str = "https://docs.test";
+
+/// A server with pages of everything; keeps what it was asked.
+struct Script {
+    modern: bool,
+    seen: Vec<(String, Value, Vec<String>)>,
+}
+
+impl Script {
+    fn result(&self, method: &str, params: &Value) -> Option<Value> {
+        let capabilities = json!({ "tools": {}, "resources": {}, "x": { "y": 1 } });
+        let cursor = params["cursor"].as_str();
+        let schema = json!({ "type": "object", "properties": { "a": { "type": "string", "x-mcp-header": "A" } } });
+        let bad = json!({ "type": "object", "properties": { "a": { "type": "number", "x-mcp-header": "A" } } });
+        Some(match (method, cursor) {
+            ("server/discover", _) => {
+                json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": capabilities })
+            }
+            ("initialize", _) => json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities }),
+            ("tools/list", None) => json!({
+                "tools": [{ "name": "b", "inputSchema": schema, "own": [1, { "deep": null }], "icons": [] }, { "name": "bad", "inputSchema": bad }],
+                "nextCursor": "", "ttlMs": 9000, "cacheScope": "public"
+            }),
+            ("tools/list", Some("")) => json!({ "tools": [{ "name": "a" }], "ttlMs": 4000, "cacheScope": "public" }),
+            ("resources/list", None) => json!({
+                "resources": [{ "uri": "doc://1", "name": "1", "_meta": { "k": "v" } }, "odd"],
+                "nextCursor": "n", "ttlMs": 9000, "cacheScope": "private"
+            }),
+            ("resources/list", Some("n")) => json!({ "resources": [], "cacheScope": "public" }),
+            ("tools/call", _) => match params["name"].as_str() {
+                Some("empty") => json!({ "isError": false }),
+                _ => {
+                    json!({ "content": [{ "type": "text", "text": "x", "own": 1 }], "resultType": "complete", "more": [2] })
+                }
+            },
+            ("resources/read" | "ping" | "own/method", _) => json!({ "contents": [], "echo": params }),
+            _ => return None,
+        })
+    }
+}
+
+impl Server for Script {
+    fn answer(&mut self, request: &Request, _: &mut Peer<'_>) -> Answer {
+        let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("{}")).unwrap();
+        let method = body["method"].as_str().unwrap_or_default().to_owned();
+        let modern = request.headers.get("mcp-method").is_some();
+        let headers = request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        self.seen.push((method.clone(), body["params"].clone(), headers));
+        let error = |status: u16, code: i64| {
+            let error = json!({ "jsonrpc": "2.0", "id": body["id"], "error": { "code": code, "message": "no" } });
+            Answer::text(status, "application/json", error.to_string())
+        };
+        if modern != self.modern {
+            return error(400, -32000);
+        }
+        if method.starts_with("notifications/") {
+            return Answer::text(202, "", "");
+        }
+        match self.result(&method, &body["params"]) {
+            Some(result) => Answer::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })),
+            None => error(if modern { 404 } else { 200 }, -32601),
+        }
+    }
+}
+
+struct World {
+    sim: SimPlatform,
+    server: Rc<RefCell<Script>>,
+    client: Client<SimPlatform>,
+}
+
+impl World {
+    fn new(modern: bool) -> World {
+        let sim = SimPlatform::new(7);
+        let server = sim.host(ORIGIN, Script { modern, seen: Vec::new() });
+        let config = ServerConfig::read_alone(&json!({ "url": "https://docs.test/mcp" })).unwrap();
+        World { client: Client::new(Rc::new(sim.clone()), config), sim, server }
+    }
+
+    fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let done = self.sim.block_on(future).unwrap_or_else(|stuck| panic!("{stuck:?}\n{}", self.sim.report()));
+        assert_eq!(self.sim.leftovers(), "", "{}", self.sim.report());
+        done
+    }
+
+    fn list(&self, list: List) -> Result<Value> {
+        self.run(self.client.list(list, &CallOptions::default(), &Cancel::new())).map(Listing::into_value)
+    }
+
+    fn ask(&self, method: &str, params: Value, options: Value) -> Result<Value> {
+        let params = params.as_object().unwrap().clone();
+        let options = CallOptions::read(&options).unwrap();
+        self.run(self.client.ask(method, &params, &options, &Cancel::new(), &mut |_| ())).map(Value::Object)
+    }
+
+    /// The last request: its parameters and headers.
+    fn last(&self) -> (Value, Vec<String>) {
+        let (_, params, headers) = self.server.borrow().seen.last().cloned().unwrap();
+        (params, headers)
+    }
+}
+
+#[test]
+fn lists_come_whole_and_as_they_were_sent() {
+    let world = World::new(true);
+    let schema = json!({ "type": "object", "properties": { "a": { "type": "string", "x-mcp-header": "A" } } });
+    let tools =
+        json!([{ "name": "b", "inputSchema": schema, "own": [1, { "deep": null }], "icons": [] }, { "name": "a" }]);
+    let listed = world.list(List::Tools).unwrap();
+    assert_eq!(listed, json!({ "tools": tools, "ttlMs": 4000, "cacheScope": "public" }));
+    let info = world.client.info();
+    assert_eq!((&info["tools"], &info["name"]), (&json!(2), &json!("docs.test")));
+    assert_eq!(info["capabilities"]["x"], json!({ "y": 1 }));
+    let warnings = json!(["tool bad left out: x-mcp-header on what is no integer, string or boolean"]);
+    assert_eq!(info["warnings"], warnings);
+    let resources = json!([{ "uri": "doc://1", "name": "1", "_meta": { "k": "v" } }, "odd"]);
+    let expected = json!({ "resources": resources, "ttlMs": 0, "cacheScope": "private" });
+    assert_eq!(world.list(List::Resources).unwrap(), expected, "a page without a time is stale at once");
+    assert_eq!(world.list(List::Prompts).unwrap(), json!({ "prompts": [] }), "not declared and not known");
+    let error = world.list(List::ResourceTemplates).unwrap_err();
+    assert_eq!(error.rpc_code, Some(-32601), "declared, so it has to be there");
+}
+
+#[test]
+fn an_older_server_says_nothing_of_freshness_and_keeps_its_odd_annotations() {
+    let world = World::new(false);
+    let listed = world.list(List::Tools).unwrap();
+    assert_eq!(listed["tools"].as_array().unwrap().len(), 3);
+    assert_eq!((listed.get("ttlMs"), listed.get("cacheScope")), (None, None));
+    world.ask("tools/call", json!({ "name": "b", "arguments": { "a": "x" } }), Value::Null).unwrap();
+    assert!(!world.last().1.iter().any(|header| header.starts_with("Mcp-Param")), "only the modern era mirrors");
+}
+
+#[test]
+fn a_listed_tool_is_called_with_its_headers_and_gives_what_was_sent() {
+    let world = World::new(true);
+    let call = || world.ask("tools/call", json!({ "name": "b", "arguments": { "a": "x" } }), Value::Null).unwrap();
+    let result =
+        json!({ "content": [{ "type": "text", "text": "x", "own": 1 }], "resultType": "complete", "more": [2] });
+    assert_eq!(call(), result);
+    assert!(!world.last().1.contains(&"Mcp-Param-A: x".to_owned()), "not listed yet");
+    world.list(List::Tools).unwrap();
+    call();
+    assert!(world.last().1.contains(&"Mcp-Param-A: x".to_owned()));
+    let error = world.ask("tools/call", json!({ "name": "empty" }), Value::Null).unwrap_err();
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (Code::Protocol, "tools/call empty on docs.test: the result has no array content")
+    );
+}
+
+#[test]
+fn any_request_carries_what_the_app_says_beside_what_the_protocol_demands() {
+    let world = World::new(true);
+    let options = json!({ "meta": { "traceparent": "00-1", "own": 1 }, "progress": true });
+    let result =
+        world.ask("resources/read", json!({ "uri": "doc://1", "_meta": { "own": 2, "more": 3 } }), options).unwrap();
+    let meta = &result["echo"]["_meta"];
+    assert_eq!((&meta["traceparent"], &meta["own"], &meta["more"]), (&json!("00-1"), &json!(1), &json!(3)));
+    assert!(meta["progressToken"].is_u64());
+    assert_eq!(meta["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
+    assert!(world.last().1.contains(&"Mcp-Name: doc://1".to_owned()));
+    let forged = json!({ "_meta": { "io.modelcontextprotocol/clientInfo": {} } });
+    let error = world.ask("own/method", forged, Value::Null).unwrap_err();
+    assert_eq!(error.path.as_deref(), Some("_meta.io.modelcontextprotocol/clientInfo"));
+}
+
+#[test]
+fn a_sign_of_life_in_either_era() {
+    for (modern, method) in [(true, "server/discover"), (false, "ping")] {
+        let world = World::new(modern);
+        world.run(world.client.ping(&CallOptions::default(), &Cancel::new())).unwrap();
+        assert_eq!(world.server.borrow().seen.last().unwrap().0, method);
+    }
+}
+
+#[test]
+fn a_closed_client_says_so() {
+    let world = World::new(true);
+    assert_eq!(world.run(world.client.connect(&Cancel::new())).unwrap()["state"], "ready");
+    world.run(world.client.close());
+    assert_eq!(world.client.info()["state"], "closed");
+    assert_eq!(world.list(List::Tools).unwrap_err().code, Code::Misuse);
+}
+
+/// An agent on two such servers and one that is not there.
+fn agent(sim: &SimPlatform) -> Agent<SimPlatform> {
+    for origin in [ORIGIN, "https://old.test"] {
+        sim.host(origin, Script { modern: origin == ORIGIN, seen: Vec::new() });
+    }
+    let server = |name: &str| json!({ "name": name, "url": format!("https://{name}.test/mcp") });
+    let servers = json!([server("gone"), server("old"), server("docs")]);
+    let options = json!({ "model": { "provider": "offline" }, "servers": servers });
+    Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap())
+}
+
+#[test]
+fn an_agent_lists_over_all_servers_that_can_be_asked() {
+    let sim = SimPlatform::new(3);
+    let agent = agent(&sim);
+    let list = |list| sim.block_on(agent.list(list, &Cancel::new())).unwrap();
+    let resource = |server: &str| json!({ "uri": "doc://1", "name": "1", "_meta": { "k": "v" }, "server": server });
+    let resources = json!([resource("old"), "odd", resource("docs"), "odd"]);
+    assert_eq!(list(List::Resources).unwrap(), resources, "in the order of the servers, whatever answers first");
+    assert_eq!(list(List::Prompts).unwrap(), json!([]), "nobody declares prompts");
+    let error = list(List::ResourceTemplates).unwrap_err();
+    assert_eq!(error.code, Code::Network, "nobody could be asked: the first error");
+    let servers = agent.servers();
+    assert_eq!((&servers[0]["state"], &servers[0]["error"]["code"]), (&json!("failed"), &json!("network")));
+    assert_eq!((&servers[2]["state"], &servers[2]["error"]["rpcCode"]), (&json!("ready"), &json!(-32601)));
+    let params = json!({ "uri": "doc://1" }).as_object().unwrap().clone();
+    let ask = |server: &str| {
+        let (options, cancel) = (CallOptions::default(), Cancel::new());
+        sim.block_on(async { agent.ask(server, "resources/read", &params, &options, &cancel, &mut |_| ()).await })
+            .unwrap()
+    };
+    assert_eq!(ask("docs").unwrap()["echo"]["uri"], "doc://1");
+    assert_eq!(ask("nobody").unwrap_err().code, Code::Misuse);
+    assert_eq!(ask("gone").unwrap_err().code, Code::Network);
+}
+
+#[test]
+fn a_run_is_told_what_had_to_be_left_out() {
+    let sim = SimPlatform::new(3);
+    let agent = agent(&sim);
+    let (handle, driven) = agent.run("hello".into(), RunOptions::default());
+    let read = async {
+        let mut events = Vec::new();
+        while let Some(batch) = handle.next_events().await {
+            events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
+        }
+        events
+    };
+    let events = sim.block_on(futures_util::future::join(driven, read)).unwrap().1;
+    let warnings: Vec<&Value> = events.iter().filter(|event| event["type"] == "warning").collect();
+    let message = "tool bad left out: x-mcp-header on what is no integer, string or boolean";
+    assert_eq!(warnings, [&json!({ "type": "warning", "server": "docs", "message": message })]);
+}
