@@ -7,6 +7,7 @@ mod inbox;
 mod methods;
 mod stream;
 mod transfer;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -32,6 +33,7 @@ use crate::time::Millis;
 
 use inbox::Inbox;
 use transfer::Job;
+use watch::Hub;
 
 /// How long a courtesy to a server may take: to say that an answer is no longer wanted, or that a session ends.
 const COURTESY: Millis = Millis::from_secs(2);
@@ -47,6 +49,8 @@ struct Inner<P: Platform> {
     status: RefCell<Status>,
     /// Requests of a legacy server that wait for their answers.
     inbox: Inbox,
+    /// Who wants to be told of changes.
+    hub: Hub,
     closed: Cancel,
 }
 
@@ -105,6 +109,7 @@ impl<P: Platform> Connection<P> {
             next_id: Cell::new(1),
             status: RefCell::default(),
             inbox: Inbox::default(),
+            hub: Hub::default(),
             closed: Cancel::new(),
         }))
     }
@@ -276,6 +281,7 @@ impl<P: Platform> Inner<P> {
             build: &build,
             timeout,
             cancel,
+            track: None,
         };
         self.run(&job, on_message).await.map(|reply| reply.answer)
     }

@@ -175,13 +175,11 @@ impl Exchange {
         }
     }
 
-    /// The last event id and the `retry` in force, while an event stream of a legacy server is read that has not
-    /// brought its answer: what is needed to take it up again.
+    /// The last event id and the `retry` in force, while an event stream is read that has not brought its answer:
+    /// what is needed to take it up again.
     pub fn position(&self) -> Option<(Option<&str>, Option<Millis>)> {
         match &self.state {
-            State::Events(decoder) if self.era == Era::Legacy && self.id.is_some() => {
-                Some((decoder.last_event_id(), decoder.retry()))
-            }
+            State::Events(decoder) => Some((decoder.last_event_id(), decoder.retry())),
             _ => None,
         }
     }

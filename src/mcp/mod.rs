@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod header_value;
 pub mod input;
 pub mod legacy;
+pub mod listen;
 pub mod lists;
 pub mod oauth;
 pub mod param_headers;

@@ -40,6 +40,7 @@ impl<P: Platform> Inner<P> {
             status.era = Some(link.era);
             // Closed meanwhile: whoever still waits gets the link, but nobody will use it.
             status.link = (!self.closed.is_cancelled()).then(|| link.clone());
+            self.hub.wake();
         }
         outcome
     }
@@ -87,7 +88,7 @@ impl<P: Platform> Inner<P> {
         let what = call.label(&self.config.name);
         // Nobody cancels an attempt; it ends when nobody waits for it any more.
         let (timeout, cancel) = (self.config.timeout, &Cancel::new());
-        let job = Job { era, what, expects, safe: true, session: None, build, timeout, cancel };
+        let job = Job { era, what, expects, safe: true, session: None, build, timeout, cancel, track: None };
         self.run(&job, &mut |_| {}).await
     }
 }

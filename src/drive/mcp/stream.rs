@@ -10,6 +10,7 @@ use super::inbox::Slot;
 use super::transfer::{Job, REPLY};
 use crate::http::retry_after;
 use crate::jsonrpc;
+use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
 use crate::mcp::legacy;
 use crate::mcp::legacy::resume::{self, Next, Resume};
@@ -24,7 +25,7 @@ pub(super) struct Taker<'a, P: Platform> {
     pub(super) exchange: Exchange,
     /// Where messages arrive that come on other streams.
     pub(super) slot: Option<Slot<'a>>,
-    /// Tells the clock of the silence that something came, and how long nothing will come now.
+    /// Tells the clock of the silence that something came, and how long nothing need come now.
     pub(super) heard: &'a Cell<Option<Millis>>,
     pub(super) resume: Resume,
     pub(super) on_message: &'a mut dyn FnMut(Message),
@@ -56,7 +57,7 @@ impl<P: Platform> Taker<'_, P> {
             }
             let Some(Next::Open { after, id }) = next.take() else { return Err(self.lost(broken)) };
             // The server asked for that silence.
-            self.heard.set(Some(after));
+            self.job.hear(self.heard, after);
             if let Some(answer) = self.attend(platform.sleep(after)).await?.err() {
                 return Ok(answer);
             }
@@ -83,7 +84,8 @@ impl<P: Platform> Taker<'_, P> {
                 Some(Ok(bytes)) => {
                     let fed = self.exchange.feed(&bytes, &mut messages);
                     if let Some((id, retry)) = self.exchange.position() {
-                        self.resume.noted(id, retry, !messages.is_empty());
+                        let mut tracked = self.job.track.map(|track| track.resume.borrow_mut());
+                        tracked.as_deref_mut().unwrap_or(&mut self.resume).noted(id, retry, !messages.is_empty());
                     }
                     fed
                 }
@@ -92,18 +94,26 @@ impl<P: Platform> Taker<'_, P> {
                 None if self.can_resume() => return Ok(Err(None)),
                 None => self.exchange.finish(&mut messages),
             };
-            if !messages.is_empty() || self.exchange.is_mid_message() {
-                self.heard.set(Some(Millis(0)));
+            let silent = messages.is_empty() && !self.exchange.is_mid_message();
+            if !silent && self.job.track.is_none() {
+                self.job.hear(self.heard, Millis(0));
             }
             if let Some(answer) = self.dispatch(messages).await {
                 return Ok(Ok(answer));
+            }
+            if let Some(track) = self.job.track.filter(|track| track.opened.get()) {
+                let patience = track.pulse.borrow_mut().beat(self.inner.platform.now(), silent);
+                self.heard.set(Some(patience));
             }
             fed?;
         }
     }
 
     fn can_resume(&self) -> bool {
-        self.exchange.position().is_some() && self.resume.has_point()
+        self.job.expects
+            && self.job.era == Era::Legacy
+            && self.exchange.position().is_some()
+            && self.resume.point().is_some()
     }
 
     /// Waits for `work`, and takes what other streams bring for this request meanwhile: that may be the answer.
@@ -121,7 +131,7 @@ impl<P: Platform> Taker<'_, P> {
                 First::Posted(message) => {
                     let mut messages = Vec::new();
                     let taken = self.exchange.deliver(message, &mut messages);
-                    self.heard.set(Some(Millis(0)));
+                    self.job.hear(self.heard, Millis(0));
                     if let Some(answer) = self.dispatch(messages).await {
                         return Ok(Err(answer));
                     }
@@ -145,7 +155,12 @@ impl<P: Platform> Taker<'_, P> {
                         self.inner.post(legacy::reply(&id, &method), session, REPLY).await;
                     }
                 }
-                message => (self.on_message)(message),
+                message => {
+                    if let (Era::Legacy, Message::Notification { method, params }) = (self.job.era, &message) {
+                        self.inner.hub.notice(method, params.as_ref());
+                    }
+                    (self.on_message)(message);
+                }
             }
         }
         None

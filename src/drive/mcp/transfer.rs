@@ -18,6 +18,7 @@ use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
 use crate::mcp::legacy::resume::Resume;
 use crate::mcp::legacy::{self, Session};
+use crate::mcp::listen::Pulse;
 use crate::mcp::oauth::{Refusal, Tries};
 use crate::platform::{AppCall, Platform};
 use crate::secret::Secret;
@@ -47,6 +48,24 @@ pub(super) struct Job<'a> {
     /// Longest silence.
     pub(super) timeout: Millis,
     pub(super) cancel: &'a Cancel,
+    /// It is a stream that stays open for whatever may come.
+    pub(super) track: Option<&'a Track>,
+}
+
+/// What becomes of a stream that stays open.
+#[derive(Default)]
+pub(super) struct Track {
+    /// It is there: from now on it may be silent for any time.
+    pub(super) opened: Cell<bool>,
+    pub(super) resume: RefCell<Resume>,
+    pub(super) pulse: RefCell<Pulse>,
+}
+
+impl Job<'_> {
+    /// Something came, and for that long nothing will.
+    pub(super) fn hear(&self, heard: &Cell<Option<Millis>>, announced: Millis) {
+        heard.set(Some(Millis(self.timeout.0.saturating_add(announced.0))));
+    }
 }
 
 /// The answer, and the session id that came in its headers.
@@ -153,12 +172,20 @@ impl<P: Platform> Inner<P> {
             Ok(response) => response,
             Err(error) => return Err(exchange.broken(&error.message, error.maybe_cors)),
         };
-        heard.set(Some(Millis(0)));
+        job.hear(heard, Millis(0));
         if let Some(authorizer) = &self.authorizer {
             authorizer.note_nonce(&response.head.headers);
             refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         }
         exchange.head(&response.head)?;
+        if let Some(track) = job.track.filter(|_| job.era == Era::Legacy) {
+            let streams = response.head.media_type() == "text/event-stream";
+            if response.head.is_success() && !streams {
+                let message = [&job.what, ": the answer is no event stream"].concat();
+                return Err(Error::new(Code::Protocol, message).into());
+            }
+            track.opened.set(streams);
+        }
         let session = legacy::session_id(&response.head);
         let slot = id.filter(|_| job.era == Era::Legacy).map(|id| self.inbox.open(id));
         let mut taker = Taker { inner: self, job, exchange, slot, heard, resume: Resume::default(), on_message };
@@ -176,15 +203,16 @@ impl<P: Platform> Inner<P> {
     ) -> Result<T, Halt> {
         let mut work = pin!(work);
         let mut silence = pin!(self.platform.sleep(job.timeout));
-        let mut overlong = pin!(self.platform.sleep(longest(job.timeout)));
+        let longest = if job.track.is_some() { Millis::MAX_TIMER } else { longest(job.timeout) };
+        let mut overlong = pin!(self.platform.sleep(longest));
         let mut cancelled = pin!(job.cancel.cancelled());
         let mut closed = pin!(self.closed.cancelled());
         poll_fn(|context| {
             if let Poll::Ready(outcome) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(outcome));
             }
-            if let Some(announced) = heard.take() {
-                silence.set(self.platform.sleep(Millis(job.timeout.0.saturating_add(announced.0))));
+            if let Some(patience) = heard.take() {
+                silence.set(self.platform.sleep(patience));
             }
             let halt = if cancelled.as_mut().poll(context).is_ready() {
                 Halt::Cancelled

@@ -55,20 +55,26 @@ impl Resume {
     pub fn noted(&mut self, id: Option<&str>, retry: Option<Millis>, message: bool) {
         // One that no header can carry is none.
         let id = id.filter(|id| id.bytes().all(|b| matches!(b, b' '..=b'~')) && self.id.as_deref() != Some(*id));
+        let news = id.is_some();
         if let Some(id) = id {
             self.id = Some(id.to_owned());
             self.failures = 0;
         }
         self.retry = retry.or(self.retry);
-        if message {
-            self.failures = 0;
+        // What comes under an old id is a replay.
+        if message && news {
             self.thrived();
         }
     }
 
-    /// True once there is an event to take the stream up after.
-    pub fn has_point(&self) -> bool {
-        self.id.is_some()
+    /// The last event id.
+    pub fn point(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The last `retry`.
+    pub fn retry(&self) -> Option<Millis> {
+        self.retry
     }
 
     /// The connection lasted for [`Reconnect::LASTING`].

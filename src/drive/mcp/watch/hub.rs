@@ -1,0 +1,162 @@
+//! Who watches what, and what they have still to be told.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use serde_json::Value;
+
+use crate::drive::share::WeakShare;
+use crate::error::Result;
+use crate::mcp::listen::{Change, Filter};
+use crate::mcp::server::Link;
+
+/// All watches of a connection.
+#[derive(Default)]
+pub(in crate::drive::mcp) struct Hub {
+    seats: RefCell<Vec<Seat>>,
+    last: Cell<u64>,
+    /// What the stream that is open was asked for, and what of it is honoured.
+    standing: RefCell<Option<(Filter, Filter)>>,
+    pub(super) pump: RefCell<Option<WeakShare<Result<()>>>>,
+    /// Waits for another filter or another session.
+    waker: RefCell<Option<Waker>>,
+    /// The legacy session that had a stream of its own, and the resources that it was told to watch.
+    session: RefCell<Option<Rc<Link>>>,
+    pub(super) subscribed: RefCell<Vec<String>>,
+}
+
+struct Seat {
+    id: u64,
+    filter: Filter,
+    queue: VecDeque<Change>,
+    waker: Option<Waker>,
+    /// It was told that it is watching.
+    begun: bool,
+    /// Nobody can have told it of changes since.
+    missed: bool,
+}
+
+/// One watch; over when dropped.
+pub(super) struct Watch<'a> {
+    hub: &'a Hub,
+    id: u64,
+}
+
+impl Hub {
+    pub(super) fn join(&self, filter: Filter) -> Watch<'_> {
+        let id = self.last.replace(self.last.get() + 1);
+        let seat = Seat { id, filter, queue: VecDeque::new(), waker: None, begun: false, missed: false };
+        self.seats.borrow_mut().push(seat);
+        let standing = self.standing.borrow().clone();
+        if let Some((asked, honoured)) = standing {
+            self.established(&asked, &honoured);
+        }
+        Watch { hub: self, id }
+    }
+
+    /// What all watches want together.
+    pub(super) fn union(&self) -> Filter {
+        let mut union = Filter::default();
+        self.seats.borrow().iter().for_each(|seat| union.join(&seat.filter));
+        union
+    }
+
+    /// A stream is open that was asked for `asked` and tells of `honoured`.
+    pub(super) fn established(&self, asked: &Filter, honoured: &Filter) {
+        *self.standing.borrow_mut() = Some((asked.clone(), honoured.clone()));
+        for seat in self.seats.borrow_mut().iter_mut().filter(|seat| asked.covers(&seat.filter)) {
+            if !seat.begun {
+                seat.queue.push_front(Change::Watching(seat.filter.common(honoured)));
+                seat.wake();
+            } else if seat.missed {
+                seat.tell(Change::Gap);
+            }
+            (seat.begun, seat.missed) = (true, false);
+        }
+    }
+
+    /// The stream is gone; true when there was one.
+    pub(super) fn lost(&self) -> bool {
+        self.seats.borrow_mut().iter_mut().for_each(|seat| seat.missed = seat.begun);
+        self.standing.take().is_some()
+    }
+
+    pub(super) fn tell(&self, change: Change) {
+        for seat in self.seats.borrow_mut().iter_mut().filter(|seat| seat.filter.wants(&change)) {
+            seat.tell(change.clone());
+        }
+    }
+
+    /// A notification of a legacy server, on whichever stream it came.
+    pub(in crate::drive::mcp) fn notice(&self, method: &str, params: Option<&Value>) {
+        if !self.seats.borrow().is_empty()
+            && let Some(change) = Change::read(method, params.cloned())
+        {
+            self.tell(change);
+        }
+    }
+
+    /// That session was listened to before.
+    pub(super) fn is_known(&self, link: &Rc<Link>) -> bool {
+        self.session.borrow().as_ref().is_some_and(|known| Rc::ptr_eq(known, link))
+    }
+
+    /// Notes that the session is listened to, if it has a stream. A new one knows nothing of what the last one was
+    /// told.
+    pub(super) fn know(&self, link: &Rc<Link>, streams: bool) {
+        if !self.is_known(link) {
+            self.subscribed.borrow_mut().clear();
+            *self.session.borrow_mut() = streams.then(|| link.clone());
+        }
+    }
+
+    /// Wakes the shared work: there is another session.
+    pub(in crate::drive::mcp) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Has the shared work woken at the next change of what is wanted.
+    pub(super) fn wait(&self, context: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(context.waker().clone());
+    }
+}
+
+impl Seat {
+    fn tell(&mut self, change: Change) {
+        if !self.queue.contains(&change) {
+            self.queue.push_back(change);
+        }
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// The next change, if there is one.
+    pub(super) fn take(&self, context: &Context<'_>) -> Option<Change> {
+        let mut seats = self.hub.seats.borrow_mut();
+        let seat = seats.iter_mut().find(|seat| seat.id == self.id)?;
+        // What came already waits until it can be said what will come.
+        let change = if seat.begun { seat.queue.pop_front() } else { None };
+        if change.is_none() {
+            seat.waker = Some(context.waker().clone());
+        }
+        change
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.hub.seats.borrow_mut().retain(|seat| seat.id != self.id);
+        self.hub.wake();
+    }
+}

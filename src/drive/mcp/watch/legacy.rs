@@ -1,0 +1,173 @@
+//! Changes on older servers: the stream of the session, and `resources/subscribe`.
+
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use serde_json::Value;
+
+use super::super::transfer::{Job, Track};
+use super::super::{COURTESY, Inner};
+use super::Ended;
+use crate::drive::wait::{Cancel, within};
+use crate::error::Code;
+use crate::mcp::era::Era;
+use crate::mcp::exchange::Failure;
+use crate::mcp::legacy::resume;
+use crate::mcp::listen::Filter;
+use crate::mcp::reconnect::Reconnect;
+use crate::mcp::request::Call;
+use crate::mcp::server::Link;
+use crate::platform::Platform;
+use crate::secret::Secret;
+use crate::time::Millis;
+
+/// Servers need not say that the stream is there before they have something to say.
+const ASSUMED: Millis = Millis::from_secs(3);
+
+impl<P: Platform> Inner<P> {
+    /// Listens on the stream of the session until it ends. A server that has none leaves us waiting for what comes
+    /// on the streams of requests.
+    pub(super) async fn listen_by_session(&self, link: &Rc<Link>, track: &Track, reconnect: &mut Reconnect) -> Ended {
+        let absent = Cell::new(false);
+        let mut stream = Box::pin(self.session_stream(link, track, &absent));
+        let mut subscriptions = Box::pin(self.subscriptions(link, track, &absent));
+        let mut lasting = Box::pin(self.platform.sleep(Reconnect::LASTING));
+        let mut lasts = false;
+        poll_fn(|context| {
+            if let Poll::Ready(ended) = stream.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            if let Poll::Ready(ended) = subscriptions.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            if !lasts && lasting.as_mut().poll(context).is_ready() {
+                lasts = true;
+                reconnect.thrived();
+            }
+            self.hub.wait(context);
+            // Whoever renewed the session has its stream closed; servers do not always.
+            if self.status.borrow().link.as_ref().is_some_and(|now| !Rc::ptr_eq(now, link)) {
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The stream of the session, taken up after the last event where there was one.
+    async fn session_stream(&self, link: &Rc<Link>, track: &Track, absent: &Cell<bool>) -> Ended {
+        let declared = || self.hub.union().declared(&link.capabilities, false);
+        if declared().is_empty() {
+            absent.set(true);
+            poll_fn(|_| if declared().is_empty() { Poll::Pending } else { Poll::Ready(()) }).await;
+            absent.set(false);
+        }
+        let known = self.hub.is_known(link);
+        let point = track.resume.borrow().point().map(str::to_owned).filter(|_| known);
+        let build = |_, token: Option<&Secret>| resume::get(point.as_deref(), &link.session, &self.config, token);
+        let job = Job {
+            era: Era::Legacy,
+            what: ["the stream of ", &self.config.name].concat(),
+            expects: false,
+            safe: true,
+            session: Some(&link.session),
+            build: &build,
+            // Some say nothing, not even a status, until there is something to tell.
+            timeout: Millis::MAX_TIMER,
+            cancel: &Cancel::new(),
+            track: Some(track),
+        };
+        let ended = self.run(&job, &mut |_| {}).await;
+        match ended {
+            Ok(_) => Ok(()),
+            Err(failure) => {
+                let error = &failure.error;
+                let none = error.status.is_some_and(has_none) || error.code == Code::Protocol;
+                // If it had a stream before, or says so in words, it is the session that is gone.
+                let lost = link.is_refuted_by(&failure) && (known || error.status == Some(400));
+                if !none || lost {
+                    return Err(failure);
+                }
+                absent.set(true);
+                pending().await
+            }
+        }
+    }
+
+    /// Keeps the session's subscriptions to resources what the watches want them to be.
+    async fn subscriptions(&self, link: &Rc<Link>, track: &Track, absent: &Cell<bool>) -> Ended {
+        let mut assumed = pin!(self.platform.sleep(ASSUMED));
+        poll_fn(|context| {
+            let over = track.opened.get() || absent.get() || assumed.as_mut().poll(context).is_ready();
+            if over { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.hub.know(link, track.opened.get());
+        let mut refused: Vec<String> = Vec::new();
+        loop {
+            let wanted = self.hub.union();
+            let mut honoured = wanted.declared(&link.capabilities, false);
+            if absent.get() {
+                honoured = Filter::default();
+            }
+            for uri in &honoured.uris {
+                if refused.contains(uri) || self.hub.subscribed.borrow().contains(uri) {
+                    continue;
+                }
+                match self.resource("resources/subscribe", uri, link).await {
+                    Ok(()) => self.hub.subscribed.borrow_mut().push(uri.clone()),
+                    Err(failure) if link.is_refuted_by(&failure) => return Err(failure),
+                    Err(_) => refused.push(uri.clone()),
+                }
+            }
+            self.unsubscribe(link).await;
+            honoured.uris.retain(|uri| !refused.contains(uri));
+            let was_absent = absent.get();
+            self.hub.established(&wanted, &honoured);
+            poll_fn(|_| {
+                let same = self.hub.union() == wanted && absent.get() == was_absent;
+                if same { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+        }
+    }
+
+    async fn resource(&self, method: &str, uri: &str, link: &Rc<Link>) -> Ended {
+        let uri = Value::from(uri);
+        let params = [("uri", &uri)];
+        let (call, cancel) = (Call::new(method, &params), Cancel::new());
+        let mut ignore = |_| {};
+        // Boxed: it is a request within the stream's own work.
+        let sent: Pin<Box<dyn Future<Output = Result<_, Failure>> + '_>> =
+            Box::pin(self.send(link, &call, self.config.timeout, &cancel, &mut ignore));
+        sent.await.map(|_| ())
+    }
+
+    /// Ends the subscriptions that nobody wants any more.
+    async fn unsubscribe(&self, link: &Rc<Link>) {
+        let wanted = self.hub.union();
+        let rest: Vec<String> =
+            self.hub.subscribed.borrow().iter().filter(|uri| !wanted.uris.contains(uri)).cloned().collect();
+        for uri in rest {
+            self.hub.subscribed.borrow_mut().retain(|known| *known != uri);
+            // If it goes wrong, something is told that nobody asked for.
+            let _ = self.resource("resources/unsubscribe", &uri, link).await;
+        }
+    }
+
+    /// The same after a watch ended, as a courtesy.
+    pub(super) async fn unsubscribe_rest(&self) {
+        let link = self.status.borrow().link.clone();
+        if let Some(link) = link.filter(|link| link.era == Era::Legacy && self.hub.is_known(link)) {
+            let _ = within(&*self.platform, COURTESY, &self.closed, self.unsubscribe(&link)).await;
+        }
+    }
+}
+
+/// What servers answer that have no stream to offer.
+fn has_none(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 406 | 501)
+}
