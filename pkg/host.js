@@ -4,11 +4,14 @@
 // whatever was waiting for it is settled with `crashed`, whatever it had opened is closed, and nothing enters it again.
 
 import { EdgewiseError } from "./error.js";
+import { loadSecret, saveSecret } from "./secrets.js";
 
 // Functions of the apps' options, by the number of their agent. Weak: an agent whose own tools refer to it can go.
 const tables = new Map();
 const registry = typeof FinalizationRegistry === "function" ? new FinalizationRegistry((table) => tables.delete(table)) : undefined;
 let lastTable = 0;
+// Secrets that cannot be stored, by the same functions: each agent has its own, and they go with it.
+const memories = new WeakMap();
 
 /** Makes the functions callable from wasm, for as long as somebody holds the array; returns its number. */
 export function addTable(functions) {
@@ -17,6 +20,13 @@ export function addTable(functions) {
   tables.set(lastTable, typeof WeakRef === "function" ? new WeakRef(functions) : { deref: () => functions });
   registry?.register(functions, lastTable);
   return lastTable;
+}
+
+function memoryOf(table) {
+  const functions = tables.get(table)?.deref();
+  if (!functions) return new Map();
+  if (!memories.has(functions)) memories.set(functions, new Map());
+  return memories.get(functions);
 }
 
 export class Host {
@@ -161,6 +171,18 @@ export class Host {
     ask().then((text) => this.#settle(id, true, text), (thrown) => this.#settle(id, false, words(thrown)));
   }
 
+  loadSecret(id, table, name) {
+    this.wait(id, loadSecret(memoryOf(table), name));
+  }
+
+  saveSecret(id, table, name, text) {
+    this.wait(id, saveSecret(memoryOf(table), name, text));
+  }
+
+  lock(id, name, until) {
+    this.wait(id, lock(name, until));
+  }
+
   signal(id) {
     const controller = new AbortController();
     this.#open.set(id, () => queueMicrotask(() => controller.abort()));
@@ -207,6 +229,22 @@ export class Host {
   panicked(message) {
     this.#panic = message;
   }
+}
+
+/** Resolves once the lock is held, which it is until the signal aborts; at once where tabs share nothing. */
+function lock(name, until) {
+  const locks = globalThis.indexedDB && globalThis.navigator?.locks;
+  if (!locks) return Promise.resolve();
+  return new Promise((held) => {
+    const hold = () =>
+      new Promise((release) => {
+        held();
+        until.addEventListener("abort", release);
+        if (until.aborted) release();
+      });
+    // Refused in a frame without an origin: then nothing is shared either.
+    locks.request(`edgewise ${name}`, { signal: until }, hold).catch(held);
+  });
 }
 
 /** What a function of the app threw, for the model and for people. */

@@ -192,7 +192,8 @@ export interface ServerOptions {
 
 /**
  * How to come by a token for a server that asks for one. Discovery, registration, PKCE, refresh and further scopes are
- * taken care of; any number of refused requests lead to one sign-in. Tokens live in memory, as long as the agent.
+ * taken care of; any number of refused requests lead to one sign-in, and any number of tabs to one refresh. Tokens are
+ * kept in `store`.
  *
  * A user signs in with `authorize`; without a user there are `grant`, `assertion` and `idp`. Exactly one of the four.
  */
@@ -240,6 +241,13 @@ export interface OAuthOptions {
       context: { signal: AbortSignal },
     ): string | Promise<string>;
   };
+  /**
+   * Where tokens are kept. A key names the server's URL, and the `issuer` if you give one; give each user of your app a
+   * store of their own. Default: in pages, Web Workers and Service Workers encrypted in IndexedDB, shared by the tabs of
+   * the origin; where there is no IndexedDB or no WebCrypto, as in Node and Cloudflare Workers, in memory as long as the
+   * agent lives.
+   */
+  store?: SecretStore;
   /** Binds tokens to a key that only the app holds (DPoP), where the authorization server can. */
   dpop?: {
     /** JOSE name, such as `ES256`. */
@@ -252,6 +260,17 @@ export interface OAuthOptions {
       context: { signal: AbortSignal },
     ): string | Promise<string>;
   };
+}
+
+/**
+ * Keeps texts by key: tokens, client secrets and sign-ins that were begun, all of which are secret. A call that fails or
+ * takes longer than the server's `timeoutMs` counts as not kept, which costs no more than a new sign-in.
+ */
+export interface SecretStore {
+  /** What was last saved under that key. */
+  load(key: string): string | null | undefined | Promise<string | null | undefined>;
+  /** Keeps a text, or removes it with null. */
+  save(key: string, text: string | null): unknown;
 }
 
 /** A tool that the app itself provides. */

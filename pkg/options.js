@@ -45,13 +45,20 @@ function encodeObject(value, functions, path, above) {
     for (const [key, child] of Object.entries(value)) {
       const at = path ? `${path}.${key}` : key;
       if (key === MARKER) throw config(at, "this key is reserved: give the function itself");
-      const data = item(child, at);
+      const data = at.endsWith("oauth.store") ? storeMarkers(child, functions) ?? item(child, at) : item(child, at);
       // Not `copy[key] =`, which would make a prototype of the key `__proto__`.
       if (data !== undefined) Object.defineProperty(copy, key, { value: data, enumerable: true, writable: true });
     }
   }
   above.delete(value);
   return copy;
+}
+
+/** The app's store of tokens, which may be of a class, so that its functions are no fields of its own. */
+function storeMarkers(store, functions) {
+  if (typeof store?.load !== "function" || typeof store.save !== "function") return undefined;
+  const marker = (call) => ({ [MARKER]: functions.push(call) - 1 });
+  return { load: marker((key) => store.load(key)), save: marker(({ key, text }) => store.save(key, text)) };
 }
 
 /** JSON text of a value without functions. */

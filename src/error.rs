@@ -131,6 +131,10 @@ pub struct Error {
     /// JSON-RPC error code, when the peer answered with a JSON-RPC error object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpc_code: Option<i64>,
+    /// Where a user has to sign in; only with [`Code::AuthRequired`], from a server whose option `oauth` names no
+    /// `authorize`. Holds no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_url: Option<Box<str>>,
     /// What led to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Box<Error>>,
@@ -147,6 +151,7 @@ impl Error {
             path: None,
             maybe_cors: false,
             rpc_code: None,
+            authorization_url: None,
             cause: None,
         }
     }

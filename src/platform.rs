@@ -12,17 +12,25 @@
 //!    `None`; neither ever fails a run.
 //! 5. [`now`](Platform::now) may stand still or jump; nothing may wait for it to move.
 //! 6. Dropping the future of [`call_part`](Platform::call_part) stops what the part does for it.
+//! 7. [`load_secret`](Platform::load_secret) and [`save_secret`](Platform::save_secret) are like law 4, under keys of
+//!    their own, and what they keep is never in clear where anybody else could read it.
+//! 8. A [`lock`](Platform::lock) is held by one of those who share our secrets at a time, and given in the order of
+//!    asking; dropping it, or the future that waits for it, lets the next one in.
 
 use serde_json::Value;
 
 use crate::http::{Head, Request};
 use crate::options::FunctionId;
+use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
 
 /// Everything this crate asks of its surroundings.
 pub trait Platform: 'static {
     /// Streaming body of an answer.
     type Body: Body;
+
+    /// A lock that is held; dropping it gives it up.
+    type Lock;
 
     /// Wall-clock time; may stand still or jump.
     fn now(&self) -> UnixMillis;
@@ -46,6 +54,16 @@ pub trait Platform: 'static {
 
     /// Stores a value, or removes it with `None`. Best effort: a full or absent store is no error.
     async fn save(&self, key: &str, value: Option<&[u8]>);
+
+    /// Reads a stored secret; `None` when there is none, or none that can still be read.
+    async fn load_secret(&self, key: &str) -> Option<Secret>;
+
+    /// Stores a secret, or removes it with `None`: encrypted where it outlives the page, else in memory. Best effort.
+    async fn save_secret(&self, key: &str, value: Option<&Secret>);
+
+    /// Waits for the lock of that name, which is ours alone among all tabs that share our secrets. At once where
+    /// nobody shares them.
+    async fn lock(&self, name: &str) -> Self::Lock;
 
     /// Calls a function of the app and waits for what it returns. Dropping the future aborts the
     /// `AbortSignal` that the function was given.

@@ -13,8 +13,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::drive::oauth::Authorizer;
-#[cfg(feature = "oauth")]
-use crate::drive::oauth::{MemoryStore, TokenStore};
 use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
@@ -77,27 +75,17 @@ impl<P: Platform> Clone for Connection<P> {
 }
 
 impl<P: Platform> Connection<P> {
-    /// A connection that nobody has asked for anything yet; no request is sent. Tokens are kept in memory.
-    #[cfg(feature = "oauth")]
-    pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
-        Connection::with_store(platform, config, Rc::new(MemoryStore::default()))
-    }
-
     /// A connection that nobody has asked for anything yet; no request is sent.
-    #[cfg(not(feature = "oauth"))]
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
-        Connection::with_authorizer(platform, config, None)
-    }
-
-    /// The same, with tokens kept in that store.
-    #[cfg(feature = "oauth")]
-    pub fn with_store(platform: Rc<P>, config: ServerConfig, store: Rc<dyn TokenStore>) -> Connection<P> {
-        // The options were refused if the URL is none.
+        #[cfg(feature = "oauth")]
         let authorizer = config
             .oauth
             .clone()
+            // The options were refused if the URL is none.
             .zip(Url::parse(&config.url))
-            .map(|(oauth, url)| Authorizer::new(platform.clone(), oauth, &config.name, url, config.timeout, store));
+            .map(|(oauth, url)| Authorizer::new(platform.clone(), oauth, &config.name, url, config.timeout));
+        #[cfg(not(feature = "oauth"))]
+        let authorizer = None;
         Connection::with_authorizer(platform, config, authorizer)
     }
 
@@ -150,8 +138,8 @@ impl<P: Platform> Connection<P> {
         self.link(cancel).await.map(|_| ())
     }
 
-    /// Takes up a sign-in that was begun before the page was left, with the URL that the user came back to. The
-    /// store has to be one that outlives the page.
+    /// Takes up a sign-in that was begun, in this page or in one that was left since, with the URL that the user came
+    /// back to.
     ///
     /// # Errors
     ///

@@ -16,14 +16,12 @@ use crate::error::{Code, Error, Result};
 use crate::http::{Headers, Request};
 use crate::mcp::oauth::{
     Ask, Client, Fact, Flow, Grant, Key, Known, OauthConfig, Origin, Refusal, Remedy, Step, Tokens, Tries, Url,
-    base64url, dpop_proof, is_signature,
+    base64url, dpop_proof, is_signature, state_of,
 };
 use crate::options::FunctionId;
 use crate::platform::{AppCall, Body, Platform};
 use crate::secret::Secret;
 use crate::time::Millis;
-
-pub use store::{MemoryStore, TokenStore};
 
 /// Longest answer of an authorization server that is read.
 const MAX_BODY: usize = 1 << 20;
@@ -38,13 +36,14 @@ struct Inner<P: Platform> {
     server: Url,
     /// Longest wait for one answer of an authorization server. Users may take as long as they like.
     timeout: Millis,
-    store: Rc<dyn TokenStore>,
     state: RefCell<State>,
 }
 
 #[derive(Default)]
 struct State {
     loaded: bool,
+    /// Grows with each thing that is kept, in whatever tab.
+    turn: u64,
     client: Option<Client>,
     tokens: Option<Tokens>,
     /// What the MCP server wants in the next proof.
@@ -72,16 +71,9 @@ impl<P: Platform> Clone for Authorizer<P> {
 
 impl<P: Platform> Authorizer<P> {
     /// Nothing is asked of anybody yet.
-    pub(crate) fn new(
-        platform: Rc<P>,
-        config: OauthConfig,
-        name: &str,
-        server: Url,
-        timeout: Millis,
-        store: Rc<dyn TokenStore>,
-    ) -> Authorizer<P> {
+    pub(crate) fn new(platform: Rc<P>, config: OauthConfig, name: &str, server: Url, timeout: Millis) -> Authorizer<P> {
         let (name, state) = (name.to_owned(), RefCell::default());
-        Authorizer(Rc::new(Inner { platform, config, name, server, timeout, store, state }))
+        Authorizer(Rc::new(Inner { platform, config, name, server, timeout, state }))
     }
 
     /// The access token in memory, whether or not it still holds; for courtesies that are not worth a wait.
@@ -124,6 +116,10 @@ impl<P: Platform> Authorizer<P> {
                 Err(error) if kind == Kind::Authorize => return Err(Hopeless::Failed(error)),
                 _ => {}
             }
+        }
+        if used == self.current().as_ref() {
+            // Another tab may have come by a better one.
+            self.0.reload().await;
         }
         loop {
             let remedy = {
@@ -199,13 +195,9 @@ impl<P: Platform> Authorizer<P> {
     /// `misuse` when none was begun, and whatever the flow says.
     pub(crate) async fn finish(&self, callback: &str) -> Result<()> {
         self.0.load().await;
-        let stored = self.0.store.load(self.0.pending_key()).await;
-        let snapshot = stored
-            .and_then(|text| serde_json::from_slice::<Value>(text.reveal().as_bytes()).ok())
-            .unwrap_or(Value::Null);
         let inner = &self.0;
-        // A redirect counts once, whatever becomes of it.
-        inner.store.save(inner.pending_key(), None).await;
+        let state = state_of(callback).unwrap_or_default();
+        let snapshot = inner.take_begun(&state).await.unwrap_or(Value::Null);
         let mut flow = Flow::resume(&inner.config, &inner.name, &inner.server, &snapshot, inner.random())?;
         flow.apply(Fact::Redirected(callback), inner.platform.now());
         let work = Share::new(inner.clone().drive(flow, Kind::Authorize));
@@ -231,8 +223,13 @@ impl<P: Platform> Authorizer<P> {
 
     fn start(&self, kind: Kind, refusal: Option<&Refusal>) -> Share<Work> {
         let inner = self.0.clone();
-        let flow = inner.flow(kind, refusal);
-        let work = Share::new(inner.drive(flow, kind));
+        let work = match kind {
+            Kind::Refresh => Share::new(inner.renew()),
+            Kind::Authorize => {
+                let flow = inner.flow(kind, refusal);
+                Share::new(inner.drive(flow, kind))
+            }
+        };
         self.0.state.borrow_mut().work = Some((kind, work.downgrade()));
         work
     }
@@ -264,6 +261,25 @@ impl<P: Platform> Inner<P> {
         }
     }
 
+    /// Refreshes, unless another tab has done it: a refresh token counts once, so that only one may use it, and whoever
+    /// comes second has to wait for what the first one gets.
+    async fn renew(self: Rc<Self>) -> Result<()> {
+        let access = |inner: &Self| inner.state.borrow().tokens.as_ref().map(|tokens| tokens.access.clone());
+        let before = access(&self);
+        let name = self.key();
+        // Whoever holds it may hang; then we go on without.
+        let _held = within(&*self.platform, self.timeout, &Cancel::new(), self.platform.lock(&name)).await;
+        self.reload().await;
+        if access(&self).is_some_and(|now| before != Some(now)) {
+            return Ok(());
+        }
+        if access(&self).is_none() {
+            return Err(Error::new(Code::AuthRequired, "another tab has given the tokens up"));
+        }
+        let flow = self.flow(Kind::Refresh, None);
+        self.drive(flow, Kind::Refresh).await
+    }
+
     async fn drive(self: Rc<Self>, mut flow: Flow, kind: Kind) -> Result<()> {
         loop {
             match flow.next().clone() {
@@ -275,18 +291,17 @@ impl<P: Platform> Inner<P> {
                     };
                     flow.apply(fact, self.platform.now());
                 }
-                Step::Authorize { url, .. } => {
+                Step::Authorize { url, state } => {
                     if let Some(snapshot) = flow.snapshot() {
-                        let snapshot = Secret::new(crate::json::text(&snapshot));
-                        self.store.save(self.pending_key(), Some(snapshot)).await;
+                        self.begin(snapshot).await;
                     }
-                    let answer = match &self.config.grant {
-                        Grant::Code { authorize, .. } => self.call(*authorize, url.into()).await,
-                        _ => None,
+                    let Grant::Code { authorize: Some(function), .. } = &self.config.grant else {
+                        return Err(self.needs_user(url));
                     };
+                    let answer = self.call(*function, url.into()).await;
                     let fact = answer.as_ref().map_or(Fact::Declined, |url| Fact::Redirected(url.reveal()));
                     flow.apply(fact, self.platform.now());
-                    self.store.save(self.pending_key(), None).await;
+                    self.take_begun(&state).await;
                 }
                 Step::Ask(ask) => {
                     let (function, argument) = self.question(ask);
@@ -318,10 +333,20 @@ impl<P: Platform> Inner<P> {
         }
     }
 
+    /// The app has to send a user there; the sign-in goes on when it says where the user came back to.
+    fn needs_user(&self, url: String) -> Error {
+        let message = ["authorization for ", &self.name, ": a user has to sign in"].concat();
+        let mut error = Error::new(Code::AuthRequired, message);
+        error.authorization_url = Some(url.into());
+        error
+    }
+
     /// A registration is kept at once: the user may never come back from the sign-in.
     async fn keep_client(&self, flow: &Flow) {
         let new = flow.client().filter(|client| self.state.borrow().client.as_ref() != Some(client)).cloned();
         if new.is_some() {
+            // Whatever another tab has kept meanwhile stays.
+            self.reload().await;
             self.state.borrow_mut().client = new;
             self.persist().await;
         }

@@ -189,8 +189,8 @@ mod tests {
             "servers[0].oauth: cannot go with `token`; give one of the two"
         );
         assert_eq!(
-            message(json!({ "name": "a", "url": "https://a.test", "oauth": { "redirectUrl": "https://app.test/cb" } })),
-            "servers[0].oauth.authorize: needs exactly one of `authorize`, `grant`, `assertion` and `idp`"
+            message(json!({ "name": "a", "url": "https://a.test", "oauth": {} })),
+            "servers[0].oauth.redirectUrl: is required where a user signs in; else exactly one of `grant`, `assertion` and `idp`"
         );
     }
 }

@@ -5,15 +5,18 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::rc::Rc;
 
+use super::lock::SimLock;
 use super::net::{Answer, Peer, Server, Step, origin, recut};
 use super::platform::{Clock, EPOCH, SimPlatform};
 use super::rng::Rng;
 use crate::http::Request;
 use crate::platform::{AppCall, AppResult, Body, NetworkError, Part, PartResult, Platform, Response};
+use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
 
 impl Platform for SimPlatform {
     type Body = SimBody;
+    type Lock = SimLock;
 
     fn now(&self) -> UnixMillis {
         let true_time = EPOCH + self.elapsed();
@@ -68,6 +71,29 @@ impl Platform for SimPlatform {
                 store.remove(key);
             }
         }
+    }
+
+    async fn load_secret(&self, key: &str) -> Option<Secret> {
+        self.wait(Millis(0)).await;
+        self.world.secrets.borrow().get(key).cloned()
+    }
+
+    async fn save_secret(&self, key: &str, value: Option<&Secret>) {
+        self.wait(Millis(0)).await;
+        let mut secrets = self.world.secrets.borrow_mut();
+        match value {
+            Some(_) if self.world.store_full.get() => {}
+            Some(value) => {
+                secrets.insert(key.to_owned(), value.clone());
+            }
+            None => {
+                secrets.remove(key);
+            }
+        }
+    }
+
+    async fn lock(&self, name: &str) -> SimLock {
+        SimLock::wait(self, name).await
     }
 
     async fn call_app(&self, call: AppCall) -> AppResult {

@@ -33,6 +33,7 @@
 mod exec;
 mod faults;
 mod io;
+mod lock;
 mod mcp;
 mod model;
 mod net;
@@ -44,6 +45,7 @@ mod stream;
 pub use exec::{MAX_POLLS, Stuck, Why};
 pub use faults::Faults;
 pub use io::SimBody;
+pub use lock::SimLock;
 pub use mcp::{Call, Era, ScriptedMcp, ToolKind};
 pub use model::{Ending, ScriptedModel, Spoken, SpokenCall, Wire};
 pub use net::{Answer, PAGE, Peer, Server, Step};

@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use super::exec::{Executor, Stuck};
 use super::faults::Faults;
+use super::lock::Queued;
 use super::net::Server;
 use super::rng::Rng;
 use crate::options::FunctionId;
 use crate::platform::AppResult;
+use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
 
 /// How `now()` behaves. Timers are exact in every mode.
@@ -82,6 +84,8 @@ pub(super) struct World {
     pub(super) hosts: RefCell<Vec<Host>>,
     pub(super) functions: RefCell<BTreeMap<FunctionId, AppFunction>>,
     pub(super) store: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(super) secrets: RefCell<BTreeMap<String, Secret>>,
+    pub(super) locks: RefCell<Vec<Queued>>,
 }
 
 /// The native [`Platform`](crate::platform::Platform): a simulated network, virtual time and seeded chance. Clones share one world.
@@ -122,6 +126,8 @@ impl SimPlatform {
             hosts: RefCell::default(),
             functions: RefCell::default(),
             store: RefCell::default(),
+            secrets: RefCell::default(),
+            locks: RefCell::default(),
         };
         SimPlatform { world: Rc::new(world) }
     }
@@ -255,6 +261,7 @@ impl SimPlatform {
             (self.open_bodies(), "open bodies"),
             (self.open_app_calls(), "open app calls"),
             (self.pending_timers(), "pending timers"),
+            (self.world.locks.borrow().len(), "locks"),
             (self.tasks().len(), "tasks"),
         ];
         let left = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
@@ -293,6 +300,16 @@ impl SimPlatform {
     /// What is stored, for tests.
     pub fn stored(&self) -> BTreeMap<String, Vec<u8>> {
         self.world.store.borrow().clone()
+    }
+
+    /// Which secrets are kept, for tests.
+    pub fn secrets(&self) -> BTreeMap<String, Secret> {
+        self.world.secrets.borrow().clone()
+    }
+
+    /// Keeps a secret, as if an earlier page had left it.
+    pub fn leave_secret(&self, key: &str, value: Secret) {
+        self.world.secrets.borrow_mut().insert(key.to_owned(), value);
     }
 
     fn time_moved(&self) {

@@ -54,6 +54,18 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn part(this: &Host, id: u32, name: &str, request: &str);
 
+    /// Calls [`settle`] with a secret of the agent with that table, or undefined.
+    #[wasm_bindgen(method, js_name = loadSecret)]
+    fn load_secret(this: &Host, id: u32, table: u32, key: &str);
+
+    /// Keeps a secret, or removes it, and calls [`settle`].
+    #[wasm_bindgen(method, js_name = saveSecret)]
+    fn save_secret(this: &Host, id: u32, table: u32, key: &str, value: Option<&str>);
+
+    /// Calls [`settle`] once the lock is held; the signal's abort gives it up.
+    #[wasm_bindgen(method)]
+    fn lock(this: &Host, id: u32, name: &str, until: &AbortSignal);
+
     /// A signal that `forget` aborts.
     #[wasm_bindgen(method)]
     fn signal(this: &Host, id: u32) -> AbortSignal;
@@ -268,6 +280,21 @@ pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
 #[cfg(not(feature = "parts"))]
 pub(crate) fn part(name: &str, request: &str) -> Wait {
     Wait::new(|host, id| host.part(id, name, request))
+}
+
+/// Reads a secret of the agent with that table: text, or undefined.
+pub(crate) fn load_secret(table: u32, key: &str) -> Wait {
+    Wait::new(|host, id| host.load_secret(id, table, key))
+}
+
+/// Keeps a secret of the agent with that table, or removes it.
+pub(crate) fn save_secret(table: u32, key: &str, value: Option<&str>) -> Wait {
+    Wait::new(|host, id| host.save_secret(id, table, key, value))
+}
+
+/// Waits for a lock; it is held until `until` is dropped, even before it was given.
+pub(crate) fn lock(name: &str, until: &Aborter) -> Wait {
+    Wait::new(|host, id| host.lock(id, name, &until.signal))
 }
 
 /// An `AbortSignal` that is aborted when this is dropped.

@@ -20,5 +20,5 @@ pub use face::{AgentCore, RunCore};
 pub use fetch::WebBody;
 #[cfg(feature = "parts")]
 pub use part::ask;
-pub use platform::WebPlatform;
+pub use platform::{WebLock, WebPlatform};
 pub use work::cancel;

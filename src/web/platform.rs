@@ -4,11 +4,12 @@ use js_sys::Uint8Array;
 use serde_json::Value;
 use wasm_bindgen::prelude::*;
 
-use super::door;
+use super::door::{self, Aborter};
 use super::fetch::{WebBody, fetch};
 use super::store::Store;
 use crate::http::Request;
 use crate::platform::{AppCall, AppResult, NetworkError, Part, PartResult, Platform, Response};
+use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
 
 #[wasm_bindgen]
@@ -37,8 +38,15 @@ impl WebPlatform {
     }
 }
 
+/// A lock among the tabs of one origin; dropping it gives it up.
+#[derive(Debug)]
+pub struct WebLock {
+    _held: Option<Aborter>,
+}
+
 impl Platform for WebPlatform {
     type Body = WebBody;
+    type Lock = WebLock;
 
     fn now(&self) -> UnixMillis {
         // A float-to-integer cast saturates: a clock before 1970 gives 0.
@@ -69,6 +77,23 @@ impl Platform for WebPlatform {
 
     async fn save(&self, key: &str, value: Option<&[u8]>) {
         self.store.save(key, value).await;
+    }
+
+    async fn load_secret(&self, key: &str) -> Option<Secret> {
+        door::load_secret(self.table, key).await.ok()?.as_string().map(Secret::new)
+    }
+
+    async fn save_secret(&self, key: &str, value: Option<&Secret>) {
+        let _ = door::save_secret(self.table, key, value.map(Secret::reveal)).await;
+    }
+
+    async fn lock(&self, name: &str) -> WebLock {
+        let held = Aborter::new();
+        if let Some(held) = &held {
+            // It never fails: where there are no locks, it is given at once.
+            let _ = door::lock(name, held).await;
+        }
+        WebLock { _held: held }
     }
 
     async fn call_app(&self, call: AppCall) -> AppResult {

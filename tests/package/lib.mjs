@@ -56,13 +56,19 @@ export async function project(files = {}) {
 /** The installed package's manifest. */
 export const manifest = async (path) => JSON.parse(await readFile(join(path, "node_modules/edgewise/package.json"), "utf8"));
 
-/** Chromium with one page; everything that goes wrong in the page fails `check`. */
-export async function browse() {
+/** Chromium. */
+export async function launch() {
   const browser = await chromium.launch({
     executablePath: process.env.CHROME ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
   });
   after(() => browser.close());
+  return browser;
+}
+
+/** Chromium with one page; everything that goes wrong in the page fails `check`. */
+export async function browse() {
+  const browser = await launch();
   return async (url, { expect = [] } = {}) => {
     const page = await browser.newPage();
     const wrong = [];

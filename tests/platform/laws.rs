@@ -23,6 +23,7 @@ use std::pin::pin;
 use edgewise::http::{Headers, Method, Request};
 use edgewise::options::FunctionId;
 use edgewise::platform::{AppCall, Body, Platform};
+use edgewise::secret::Secret;
 use edgewise::time::Millis;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
@@ -222,6 +223,37 @@ pub async fn law_the_store_keeps_what_was_saved<P: Platform>(p: &P, _: &LawEnv) 
     p.save(&other, None).await;
 }
 
+/// `load_secret` gives what the last finished `save_secret` kept; secrets and plain values do not touch each other.
+pub async fn law_secrets_are_kept_apart<P: Platform>(p: &P, _: &LawEnv) {
+    let key = format!("law-{:x} \u{2713}", p.random());
+    assert_eq!(p.load_secret(&key).await, None);
+    p.save_secret(&key, Some(&Secret::new("one \u{2713}"))).await;
+    p.save(&key, Some(b"plain")).await;
+    p.save_secret(&key, Some(&Secret::new("two"))).await;
+    assert_eq!(p.load_secret(&key).await, Some(Secret::new("two")));
+    p.save_secret(&key, None).await;
+    p.save_secret(&key, None).await;
+    assert_eq!(p.load_secret(&key).await, None);
+    assert_eq!(p.load(&key).await.as_deref(), Some(&b"plain"[..]));
+    p.save(&key, None).await;
+}
+
+/// A lock is held by one at a time, in the order of asking; whoever goes away lets the next one in, held or not.
+pub async fn law_a_lock_is_held_by_one<P: Platform>(p: &P, _: &LawEnv) {
+    let (name, other) = (format!("law-{:x}", p.random()), format!("law-{:x}", p.random()));
+    let first = p.lock(&name).await;
+    let elsewhere = within(p, 5_000, p.lock(&other)).await;
+    assert!(elsewhere.is_some(), "locks of other names are free");
+    let mut waits = pin!(p.lock(&name));
+    assert!(within(p, 50, waits.as_mut()).await.is_none(), "it is held");
+    assert!(within(p, 20, p.lock(&name)).await.is_none(), "it is held, and this one gives up");
+    drop(first);
+    let second = within(p, 5_000, waits).await.expect("it is free");
+    assert!(within(p, 20, p.lock(&name)).await.is_none());
+    drop(second);
+    drop(within(p, 5_000, p.lock(&name)).await.expect("nobody is left"));
+}
+
 /// A function of the app gets its argument; what it returns or throws comes back; one that hangs can be dropped.
 pub async fn law_app_functions_return_or_throw<P: Platform>(p: &P, env: &LawEnv) {
     let call = |function, argument| AppCall { function, argument };
@@ -249,6 +281,8 @@ macro_rules! for_every_platform_law {
         $with!(law_random_numbers_differ);
         $with!(law_now_is_a_wall_clock);
         $with!(law_the_store_keeps_what_was_saved);
+        $with!(law_secrets_are_kept_apart);
+        $with!(law_a_lock_is_held_by_one);
         $with!(law_app_functions_return_or_throw);
     };
 }

@@ -78,11 +78,12 @@ function page(cursor, pageSize) {
 /**
  * Starts the server on loopback.
  *
- * `legacy` is "reject" (modern only, the default) or "stateless". `token`: demand this bearer token. `cors: false`:
+ * `legacy` is "reject" (modern only, the default) or "stateless". `token`: demand this bearer token.
+ * `guard(request, response)` comes before everything and says whether it has answered. `cors: false`:
  * send no CORS headers and refuse preflights, as many servers do. `requests` records `{ method, headers }` of every
  * HTTP request, preflights included; `state.notes` and `state.aborted` tell what the tools did.
  */
-export async function start({ port = 0, pageSize = 4, legacy = "reject", token, cors: allowPages = true } = {}) {
+export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true } = {}) {
   const state = { notes: [], aborted: 0 };
   const requests = [];
   const handler = createMcpHandler(
@@ -102,6 +103,7 @@ export async function start({ port = 0, pageSize = 4, legacy = "reject", token, 
   const serve = toNodeHandler(handler);
   const server = await listen((request, response) => {
     requests.push({ method: request.method, headers: { ...request.headers } });
+    if (guard?.(request, response)) return;
     if (allowPages && cors(request, response, "Mcp-Session-Id, WWW-Authenticate")) return;
     if (!allowPages && request.method === "OPTIONS") return response.writeHead(405).end();
     if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) {

@@ -44,48 +44,6 @@ impl<P: Platform> Inner<P> {
         within(&*self.platform, self.timeout, &Cancel::new(), exchange).await.unwrap_or(Err(false))
     }
 
-    /// Reads the store once.
-    pub(super) async fn load(&self) {
-        if self.state.borrow().loaded {
-            return;
-        }
-        let stored = self.store.load(self.key()).await;
-        let mut state = self.state.borrow_mut();
-        if std::mem::replace(&mut state.loaded, true) {
-            return;
-        }
-        let value = stored
-            .and_then(|text| serde_json::from_slice::<Value>(text.reveal().as_bytes()).ok())
-            .unwrap_or(Value::Null);
-        state.client = value.get("client").and_then(Client::from_value);
-        // Whatever the store says: a token goes to the resource that it was made for, and comes from whom the app
-        // names now, which may have changed since.
-        let ours = |tokens: &Tokens| {
-            let named = |name: &Option<String>, is: &str| name.as_ref().is_none_or(|name| name == is);
-            Url::parse(&tokens.resource).is_some_and(|url| url.covers(&self.server))
-                && named(&self.config.issuer, &tokens.issuer)
-                && named(&self.config.client_id, &tokens.client.id)
-        };
-        state.tokens = value.get("tokens").and_then(Tokens::from_value).filter(ours);
-    }
-
-    pub(super) async fn persist(&self) {
-        let value = {
-            let state = self.state.borrow();
-            let client = state.client.as_ref().map(Client::to_value);
-            json!({ "client": client, "tokens": state.tokens.as_ref().map(Tokens::to_value) })
-        };
-        self.store.save(self.key(), Some(Secret::new(crate::json::text(&value)))).await;
-    }
-
-    pub(super) fn key(&self) -> String {
-        ["oauth/", &self.server.resource()].concat()
-    }
-
-    pub(super) fn pending_key(&self) -> String {
-        ["oauth-pending/", &self.server.resource()].concat()
-    }
-
     pub(super) fn random(&self) -> [u8; 48] {
         let mut bytes = [0; 48];
         for part in bytes.chunks_exact_mut(8) {

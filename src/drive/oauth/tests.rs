@@ -9,6 +9,8 @@ use crate::mcp::config::ServerConfig;
 use crate::mcp::request::Call;
 use crate::sim::{AppAnswer, Era, Faults, Protected, ScriptedMcp, ScriptedOauth, SimPlatform, ToolKind};
 
+mod tabs;
+
 const RESOURCE: &str = "https://mcp.test/v1/mcp";
 const ISSUER: &str = "https://as.test";
 const AUTHORIZE: FunctionId = FunctionId(1);
@@ -17,7 +19,6 @@ struct World {
     sim: SimPlatform,
     authority: Rc<RefCell<ScriptedOauth>>,
     server: Rc<RefCell<Protected<ScriptedMcp>>>,
-    store: Rc<dyn TokenStore>,
     connection: Connection<SimPlatform>,
 }
 
@@ -37,9 +38,8 @@ impl World {
         let mcp = ScriptedMcp::new(era, &[ToolKind::ALL[0]]);
         let server = sim.host("https://mcp.test", Protected::new(mcp, RESOURCE, authority.clone()));
         user(&sim, &authority);
-        let store: Rc<dyn TokenStore> = Rc::new(MemoryStore::default());
-        let connection = connect(&sim, &store, json!({}));
-        World { sim, authority, server, store, connection }
+        let connection = connect(&sim, json!({}));
+        World { sim, authority, server, connection }
     }
 
     /// A new server in the place of the old, with the same authority.
@@ -51,7 +51,11 @@ impl World {
     fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let done = self.sim.block_on(future).unwrap_or_else(|stuck| panic!("{stuck:?}\n{}", self.sim.report()));
         assert_eq!(self.sim.leftovers(), "", "{}", self.sim.report());
-        assert_eq!(self.sim.violations(), [""; 0], "{}", self.sim.report());
+        let many = self.server.borrow().many;
+        // Each tab has ids of its own.
+        let repeated = |text: &String| many && text.contains(" was used before, in #");
+        let violations: Vec<String> = self.sim.violations().into_iter().filter(|text| !repeated(text)).collect();
+        assert_eq!(violations, [""; 0], "{}", self.sim.report());
         assert!(!self.sim.log().concat().contains("s3cret"), "{}", self.sim.report());
         assert!(self.sim.stored().values().all(|value| !String::from_utf8_lossy(value).contains("s3cret")));
         done
@@ -70,12 +74,12 @@ impl World {
     }
 }
 
-fn connect(sim: &SimPlatform, store: &Rc<dyn TokenStore>, extra: Value) -> Connection<SimPlatform> {
+fn connect(sim: &SimPlatform, extra: Value) -> Connection<SimPlatform> {
     let mut oauth = json!({ "authorize": { "$function": 1 }, "redirectUrl": "https://app.test/cb" });
     oauth.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     let options = json!({ "name": "calc", "url": RESOURCE, "timeoutMs": 2_000, "oauth": oauth });
     let config = ServerConfig::read(&options, "servers[0]").unwrap();
-    Connection::with_store(Rc::new(sim.clone()), config, store.clone())
+    Connection::new(Rc::new(sim.clone()), config)
 }
 
 async fn list(connection: &Connection<SimPlatform>) -> Result<usize> {
@@ -121,8 +125,7 @@ fn a_server_of_2025_03_26_is_signed_in_to_at_its_own_origin() {
         }
     });
     user(&sim, &authority);
-    let store: Rc<dyn TokenStore> = Rc::new(MemoryStore::default());
-    let connection = connect(&sim, &store, json!({}));
+    let connection = connect(&sim, json!({}));
     assert_eq!(sim.block_on(list(&connection)).unwrap(), Ok(1));
     assert_eq!(sim.violations(), [""; 0]);
 }
@@ -233,22 +236,22 @@ fn tokens_outlive_the_connection_and_a_sign_in_the_page() {
     assert_eq!(world.list(), Ok(1));
     // Another page: ids begin anew.
     world.host();
-    let next = connect(&world.sim, &world.store, json!({}));
+    let next = connect(&world.sim, json!({}));
     assert_eq!(world.run(list(&next)), Ok(1));
     assert_eq!(world.grants(), ["authorization_code"]);
 
     // What is kept for another client, issuer or resource is not used.
     let key = ["oauth/", RESOURCE].concat();
-    let kept = world.run(world.store.load(key.clone())).unwrap();
+    let kept = world.sim.secrets()[&key].clone();
     let elsewhere =
         Secret::new(kept.reveal().replace("\"resource\":\"https://mcp.test", "\"resource\":\"https://other.test"));
     assert_ne!(kept, elsewhere);
     for (options, stored) in
         [(json!({ "clientId": "mine" }), &kept), (json!({}), &elsewhere), (json!({}), &Secret::new("{\"tokens\":7}"))]
     {
-        world.run(world.store.save(key.clone(), Some(stored.clone())));
+        world.sim.leave_secret(&key, stored.clone());
         world.host();
-        let _ = world.run(list(&connect(&world.sim, &world.store, options.clone())));
+        let _ = world.run(list(&connect(&world.sim, options.clone())));
         assert_eq!(world.grants(), ["authorization_code"], "{options}");
     }
 
@@ -269,7 +272,7 @@ fn tokens_outlive_the_connection_and_a_sign_in_the_page() {
     assert_eq!(left.unwrap_err().code, Code::Cancelled);
     let back = world.authority.borrow_mut().sign_in(&url.borrow());
     world.host();
-    let next = connect(&world.sim, &world.store, json!({}));
+    let next = connect(&world.sim, json!({}));
     world.run(next.finish_authorization(&back, &Cancel::new())).unwrap();
     assert_eq!(world.run(list(&next)), Ok(1));
     let again = world.run(next.finish_authorization(&back, &Cancel::new())).unwrap_err();
@@ -350,7 +353,7 @@ fn a_token_that_is_bound_to_a_key_is_proven_with_every_request() {
             world.server.borrow_mut().nonce = Some("rs-1".into());
         }
         let dpop = json!({ "algorithm": "ES256", "jwk": { "kty": "EC" }, "sign": { "$function": 4 } });
-        world.connection = connect(&world.sim, &world.store, json!({ "dpop": dpop }));
+        world.connection = connect(&world.sim, json!({ "dpop": dpop }));
         assert_eq!(world.list(), Ok(1), "seed {seed}");
         let tries = if nonce { 2 } else { 1 };
         assert_eq!((world.grants().len(), world.server.borrow().refused), (tries, tries as u32));

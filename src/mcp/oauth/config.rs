@@ -16,7 +16,8 @@ pub enum Grant {
         /// Where to; `https`, or `http` on this machine.
         redirect_url: String,
         /// Opens the authorization URL that it is given, and resolves to the URL that the user was sent back to.
-        authorize: FunctionId,
+        /// Without it the app is told the URL, and hands over where the user came back to when it comes to that.
+        authorize: Option<FunctionId>,
     },
     /// The app itself is the user (extension `oauth-client-credentials`).
     ClientCredentials,
@@ -63,6 +64,15 @@ pub struct Dpop {
     pub sign: FunctionId,
 }
 
+/// Functions of the app that keep tokens, client secrets and sign-ins that were begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Gives the text that was saved under the key that it is given.
+    pub load: FunctionId,
+    /// Is given `{ key, text }`; a text of null removes.
+    pub save: FunctionId,
+}
+
 /// The option `oauth` of a server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OauthConfig {
@@ -84,6 +94,8 @@ pub struct OauthConfig {
     pub signer: Option<Signer>,
     /// Binds tokens to a key.
     pub dpop: Option<Dpop>,
+    /// Where tokens are kept; else where the platform keeps secrets.
+    pub store: Option<Store>,
 }
 
 impl OauthConfig {
@@ -116,6 +128,10 @@ impl OauthConfig {
             None => None,
             Some(value) => Some(read_dpop(value, &fields.path("dpop"))?),
         };
+        let store = match fields.value("store") {
+            None => None,
+            Some(value) => Some(read_store(value, &fields.path("store"))?),
+        };
         let grant = read_grant(&mut fields)?;
         if client_metadata_url.as_deref().is_some_and(|url| !is_client_document(url)) {
             return Err(Error::config(fields.path("clientMetadataUrl"), "must be an https URL with a path"));
@@ -144,6 +160,7 @@ impl OauthConfig {
             scopes,
             signer,
             dpop,
+            store,
         })
     }
 }
@@ -157,21 +174,21 @@ fn read_grant(fields: &mut Fields<'_>) -> Result<Grant> {
     if named.is_some_and(|name| name != "client_credentials") {
         return Err(Error::config(fields.path("grant"), "must be \"client_credentials\" or absent"));
     }
-    let ways = [authorize.is_some(), assertion.is_some(), idp.is_some(), named.is_some()];
+    let is_user = authorize.is_some() || redirect_url.is_some();
+    let ways = [is_user, assertion.is_some(), idp.is_some(), named.is_some()];
     if ways.into_iter().filter(|way| *way).count() != 1 {
-        let message = "needs exactly one of `authorize`, `grant`, `assertion` and `idp`";
-        return Err(Error::config(fields.path("authorize"), message));
+        let message = "is required where a user signs in; else exactly one of `grant`, `assertion` and `idp`";
+        return Err(Error::config(fields.path("redirectUrl"), message));
     }
-    match (authorize, redirect_url, assertion, idp) {
-        (Some(authorize), Some(url), ..) if Url::parse(url).is_some_and(|url| url.is_secure()) => {
+    match (redirect_url, assertion, idp) {
+        (Some(url), ..) if Url::parse(url).is_some_and(|url| url.is_secure()) => {
             Ok(Grant::Code { redirect_url: url.to_owned(), authorize })
         }
-        (Some(_), ..) => {
+        _ if is_user => {
             let message = "must be an https URL, or an http URL on this machine, that users are sent back to";
             Err(Error::config(fields.path("redirectUrl"), message))
         }
-        (None, Some(_), ..) => Err(Error::config(fields.path("redirectUrl"), "only goes with `authorize`")),
-        (.., Some(function), _) => Ok(Grant::Assertion(function)),
+        (_, Some(function), _) => Ok(Grant::Assertion(function)),
         (.., Some(idp)) => Ok(Grant::Enterprise(read_idp(idp, &fields.path("idp"))?)),
         _ => Ok(Grant::ClientCredentials),
     }
@@ -201,6 +218,13 @@ fn read_algorithm(fields: &mut Fields<'_>) -> Result<String> {
         return Err(Error::config(fields.path("algorithm"), "must be an algorithm such as \"ES256\""));
     }
     Ok(algorithm.to_owned())
+}
+
+fn read_store(value: &Value, path: &str) -> Result<Store> {
+    let mut fields = Fields::open(value, path)?;
+    let store = Store { load: required_function(&mut fields, "load")?, save: required_function(&mut fields, "save")? };
+    fields.finish()?;
+    Ok(store)
 }
 
 fn read_dpop(value: &Value, path: &str) -> Result<Dpop> {
@@ -252,7 +276,11 @@ mod tests {
         let code = read(json!({ "authorize": f, "redirectUrl": "http://localhost:3000/callback", "scopes": ["a"] }));
         let code = code.unwrap();
         let redirect_url = "http://localhost:3000/callback".to_owned();
-        assert_eq!(code.grant, Grant::Code { redirect_url, authorize: FunctionId(3) });
+        assert_eq!(code.grant, Grant::Code { redirect_url, authorize: Some(FunctionId(3)) });
+        assert!(matches!(
+            read(json!({ "redirectUrl": "https://a.test/" })).unwrap().grant,
+            Grant::Code { authorize: None, .. }
+        ));
         assert_eq!((code.client_name.as_str(), code.scopes.len()), ("Edgewise", 1));
         let machine =
             read(json!({ "grant": "client_credentials", "clientId": "c", "clientSecret": "s3cret" })).unwrap();
@@ -271,8 +299,9 @@ mod tests {
     fn names_what_is_wrong() {
         let f = json!({ "$function": 3 });
         let path = |value| read(value).unwrap_err().path.unwrap_or_default().replace("servers[0].oauth", "");
-        assert_eq!(path(json!({})), ".authorize");
-        assert_eq!(path(json!({ "authorize": f, "assertion": f, "redirectUrl": "https://a.test/" })), ".authorize");
+        assert_eq!(path(json!({})), ".redirectUrl");
+        assert_eq!(path(json!({ "authorize": f, "assertion": f, "redirectUrl": "https://a.test/" })), ".redirectUrl");
+        assert_eq!(path(json!({ "assertion": f, "redirectUrl": "https://a.test/" })), ".redirectUrl");
         for url in [json!(null), json!("http://a.test/cb"), json!("/cb"), json!("myapp://cb")] {
             assert_eq!(path(json!({ "authorize": f, "redirectUrl": url })), ".redirectUrl");
         }
@@ -288,6 +317,7 @@ mod tests {
             assert_eq!(code(json!({ "clientMetadataUrl": url })), ".clientMetadataUrl");
         }
         assert_eq!(code(json!({ "clientID": "x" })), ".clientID");
+        assert_eq!(code(json!({ "store": { "load": f } })), ".store.save");
         assert_eq!(path(json!({ "grant": "password" })), ".grant");
         assert_eq!(path(json!({ "grant": "client_credentials" })), ".clientId");
         let none = json!({ "algorithm": "none", "sign": f });

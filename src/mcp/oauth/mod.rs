@@ -47,10 +47,12 @@ mod url;
 pub use super::sha256::{base64url, sha256};
 pub use challenge::{Challenge, Refusal};
 pub use client::{AuthMethod, Client, Origin};
-pub use config::{Dpop, Grant, Idp, OauthConfig, Signer};
+pub use config::{Dpop, Grant, Idp, OauthConfig, Signer, Store};
 pub use flow::{Ask, Fact, Flow, Key, Known, Step};
 #[cfg(feature = "oauth")]
 pub(crate) use jwt::{dpop_proof, is_signature};
+#[cfg(feature = "oauth")]
+pub(crate) use redirect::state_of;
 pub use remedy::{Remedy, Tries};
 pub use token::Tokens;
 pub use url::Url;

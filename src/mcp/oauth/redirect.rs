@@ -59,9 +59,7 @@ impl Pending {
     ///
     /// [RFC 9207, section 2.4]: https://www.rfc-editor.org/rfc/rfc9207#section-2.4
     pub(crate) fn check(&self, answer: &str, server: &AuthorizationServer) -> Result<String, (Code, String)> {
-        let answer = answer.split('#').next().unwrap_or("");
-        let query = answer.split_once('?').map_or(answer, |(_, query)| query);
-        let pairs = pairs(query);
+        let pairs = pairs(query(answer));
         let unbelievable = |words: &str| Err((Code::Protocol, words.to_owned()));
         let get = |name: &str| {
             let mut found = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -96,6 +94,19 @@ impl Pending {
             _ => unbelievable("the redirect brings no code"),
         }
     }
+}
+
+#[cfg(feature = "oauth")]
+/// The state in what a user came back with: which sign-in it belongs to, if to any.
+pub(crate) fn state_of(answer: &str) -> Option<String> {
+    let pairs = pairs(query(answer));
+    pairs.into_iter().find(|(name, _)| name == "state").map(|(_, state)| state)
+}
+
+/// The query of a URL, or of a query itself.
+fn query(answer: &str) -> &str {
+    let answer = answer.split('#').next().unwrap_or("");
+    answer.split_once('?').map_or(answer, |(_, query)| query)
 }
 
 /// Parts of an authorization request.

@@ -23,6 +23,8 @@ pub struct Protected<S> {
     pub describes: bool,
     /// Nonce that it demands of proofs.
     pub nonce: Option<String>,
+    /// Several clients call, each with ids of its own.
+    pub many: bool,
     /// Requests that were let through.
     pub passed: u32,
     /// Requests that were refused.
@@ -36,7 +38,19 @@ impl<S> Protected<S> {
     pub fn new(inner: S, resource: &str, authority: Rc<RefCell<ScriptedOauth>>) -> Protected<S> {
         let (resource, ids, needs) = (resource.to_owned(), Vec::new(), Vec::new());
         let (explains, describes, passed, refused) = (true, true, 0, 0);
-        Protected { inner, authority, needs, explains, describes, nonce: None, passed, refused, resource, ids }
+        Protected {
+            inner,
+            authority,
+            needs,
+            explains,
+            describes,
+            nonce: None,
+            many: false,
+            passed,
+            refused,
+            resource,
+            ids,
+        }
     }
 
     /// Origin, and where the metadata is.
@@ -87,7 +101,7 @@ impl<S: Server> Server for Protected<S> {
         if let Ok(body) = serde_json::from_str::<Value>(request.body.as_deref().unwrap_or(""))
             && let (Some(id), Some(method)) = (body.get("id"), body.get("method").and_then(Value::as_str))
         {
-            if self.ids.contains(&id.to_string()) {
+            if !self.many && self.ids.contains(&id.to_string()) {
                 peer.violation("an id came twice");
             }
             self.ids.push(id.to_string());
