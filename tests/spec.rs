@@ -12,7 +12,7 @@ use edgewise::mcp::era::Era;
 use edgewise::mcp::exchange::{Answer, Exchange, Failure, Message};
 use edgewise::mcp::input::{Answerers, Ask};
 use edgewise::mcp::request::{self, Call};
-use edgewise::mcp::tools::{read_call_result, read_tools};
+use edgewise::mcp::tools::{check_call_result, read_call_result, read_tools};
 use edgewise::options::FunctionId;
 use serde_json::{Map, Value, json};
 
@@ -150,7 +150,9 @@ fn tool(what: &str, theirs: &Value) {
 }
 
 fn called(what: &str, theirs: &Value) {
-    let result = read_call_result(complete(theirs), "tools/call").unwrap();
+    let result = complete(theirs);
+    check_call_result(&result, "tools/call").unwrap();
+    let result = read_call_result(result);
     same(what, &Value::Array(result.content), &theirs["content"]);
     assert_eq!(result.structured_content.as_ref(), theirs.get("structuredContent"), "{what}");
     assert_eq!(result.is_error, theirs.get("isError").is_some_and(|failed| failed == true), "{what}");
