@@ -57,6 +57,8 @@ pub struct Connect {
     remembered: Option<Era>,
     /// Why the probe was taken for an older server's answer; goes along when `initialize` fails too.
     probe: Option<Error>,
+    /// The probe's method was unknown, with the status of a modern server.
+    unknown: bool,
     /// How often `server/discover` was answered.
     probes: u8,
     step: Step,
@@ -69,7 +71,7 @@ impl Connect {
             Some(Era::Legacy) => Step::Initialize,
             _ => Step::Discover(MODERN[0]),
         };
-        Connect { name: name.to_owned(), remembered, probe: None, probes: 0, step }
+        Connect { name: name.to_owned(), remembered, probe: None, unknown: false, probes: 0, step }
     }
 
     /// What to do next. Stays the same until a report changes it.
@@ -92,6 +94,7 @@ impl Connect {
                 failed(failure)
             }
             (Verdict::Legacy, outcome) => {
+                self.unknown = outcome.as_ref().err().is_some_and(is_unknown);
                 self.probe = outcome.err().map(|failure| failure.error);
                 Step::Initialize
             }
@@ -121,6 +124,12 @@ impl Connect {
                 }
                 Err(offered) => self.no_common_version(&offered),
             },
+            // It knows neither greeting, and says so in the way of the modern revision. Every modern server has to know
+            // `server/discover`, but one that does not can still be used: each request stands alone.
+            Err(failure) if self.unknown && is_unknown(&failure) => {
+                let session = Session { version: MODERN[0].to_owned(), id: None };
+                Step::Ready(Box::new(Link::new(Era::Modern, session, &mut Map::new())))
+            }
             // The server was legacy once. If it refuses now, it may have been replaced.
             Err(failure) if self.probes == 0 && is_refusal(&failure) => Step::Discover(MODERN[0]),
             Err(failure) => {
@@ -164,6 +173,11 @@ fn known(version: &str) -> Option<&'static str> {
 
 fn failed(failure: Failure) -> Step {
     Step::Failed(Box::new(failure.error))
+}
+
+/// True when the server does not know the method, in the words and with the status of the modern revision.
+fn is_unknown(failure: &Failure) -> bool {
+    failure.error.status == Some(404) && failure.rpc.as_ref().is_some_and(|rpc| rpc.code == -32601)
 }
 
 /// True when the server answered, and said no for a reason other than credentials, load or an outage.
@@ -281,6 +295,23 @@ mod tests {
     fn a_modern_server_that_does_not_describe_itself_is_still_modern() {
         let connect = after_probe(None, Err(rpc(Some(400), -32021, json!({}))));
         assert!(matches!(connect.next(), Step::Ready(link) if link.era == Era::Modern));
+    }
+
+    #[test]
+    fn a_server_that_knows_neither_greeting_is_modern_only_if_both_are_unknown_in_its_way() {
+        let unknown = || Err(rpc(Some(404), -32601, Value::Null));
+        let mut connect = after_probe(None, unknown());
+        assert_eq!(connect.next(), &Step::Initialize);
+        connect.initialized(unknown(), None);
+        assert!(matches!(connect.next(), Step::Ready(link) if link.era == Era::Modern));
+        for (probe, answer) in [(Err(http(404)), unknown()), (unknown(), Err(http(404)))] {
+            let mut connect = after_probe(None, probe);
+            connect.initialized(answer, None);
+            assert!(matches!(connect.next(), Step::Failed(_)));
+        }
+        let mut connect = after_probe(None, unknown());
+        connect.initialized(hello(), Some("s1".into()));
+        assert!(matches!(connect.next(), Step::Announce(_)), "a gateway in front of an older server");
     }
 
     #[test]

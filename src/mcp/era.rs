@@ -140,9 +140,8 @@ fn by_error(status: u16, error: &ErrorObject) -> Verdict {
             }
         }
         codes::HEADER_MISMATCH | codes::MISSING_CAPABILITY => Verdict::Modern(MODERN[0].to_owned()),
-        // "The JSON-RPC error body distinguishes this case from a 404 returned by a legacy server."
-        -32601 if status == 404 => Verdict::Modern(MODERN[0].to_owned()),
-        // A success status around a JSON-RPC error: the server understands JSON-RPC but not this method.
+        // A success status around a JSON-RPC error: the server understands JSON-RPC but not this method. So do gateways
+        // that put every error of an older server into the status that the modern revision has for it (404 for -32601).
         _ if status < 300 => Verdict::Legacy,
         _ => by_status(status),
     }
@@ -211,7 +210,6 @@ mod tests {
     fn recognised_modern_errors_are_modern() {
         assert_eq!(error(400, -32020, Value::Null), modern());
         assert_eq!(error(400, -32021, json!({ "requiredCapabilities": { "roots": {} } })), modern());
-        assert_eq!(error(404, -32601, Value::Null), modern());
         assert_eq!(error(400, -32022, json!({ "supported": ["2026-07-28"] })), Verdict::RetryWith("2026-07-28".into()));
         assert_eq!(error(200, -32022, json!({ "supported": ["2026-07-28"] })), Verdict::RetryWith("2026-07-28".into()));
         assert_eq!(error(400, -32022, json!({ "supported": ["2025-11-25"] })), Verdict::Legacy);
@@ -226,6 +224,8 @@ mod tests {
     fn what_older_servers_say_is_legacy() {
         assert_eq!(error(400, -32000, Value::Null), Verdict::Legacy);
         assert_eq!(error(200, -32601, Value::Null), Verdict::Legacy);
+        // supergateway in front of a server of 2025: every modern server has to know `server/discover`.
+        assert_eq!(error(404, -32601, Value::Null), Verdict::Legacy);
         assert_eq!(error(200, -32602, Value::Null), Verdict::Legacy);
         for status in [400, 404, 405, 406, 410, 415, 422] {
             assert_eq!(http(status, ""), Verdict::Legacy, "{status}");
