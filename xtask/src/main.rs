@@ -46,7 +46,7 @@ cargo xtask <command>
 
   build [--dev]               build the wasm into pkg/wasm/ and the site into target/site/ (--dev: unoptimised)
   test [suite ...] [-- ARGS]  build and run the test suites; the last line is `N passed, N failed`
-                              native, browser, servers, package, e2e, workerd; ARGS go to the test runner
+                              native, browser, servers, package, workerd, e2e, differential, docs; ARGS go to the runner
   check                       format, clippy native and wasm32, layers, docs, types, size
   size                        raw, gzip and brotli bytes of what a page loads, against size-budget.txt
   sim --seed N                replay one seed of the simulator and print its event log
