@@ -2,7 +2,7 @@
 
 import { CALL_OPTIONS, Core } from "./core.js";
 import { config } from "./error.js";
-import { encode, encodePlain, text } from "./options.js";
+import { callOptions, encode, encodePlain, text } from "./options.js";
 
 export class McpClient {
   #core;
@@ -70,6 +70,11 @@ export class McpClient {
     return this.#core.ask(options, CALL_OPTIONS, (core, ticket, json) => core.ask(ticket, method, data, json));
   }
 
+  watch(filter, options) {
+    const json = encodePlain(filter, "filter");
+    return changes((onProgress, signal) => this.#core.hold((core, ticket) => core.watch(ticket, json), { onProgress, signal }), callOptions(options).signal);
+  }
+
   async close() {
     this.#closed = true;
     await this.#core.hold((core, ticket) => core.close(ticket));
@@ -78,5 +83,45 @@ export class McpClient {
   #list(key, options) {
     const known = ["signal", "timeoutMs", "meta"];
     return this.#core.ask(options, known, (core, ticket, json) => core.list(ticket, key, json));
+  }
+}
+
+/**
+ * What `start` tells of, until it ends or the reader does.
+ *
+ * @param start Begins to tell, gets a callback and a signal; its promise is the end.
+ */
+async function* changes(start, signal) {
+  const unread = [];
+  const stop = new AbortController();
+  const cancel = () => stop.abort();
+  let over = false;
+  let failed;
+  let wake;
+  const told = (change) => {
+    // A reader that is slow is told of the same change once.
+    const text = JSON.stringify(change);
+    if (!unread.some((known) => JSON.stringify(known) === text)) unread.push(change);
+    wake?.();
+  };
+  const end = (error) => {
+    over = true;
+    failed = error;
+    wake?.();
+  };
+  signal?.addEventListener("abort", cancel);
+  if (signal?.aborted) cancel();
+  const done = start(told, stop.signal).then(() => end(), (error) => end(error ?? new Error("unknown")));
+  try {
+    for (;;) {
+      while (unread.length > 0) yield unread.shift();
+      if (failed) throw failed;
+      if (over) return;
+      await new Promise((resolve) => (wake = resolve));
+    }
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+    cancel();
+    await done;
   }
 }

@@ -418,6 +418,32 @@ export class Agent {
   close(): Promise<void>;
 }
 
+/** What a watch is to be told; at least one. */
+export interface WatchFilter {
+  /** That the list of tools changed. */
+  tools?: boolean;
+  /** That the list of prompts changed. */
+  prompts?: boolean;
+  /** That the list of resources changed. */
+  resources?: boolean;
+  /** That one of these resources changed. */
+  uris?: string[];
+  /** That one of these tasks changed; only modern servers with the tasks extension tell it. */
+  tasks?: string[];
+}
+
+/** What a watch is told. Readers ignore types that they do not know. */
+export type Change =
+  | { type: "watching"; tools: boolean; prompts: boolean; resources: boolean; uris: string[]; tasks: string[] }
+  | { type: "tools_changed" }
+  | { type: "prompts_changed" }
+  | { type: "resources_changed" }
+  /** `uri` may lie below one that is watched. */
+  | { type: "resource_updated"; uri: string }
+  | { type: "task_updated"; task: { taskId: string; status: string; [name: string]: Json } }
+  /** For a while nobody could tell of changes; from now on somebody can again. */
+  | { type: "gap" };
+
 /**
  * A client of one MCP server, without a model or an agent: for those who bring their own loop.
  *
@@ -485,6 +511,19 @@ export class McpClient {
     argument: { name: string; value: string },
     options?: CallOptions & { context?: { arguments: { [name: string]: string } } },
   ): Promise<CompleteResult>;
+
+  /**
+   * Tells of changes on the server, in both eras; begins when it is iterated, and ends when the iteration is left, at
+   * `signal`, or with `close()`.
+   *
+   * First comes `watching`, with as much of the filter as the server honours. The stream behind it is shared by all
+   * watches and is opened again when it ends, without storming the server; then comes `gap`: list and read anew what
+   * matters, since what was missed is not told later.
+   *
+   * @throws {EdgewiseError} `config` for a filter that names nothing; while iterated: why the server cannot be used or
+   * refuses to be listened to.
+   */
+  watch(filter: WatchFilter, options?: { signal?: AbortSignal }): AsyncIterableIterator<Change>;
 
   /** Asks for a sign of life: `ping`, or `server/discover` where the revision has no ping. */
   ping(options?: ListOptions): Promise<void>;

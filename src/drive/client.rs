@@ -9,6 +9,7 @@ use crate::drive::wait::Cancel;
 use crate::error::Result;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::listen::{Change, Filter};
 use crate::mcp::lists::{List, Listing};
 use crate::mcp::types::Progress;
 use crate::platform::Platform;
@@ -75,6 +76,15 @@ impl<P: Platform> Client<P> {
     /// As [`Connection::ping`].
     pub async fn ping(&self, options: &CallOptions, cancel: &Cancel) -> Result<()> {
         self.0.ping(options, cancel).await
+    }
+
+    /// Tells of changes on the server until cancelled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::watch`].
+    pub async fn watch(&self, filter: Filter, cancel: &Cancel, on_change: &mut dyn FnMut(Change)) -> Result<()> {
+        self.0.watch(filter, cancel, on_change).await
     }
 
     /// Ends the connection, and with it every request; again does nothing.

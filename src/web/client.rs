@@ -10,10 +10,11 @@ use super::door;
 use super::face::{parse, progress_json};
 use super::work::{thrown, work};
 use crate::drive::client::Client;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::json;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::listen::{Change, Filter};
 use crate::mcp::lists::List;
 use crate::mcp::types::Progress;
 
@@ -72,6 +73,20 @@ impl ClientCore {
         work(ticket, |cancel| async move {
             client.ping(&options, &cancel).await?;
             Ok("null".to_owned())
+        });
+        Ok(())
+    }
+
+    /// Tells of changes as progress on the ticket, and answers null once that was cancelled.
+    pub fn watch(&self, ticket: u32, filter: &str) -> Result<(), String> {
+        let filter = Filter::read(&parse(filter, "filter")?, "filter").map_err(|error| thrown(&error))?;
+        let client = self.client.clone();
+        work(ticket, |cancel| async move {
+            let mut tell = |change: Change| door::progress(ticket, &json::text(&change.to_value()));
+            match client.watch(filter, &cancel, &mut tell).await {
+                Err(error) if error.code == Code::Cancelled => Ok("null".to_owned()),
+                outcome => outcome.map(|()| "null".to_owned()),
+            }
         });
         Ok(())
     }
