@@ -5,6 +5,7 @@
 mod greet;
 mod inbox;
 mod methods;
+mod single;
 mod stream;
 mod transfer;
 mod watch;
@@ -19,7 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::mcp::config::ServerConfig;
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure, Message};
-use crate::mcp::legacy;
+use crate::mcp::legacy::{self, Session};
 #[cfg(feature = "oauth")]
 use crate::mcp::oauth::Url;
 use crate::mcp::request::{self, Call};
@@ -30,6 +31,7 @@ use crate::secret::Secret;
 use crate::time::Millis;
 
 use inbox::Inbox;
+use single::Single;
 use transfer::Job;
 use watch::Hub;
 
@@ -49,6 +51,10 @@ struct Inner<P: Platform> {
     inbox: Inbox,
     /// Who wants to be told of changes.
     hub: Hub,
+    /// The one stream of a server of 2024-11-05.
+    single: Single,
+    /// A session that was begun and is of no use.
+    orphan: RefCell<Option<Session>>,
     closed: Cancel,
 }
 
@@ -98,6 +104,8 @@ impl<P: Platform> Connection<P> {
             status: RefCell::default(),
             inbox: Inbox::default(),
             hub: Hub::default(),
+            single: Single::default(),
+            orphan: RefCell::default(),
             closed: Cancel::new(),
         }))
     }
@@ -197,16 +205,12 @@ impl<P: Platform> Connection<P> {
     /// two seconds. Again does nothing.
     pub async fn close(&self) {
         self.0.closed.cancel();
+        self.0.single.take();
         let link = self.0.status.borrow_mut().link.take();
-        let Some(link) = link.filter(|link| link.session.id.is_some()) else { return };
-        let farewell = async {
-            let token = self.0.token().await.ok()?;
-            let mut request = legacy::end(&link.session, &self.0.config, token.as_ref())?;
-            self.0.prove(&mut request, token.as_ref()).await.ok()?;
-            self.0.platform.fetch(request).await.ok()
-        };
-        // 405 means that the server ends sessions by itself; nothing else matters any more either.
-        let _ = within(&*self.0.platform, COURTESY, &Cancel::new(), farewell).await;
+        if let Some(link) = link {
+            self.0.end(&link.session).await;
+        }
+        self.0.bury().await;
     }
 
     /// The link in force, or the one that an attempt of ours or of somebody else gives.
@@ -223,7 +227,11 @@ impl<P: Platform> Connection<P> {
         };
         match unless_cancelled(cancel, attempt).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::cancelled(&["connecting to ", &self.0.config.name].concat())),
+            Err(_) => {
+                // If nobody else waited for it, the attempt is over.
+                self.0.bury().await;
+                Err(Error::cancelled(&["connecting to ", &self.0.config.name].concat()))
+            }
         }
     }
 }
@@ -274,6 +282,29 @@ impl<P: Platform> Inner<P> {
         self.run(&job, on_message).await.map(|reply| reply.answer)
     }
 
+    /// Tells a legacy server that a session is over, for two seconds at most.
+    async fn end(&self, session: &Session) {
+        if session.id.is_none() {
+            return;
+        }
+        let farewell = async {
+            let token = self.token().await.ok()?;
+            let mut request = legacy::end(session, &self.config, token.as_ref())?;
+            self.prove(&mut request, token.as_ref()).await.ok()?;
+            self.platform.fetch(request).await.ok()
+        };
+        // 405 means that the server ends sessions by itself; nothing else matters any more either.
+        let _ = within(&*self.platform, COURTESY, &Cancel::new(), farewell).await;
+    }
+
+    /// Ends the session of an attempt that came to nothing.
+    async fn bury(&self) {
+        let orphan = self.orphan.take();
+        if let Some(session) = orphan {
+            self.end(&session).await;
+        }
+    }
+
     /// Forgets a link that no longer holds, unless somebody else has renewed it meanwhile.
     fn forget(&self, link: &Rc<Link>) {
         let mut status = self.status.borrow_mut();
@@ -301,6 +332,8 @@ fn explain(failure: Failure, link: &Link) -> Error {
     error
 }
 
+#[cfg(test)]
+mod single_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]

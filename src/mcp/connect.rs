@@ -11,6 +11,9 @@
 //!                  Ready
 //! ```
 //!
+//! Where `initialize` is refused, a server of 2024-11-05 may have an event stream that names where it has to go
+//! (FindEndpoint); then it is sent there.
+//!
 //! # Examples
 //!
 //! ```
@@ -39,8 +42,10 @@ use crate::mcp::text::clean;
 pub enum Step {
     /// Send a modern `server/discover` in this revision; report with [`Connect::discovered`].
     Discover(&'static str),
-    /// Send `initialize`; report with [`Connect::initialized`].
+    /// Send `initialize`, to the endpoint that was [found](Connect::endpoint) or to the server's URL; report with [`Connect::initialized`].
     Initialize,
+    /// Open the event stream of a server of 2024-11-05; report with [`Connect::found`].
+    FindEndpoint,
     /// Send `notifications/initialized` on this link; report with [`Connect::announced`].
     Announce(Box<Link>),
     /// Connected.
@@ -61,6 +66,10 @@ pub struct Connect {
     unknown: bool,
     /// How often `server/discover` was answered.
     probes: u8,
+    /// Where a server of 2024-11-05 wants its messages.
+    endpoint: Option<String>,
+    /// Why the server's URL did not take `initialize`, once the event stream was looked for.
+    refusal: Option<Failure>,
     step: Step,
 }
 
@@ -71,7 +80,16 @@ impl Connect {
             Some(Era::Legacy) => Step::Initialize,
             _ => Step::Discover(MODERN[0]),
         };
-        Connect { name: name.to_owned(), remembered, probe: None, unknown: false, probes: 0, step }
+        Connect {
+            name: name.to_owned(),
+            remembered,
+            probe: None,
+            unknown: false,
+            probes: 0,
+            endpoint: None,
+            refusal: None,
+            step,
+        }
     }
 
     /// What to do next. Stays the same until a report changes it.
@@ -105,7 +123,7 @@ impl Connect {
             },
             (Verdict::RetryWith(_), Err(failure)) => failed(failure),
             (Verdict::Modern(version) | Verdict::RetryWith(version), outcome) => {
-                let session = Session { version, id: None };
+                let session = Session { version, id: None, endpoint: None };
                 Step::Ready(Box::new(Link::new(Era::Modern, session, &mut outcome.unwrap_or_default())))
             }
             (Verdict::NoCommonVersion(offered), _) => self.no_common_version(&offered),
@@ -119,7 +137,7 @@ impl Connect {
         self.step = match outcome {
             Ok(mut result) => match legacy::negotiated(&result) {
                 Ok(version) => {
-                    let session = Session { version: version.to_owned(), id: session };
+                    let session = Session { version: version.to_owned(), id: session, endpoint: self.endpoint.clone() };
                     Step::Announce(Box::new(Link::new(Era::Legacy, session, &mut result)))
                 }
                 Err(offered) => self.no_common_version(&offered),
@@ -127,19 +145,45 @@ impl Connect {
             // It knows neither greeting, and says so in the way of the modern revision. Every modern server has to know
             // `server/discover`, but one that does not can still be used: each request stands alone.
             Err(failure) if self.unknown && is_unknown(&failure) => {
-                let session = Session { version: MODERN[0].to_owned(), id: None };
+                let session = Session { version: MODERN[0].to_owned(), ..Session::default() };
                 Step::Ready(Box::new(Link::new(Era::Modern, session, &mut Map::new())))
             }
-            // The server was legacy once. If it refuses now, it may have been replaced.
-            Err(failure) if self.probes == 0 && is_refusal(&failure) => Step::Discover(MODERN[0]),
-            Err(failure) => {
-                let mut error = failure.error;
-                if let Some(probe) = self.probe.take().filter(|probe| probe.code != error.code) {
-                    error = error.cause(probe);
-                }
-                Step::Failed(Box::new(error))
+            Err(failure) if self.endpoint.is_none() && self.refusal.is_none() && may_be_oldest(&failure) => {
+                self.refusal = Some(failure);
+                Step::FindEndpoint
             }
+            Err(failure) => self.not_initialized(failure),
         };
+    }
+
+    /// Reports the URL that the event stream named for messages, or why there is none.
+    pub fn found(&mut self, outcome: Result<String, Failure>) {
+        self.step = match (outcome, self.refusal.clone()) {
+            (Ok(endpoint), _) => {
+                self.endpoint = Some(endpoint);
+                Step::Initialize
+            }
+            // What it said to `initialize` tells more than that it has no stream.
+            (Err(_), Some(refusal)) => self.not_initialized(refusal),
+            (Err(failure), None) => failed(failure),
+        };
+    }
+
+    /// Where `initialize` has to be sent, if not to the server's URL.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    fn not_initialized(&mut self, failure: Failure) -> Step {
+        // The server was legacy once. If it refuses now, it may have been replaced.
+        if self.probes == 0 && is_refusal(&failure) {
+            return Step::Discover(MODERN[0]);
+        }
+        let mut error = failure.error;
+        if let Some(probe) = self.probe.take().filter(|probe| probe.code != error.code) {
+            error = error.cause(probe);
+        }
+        Step::Failed(Box::new(error))
     }
 
     /// Reports how `notifications/initialized` was taken.
@@ -186,6 +230,15 @@ fn is_refusal(failure: &Failure) -> bool {
         Some(status) => matches!(status, 400 | 404 | 405 | 406 | 410 | 415 | 422),
         None => failure.rpc.is_some(),
     }
+}
+
+/// True when `initialize` was refused as a server of the first transport does ([MCP 2025-11-25, Transports, "Backwards
+/// Compatibility"]), and not by a modern one.
+///
+/// [MCP 2025-11-25, Transports, "Backwards Compatibility"]: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#backwards-compatibility
+fn may_be_oldest(failure: &Failure) -> bool {
+    let modern = failure.rpc.as_ref().is_some_and(|rpc| matches!(rpc.code, -32022..=-32020));
+    matches!(failure.error.status, Some(400 | 404 | 405)) && !modern
 }
 
 /// What a failure says about the server's era; `None` when no complete answer came.
@@ -254,7 +307,7 @@ mod tests {
             assert_eq!(connect.next(), &Step::Initialize);
             connect.initialized(hello(), Some("s1".into()));
             let Step::Announce(link) = connect.next().clone() else { panic!() };
-            let session = Session { version: "2025-06-18".into(), id: Some("s1".into()) };
+            let session = Session { version: "2025-06-18".into(), id: Some("s1".into()), endpoint: None };
             assert_eq!((link.era, &link.session), (Era::Legacy, &session));
             connect.announced(Ok(()));
             assert_eq!(connect.next(), &Step::Ready(link));
@@ -307,6 +360,7 @@ mod tests {
         for (probe, answer) in [(Err(http(404)), unknown()), (unknown(), Err(http(404)))] {
             let mut connect = after_probe(None, probe);
             connect.initialized(answer, None);
+            connect.found(Err(http(405)));
             assert!(matches!(connect.next(), Step::Failed(_)));
         }
         let mut connect = after_probe(None, unknown());
@@ -329,9 +383,42 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_the_first_transport_is_initialized_where_it_says() {
+        for remembered in [None, Some(Era::Legacy)] {
+            let mut connect = Connect::new("calc", remembered);
+            if remembered.is_none() {
+                connect.discovered(Err(http(404)));
+            }
+            connect.initialized(Err(http(405)), None);
+            assert_eq!((connect.next(), connect.endpoint()), (&Step::FindEndpoint, None));
+            connect.found(Ok("https://a.test/m".into()));
+            assert_eq!((connect.next(), connect.endpoint()), (&Step::Initialize, Some("https://a.test/m")));
+            let mut refused = connect.clone();
+            refused.initialized(hello(), None);
+            assert!(matches!(refused.next(), Step::Announce(link) if link.session.endpoint.is_some()));
+            // It is not looked for twice.
+            connect.initialized(Err(http(404)), None);
+            assert_ne!(connect.next(), &Step::FindEndpoint);
+        }
+    }
+
+    #[test]
+    fn a_refusal_without_an_event_stream_is_judged_as_before() {
+        let mut connect = Connect::new("calc", Some(Era::Legacy));
+        connect.initialized(Err(http(404)), None);
+        connect.found(Err(http(405)));
+        assert_eq!(connect.next(), &Step::Discover("2026-07-28"), "it may have been replaced");
+        connect.discovered(Err(http(404)));
+        connect.initialized(Err(http(404)), None);
+        assert!(matches!(connect.next(), Step::Failed(error) if error.status == Some(404)));
+    }
+
+    #[test]
     fn a_server_of_no_era_fails_with_both_reasons() {
         let mut connect = after_probe(None, Err(network(true)));
         connect.initialized(Err(http(404)), None);
+        assert_eq!(connect.next(), &Step::FindEndpoint);
+        connect.found(Err(http(405)));
         let Step::Failed(error) = connect.next() else { panic!() };
         assert_eq!((error.status, error.cause.as_ref().unwrap().code), (Some(404), Code::Network));
         let mut connect = after_probe(None, Err(http(404)));

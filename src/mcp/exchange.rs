@@ -125,6 +125,8 @@ pub struct Exchange {
     stranger: Option<String>,
     /// What came along for other requests of a legacy server.
     strays: Vec<jsonrpc::Message>,
+    /// What an `endpoint` event named, on a stream that is no answer.
+    endpoint: Option<String>,
     events: Vec<Event>,
 }
 
@@ -145,6 +147,7 @@ impl Exchange {
             status: 0,
             stranger: None,
             strays: Vec::new(),
+            endpoint: None,
             events: Vec::new(),
         }
     }
@@ -203,6 +206,11 @@ impl Exchange {
     /// The answers and progress notices that a legacy server sent along for other requests.
     pub fn take_strays(&mut self) -> Vec<jsonrpc::Message> {
         std::mem::take(&mut self.strays)
+    }
+
+    /// What the first `endpoint` event named, on the stream of a server of 2024-11-05.
+    pub fn take_endpoint(&mut self) -> Option<String> {
+        self.endpoint.take()
     }
 
     /// Takes status and headers.
@@ -266,6 +274,10 @@ impl Exchange {
                 let fed = decoder.feed(bytes, &mut events);
                 let mut taken = Ok(());
                 for mut event in events.drain(..) {
+                    if event.name() == "endpoint" && self.id.is_none() && self.endpoint.is_none() {
+                        self.endpoint = Some(event.data);
+                        continue;
+                    }
                     // An event without data primes resumption; other types are not MCP's.
                     if taken.is_ok() && !self.is_done() && event.name() == "message" && !event.data.is_empty() {
                         // The decoder's buffer may be twice as big, and a copy of a big result comes beside it.

@@ -4,6 +4,7 @@
 //! cancel by notification, and streams that are taken up again ([`resume`]). The modern path never calls into this
 //! module beyond the era decision.
 
+pub mod endpoint;
 pub mod resume;
 
 use serde_json::{Map, Value, json};
@@ -17,8 +18,8 @@ use crate::secret::Secret;
 
 /// Revisions that this client accepts from `initialize`, the one it offers first.
 ///
-/// 2024-11-05 had another transport, but servers that copied its number into a Streamable HTTP endpoint are
-/// common; they behave like 2025-03-26.
+/// 2024-11-05 had another transport ([`endpoint`]), but servers that copied its number into a Streamable HTTP endpoint
+/// are common; they behave like 2025-03-26.
 pub const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// What a legacy server has to be told with each request.
@@ -28,6 +29,8 @@ pub struct Session {
     pub version: String,
     /// Session id, if the server gave one and CORS lets us see it.
     pub id: Option<String>,
+    /// Where messages go, on a server of the transport of 2024-11-05; else they go to the server's URL.
+    pub endpoint: Option<String>,
 }
 
 /// Reads the session id that came with the answer to `initialize`; one with other than visible ASCII is none.
@@ -87,8 +90,11 @@ pub fn end(session: &Session, config: &ServerConfig, token: Option<&Secret>) -> 
 }
 
 pub(crate) fn mark(request: &mut Request, session: &Session) {
-    // The header exists since 2025-06-18; revisions are dates, so text order is time order.
-    if session.version.as_str() >= "2025-06-18" {
+    if let Some(endpoint) = &session.endpoint {
+        request.url.clone_from(endpoint);
+    }
+    // The header exists since 2025-06-18, for the transport of then; revisions are dates, so text order is time order.
+    if session.version.as_str() >= "2025-06-18" && session.endpoint.is_none() {
         request.headers.set("MCP-Protocol-Version", session.version.as_str());
     }
     if let Some(id) = &session.id {
@@ -130,7 +136,7 @@ pub fn cancelled(id: u64, reason: &str) -> String {
 /// [MCP 2025-11-25, Transports, "Session Management"]: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management
 pub fn session_lost(failure: &Failure, session: &Session) -> bool {
     match failure.error.status {
-        Some(404) => session.id.is_some(),
+        Some(404) => session.id.is_some() || session.endpoint.is_some(),
         Some(400) => failure.rpc.as_ref().is_some_and(|rpc| {
             let words = rpc.message.to_ascii_lowercase();
             matches!(rpc.code, -32019..=-32000) && (words.contains("session") || words.contains("not initialized"))
@@ -175,7 +181,7 @@ mod tests {
         let name = json!("add");
         let params = [("name", &name)];
         let call = Call { progress: true, ..Call::new("tools/call", &params) };
-        let mut session = Session { version: "2025-06-18".into(), id: Some("s1".into()) };
+        let mut session = Session { version: "2025-06-18".into(), id: Some("s1".into()), endpoint: None };
         let post = request(&call, 4, &session, &config(), Some(&Secret::new("t")));
         assert_eq!(post.headers.get("mcp-protocol-version"), Some("2025-06-18"));
         assert_eq!(post.headers.get("mcp-session-id"), Some("s1"));
@@ -238,7 +244,7 @@ mod tests {
         let lost = |status: u16, rpc: Option<(i64, &str)>, id: Option<&str>| {
             let rpc = rpc.map(|(code, message)| Box::new(ErrorObject { code, message: message.into(), data: None }));
             let failure = Failure { error: Error::new(Code::Http, "").status(status), rpc };
-            session_lost(&failure, &Session { version: "2025-06-18".into(), id: id.map(str::to_owned) })
+            session_lost(&failure, &Session { version: "2025-06-18".into(), id: id.map(str::to_owned), endpoint: None })
         };
         assert!(lost(404, None, Some("s")));
         assert!(lost(404, Some((-32001, "Session not found")), Some("s")));

@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn modern(mut result: Value) -> Link {
-        let session = Session { version: "2026-07-28".into(), id: None };
+        let session = Session { version: "2026-07-28".into(), id: None, endpoint: None };
         Link::new(Era::Modern, session, result.as_object_mut().unwrap())
     }
 
@@ -195,7 +195,7 @@ mod tests {
             error: None,
         };
         assert_eq!(info.to_value(), json!({ "name": "calc", "url": "/mcp", "state": "idle", "tools": 2 }));
-        let session = Session { version: "2025-06-18".into(), id: Some("s3cret".into()) };
+        let session = Session { version: "2025-06-18".into(), id: Some("s3cret".into()), endpoint: None };
         let result = json!({ "serverInfo": { "name": "c" } });
         info.link = Some(Link::new(Era::Legacy, session, &mut object(result)));
         info.error = Some(Error::new(Code::Network, "gone"));

@@ -12,7 +12,7 @@ use crate::jsonrpc;
 use crate::mcp::connect::{Connect, Step};
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure};
-use crate::mcp::legacy;
+use crate::mcp::legacy::{self, Session};
 use crate::mcp::request::{self, Call};
 use crate::mcp::server::Link;
 use crate::platform::Platform;
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 
 impl<P: Platform> Inner<P> {
     /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
-    pub(super) async fn attempt(&self) -> Result<Rc<Link>> {
+    pub(super) async fn attempt(self: &Rc<Inner<P>>) -> Result<Rc<Link>> {
         let key = era_key(&self.config.url);
         let known = self.status.borrow().era;
         let remembered = match known {
@@ -33,6 +33,7 @@ impl<P: Platform> Inner<P> {
         {
             self.platform.save(&key, Some(link.era.as_str().as_bytes())).await;
         }
+        self.bury().await;
         let mut status = self.status.borrow_mut();
         status.attempt = None;
         status.error = outcome.as_ref().err().cloned();
@@ -45,8 +46,11 @@ impl<P: Platform> Inner<P> {
         outcome
     }
 
-    async fn greet(&self, remembered: Option<Era>) -> Result<Rc<Link>> {
+    async fn greet(self: &Rc<Inner<P>>, remembered: Option<Era>) -> Result<Rc<Link>> {
         let mut connect = Connect::new(&self.config.name, remembered);
+        let mut unfinished = Unfinished { inner: self, session: None, done: false };
+        // What the attempt before this one has left open.
+        self.single.take();
         loop {
             match connect.next().clone() {
                 Step::Discover(version) => {
@@ -57,13 +61,20 @@ impl<P: Platform> Inner<P> {
                 }
                 Step::Initialize => {
                     let call = Call::new("initialize", &[]);
-                    let build = |id, token: Option<&Secret>| legacy::initialize(id, &self.config, token);
+                    let endpoint = connect.endpoint().map(str::to_owned);
+                    let build = |id, token: Option<&Secret>| {
+                        let mut request = legacy::initialize(id, &self.config, token);
+                        request.url = endpoint.clone().unwrap_or(request.url);
+                        request
+                    };
                     match self.greeting(Era::Legacy, &call, true, &build).await {
                         Ok(reply) => connect.initialized(result(reply.answer, &call), reply.session),
                         Err(failure) => connect.initialized(Err(failure), None),
                     }
                 }
+                Step::FindEndpoint => connect.found(self.find_endpoint().await),
                 Step::Announce(link) => {
+                    unfinished.session = Some(link.session.clone());
                     let call = Call::new("notifications/initialized", &[]);
                     let build = |_, token: Option<&Secret>| {
                         let message = jsonrpc::notification(call.method, &[]);
@@ -72,7 +83,10 @@ impl<P: Platform> Inner<P> {
                     let reply = self.greeting(Era::Legacy, &call, false, &build).await;
                     connect.announced(reply.map(|_| ()));
                 }
-                Step::Ready(link) => return Ok(Rc::from(link)),
+                Step::Ready(link) => {
+                    unfinished.done = true;
+                    return Ok(Rc::from(link));
+                }
                 Step::Failed(error) => return Err(*error),
             }
         }
@@ -90,6 +104,25 @@ impl<P: Platform> Inner<P> {
         let (timeout, cancel) = (self.config.timeout, &Cancel::new());
         let job = Job { era, what, expects, safe: true, session: None, build, timeout, cancel, track: None };
         self.run(&job, &mut |_| {}).await
+    }
+}
+
+/// An attempt that is under way. If it comes to nothing, also by being dropped, no stream of it stays open, and the
+/// session that the server made is kept in mind to be ended.
+struct Unfinished<'a, P: Platform> {
+    inner: &'a Inner<P>,
+    session: Option<Session>,
+    done: bool,
+}
+
+impl<P: Platform> Drop for Unfinished<'_, P> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.inner.single.take();
+            if let Some(session) = self.session.take() {
+                self.inner.orphan.replace(Some(session));
+            }
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use std::task::Poll;
 
 use super::Inner;
 use super::inbox::Slot;
-use super::transfer::{Job, REPLY};
+use super::single::beside;
+use super::transfer::Job;
+use crate::drive::share::Share;
+use crate::error::{Code, Error, Retry};
 use crate::http::retry_after;
 use crate::jsonrpc;
 use crate::mcp::era::Era;
@@ -68,6 +71,23 @@ impl<P: Platform> Taker<'_, P> {
                 }
                 Err((status, named)) => next = Some(self.resume.failed(status, named, platform.random())),
             }
+        }
+    }
+
+    /// The answer, when it comes on the one stream of the server.
+    pub(super) async fn answer_on(&mut self, mut single: Share<()>, mut body: P::Body) -> Result<Answer, Failure> {
+        let work = async {
+            // A few words, read to their end so that the connection can be used again.
+            beside(Some(&mut single), async { while let Some(Ok(_)) = body.chunk().await {} }).await;
+            single.await;
+        };
+        match self.attend(work).await? {
+            Ok(()) => {
+                let message = [&self.job.what, ": the server's event stream ended before the answer"].concat();
+                let retry = if self.job.safe { Retry::Backoff } else { Retry::Never };
+                Err(Error::new(Code::Truncated, message).retry(retry).into())
+            }
+            Err(answer) => Ok(answer),
         }
     }
 
@@ -150,16 +170,13 @@ impl<P: Platform> Taker<'_, P> {
         for message in messages {
             match message {
                 Message::Answer(answer) => return Some(answer),
-                Message::Request { id, method, .. } => {
-                    if let Some(session) = self.job.session {
-                        self.inner.post(legacy::reply(&id, &method), session, REPLY).await;
-                    }
-                }
                 message => {
-                    if let (Era::Legacy, Message::Notification { method, params }) = (self.job.era, &message) {
-                        self.inner.hub.notice(method, params.as_ref());
+                    if let Some(session) = self.job.session {
+                        self.inner.aside(&message, session).await;
                     }
-                    (self.on_message)(message);
+                    if !matches!(message, Message::Request { .. }) {
+                        (self.on_message)(message);
+                    }
                 }
             }
         }

@@ -621,6 +621,41 @@ fn cancel_aborts_and_tells_a_legacy_server() {
 }
 
 #[test]
+fn a_session_that_was_begun_for_nothing_is_ended() {
+    let stalled = || {
+        let mut script = Script::new(Era::Legacy);
+        script.instead.push(("notifications/initialized", Http::Never));
+        World::new(1, script)
+    };
+    let begun = ["server/discover", "initialize", "notifications/initialized"];
+    let world = stalled();
+    let cancel = Cancel::new();
+    let leave = async {
+        world.sim.sleep(Millis(50)).await;
+        cancel.cancel();
+    };
+    let (outcome, ()) = world.run(join(world.connection.connect(&cancel), leave));
+    assert_eq!(outcome.unwrap_err().code, Code::Cancelled);
+    assert_eq!(world.seen()[..], [&begun[..], &["DELETE"]].concat());
+
+    // Dropped, nobody is there who could wait: it is ended with whatever comes next.
+    let world = stalled();
+    world.run(async {
+        let left = pin(world.sim.sleep(Millis(50)));
+        select(pin(world.connection.connect(&Cancel::new())), left).await;
+    });
+    assert_eq!(world.seen(), begun);
+    world.run(world.connection.close());
+    assert_eq!(world.seen(), ["DELETE"]);
+
+    let mut script = Script::new(Era::Legacy);
+    script.instead.push(("notifications/initialized", Http::text(401, "", "")));
+    let world = World::new(1, script);
+    assert_eq!(world.run(world.connection.connect(&Cancel::new())).unwrap_err().code, Code::AuthRequired);
+    assert_eq!(world.seen()[..], [&begun[..], &["DELETE"]].concat());
+}
+
+#[test]
 fn telling_of_a_cancel_takes_two_seconds_at_most() {
     let mut script = Script::new(Era::Legacy);
     script.instead.push(("tools/call", Http::Never));

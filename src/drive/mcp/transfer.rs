@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use serde_json::json;
 
+use super::single::beside;
 use super::stream::Taker;
 use super::{COURTESY, Inner};
 use crate::drive::oauth::{Authorizer, Hopeless};
@@ -138,6 +139,7 @@ impl<P: Platform> Inner<P> {
             Err(halt) => halt,
         };
         if let (Some(session), Some(id)) = (job.session, id)
+            && !session.version.is_empty()
             && halt != Halt::Closed
         {
             let reason = if halt == Halt::Cancelled { "cancelled by the client" } else { "timeout" };
@@ -168,7 +170,10 @@ impl<P: Platform> Inner<P> {
             Failure::from(Error::new(Code::AuthRequired, message))
         })?;
         let mut exchange = Exchange::new(job.era, job.what.as_str(), id).safe(job.safe);
-        let response = match self.platform.fetch(request).await {
+        // The answer may come on another stream, and before this request's own is there.
+        let slot = id.filter(|_| job.era == Era::Legacy).map(|id| self.inbox.open(id));
+        let mut single = self.single(&request.url);
+        let response = match beside(single.as_mut(), self.platform.fetch(request)).await {
             Ok(response) => response,
             Err(error) => return Err(exchange.broken(&error.message, error.maybe_cors)),
         };
@@ -176,6 +181,13 @@ impl<P: Platform> Inner<P> {
         if let Some(authorizer) = &self.authorizer {
             authorizer.note_nonce(&response.head.headers);
             refusal.replace(Refusal::read(response.head.status, &response.head.headers));
+        }
+        if let Some(single) = single.filter(|_| response.head.is_success()) {
+            let resume = Resume::default();
+            let mut taker = Taker { inner: self, job, exchange, slot, heard, resume, on_message };
+            let expected = id.is_some();
+            let answer = if expected { taker.answer_on(single, response.body).await? } else { Answer::Accepted };
+            return Ok(Reply { answer, session: None });
         }
         exchange.head(&response.head)?;
         if let Some(track) = job.track.filter(|_| job.era == Era::Legacy) {
@@ -187,7 +199,6 @@ impl<P: Platform> Inner<P> {
             track.opened.set(streams);
         }
         let session = legacy::session_id(&response.head);
-        let slot = id.filter(|_| job.era == Era::Legacy).map(|id| self.inbox.open(id));
         let mut taker = Taker { inner: self, job, exchange, slot, heard, resume: Resume::default(), on_message };
         let answer = taker.answer(response.body).await?;
         Ok(Reply { answer, session })

@@ -195,14 +195,14 @@ mod tests {
     #[test]
     fn the_request_names_session_and_event() {
         let config = ServerConfig::read(&json!({ "name": "c", "url": "https://a.test/mcp" }), "s").unwrap();
-        let session = Session { version: "2025-11-25".into(), id: Some("s1".into()) };
+        let session = Session { version: "2025-11-25".into(), id: Some("s1".into()), endpoint: None };
         let request = get(Some("e 1"), &session, &config, Some(&Secret::new("t")));
         let shown = |name: &str| request.headers.get(name);
         assert_eq!((request.method, request.body.as_deref()), (Method::Get, None));
         assert_eq!((shown("accept"), shown("last-event-id")), (Some("text/event-stream"), Some("e 1")));
         assert_eq!((shown("mcp-session-id"), shown("mcp-protocol-version")), (Some("s1"), Some("2025-11-25")));
         assert_eq!((shown("authorization"), shown("content-type")), (Some("Bearer t"), None));
-        let first = get(None, &Session { version: "2025-03-26".into(), id: None }, &config, None);
+        let first = get(None, &Session { version: "2025-03-26".into(), id: None, endpoint: None }, &config, None);
         for name in ["last-event-id", "mcp-session-id", "mcp-protocol-version"] {
             assert_eq!(first.headers.get(name), None, "{name}");
         }

@@ -65,6 +65,16 @@ impl<P: Platform> Inner<P> {
             poll_fn(|_| if declared().is_empty() { Poll::Pending } else { Poll::Ready(()) }).await;
             absent.set(false);
         }
+        if let Some(endpoint) = &link.session.endpoint {
+            let single = self.single(endpoint);
+            track.opened.set(true);
+            if let Some(single) = single {
+                single.await;
+            }
+            // It was all that there was to the session.
+            self.forget(link);
+            return Ok(());
+        }
         let known = self.hub.is_known(link);
         let point = track.resume.borrow().point().map(str::to_owned).filter(|_| known);
         let build = |_, token: Option<&Secret>| resume::get(point.as_deref(), &link.session, &self.config, token);
