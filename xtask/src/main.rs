@@ -5,6 +5,7 @@
 //! | `cargo xtask build [--dev]` | crate to wasm to `pkg/wasm/`: cargo, wasm-bindgen, `wasm-opt -Oz` |
 //! | `cargo xtask test [suite ...] [-- filter]` | builds and runs the suites; last line `N passed, N failed` |
 //! | `cargo xtask check` | format, clippy (native, wasm32), layers, docs, types, size |
+//! | `cargo xtask conformance` | the official MCP conformance suite, against `tests/conformance/expected.txt` |
 //! | `cargo xtask size` | raw, gzip and brotli bytes of what a page loads, against `size-budget.txt` |
 //! | `cargo xtask sim --seed N` | replays one seed of the simulator and prints its event log |
 //! | `cargo xtask planted [name ...]` | applies each bug of `tests/planted/` and demands a red suite |
@@ -28,6 +29,7 @@ mod budget;
 mod build;
 mod check;
 mod chromium;
+mod conformance;
 mod fingerprint;
 mod fuzz;
 mod layers;
@@ -46,8 +48,9 @@ cargo xtask <command>
 
   build [--dev]               build the wasm into pkg/wasm/ and the site into target/site/ (--dev: unoptimised)
   test [suite ...] [-- ARGS]  build and run the test suites; the last line is `N passed, N failed`
-                              native, browser, servers, package, workerd, e2e, differential, docs; ARGS go to the runner
+                              native, browser, servers, package, workerd, e2e, conformance, ...; ARGS go to the runner
   check                       format, clippy native and wasm32, layers, docs, types, size
+  conformance                 the official MCP conformance suite against tests/conformance/expected.txt
   size                        raw, gzip and brotli bytes of what a page loads, against size-budget.txt
   sim --seed N                replay one seed of the simulator and print its event log
   planted [name ...]          apply each bug of tests/planted/ and demand that the suite turns red
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         "build" => only(rest, &["--dev"]).and_then(|()| build::package(rest.iter().any(|arg| arg == "--dev"))),
         "test" => return test::suites(rest),
         "check" => only(rest, &[]).and_then(|()| check::everything()),
+        "conformance" => only(rest, &[]).and_then(|()| conformance::everything()),
         "size" => only(rest, &[]).and_then(|()| budget::report()),
         "sim" => serve::sim(rest),
         "planted" => planted::all(rest),

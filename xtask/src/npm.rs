@@ -1,8 +1,10 @@
 //! The pinned npm tools of `tests/package.json`, installed when first needed.
 
 use std::env;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::fingerprint::{Fingerprint, Stamp};
 use crate::run::{Outcome, output, root, run, timed};
@@ -18,11 +20,23 @@ pub(crate) fn tests_dir() -> PathBuf {
 ///
 /// When Node or npm is missing or too old, or the installation fails.
 pub(crate) fn install() -> Outcome {
-    let tests = tests_dir();
+    install_in("")
+}
+
+/// The same in a folder below `tests/` that has a `package.json` of its own.
+///
+/// # Errors
+///
+/// As [`install`].
+pub(crate) fn install_in(folder: &str) -> Outcome {
+    let (tests, name) = match folder {
+        "" => (tests_dir(), "npm".to_owned()),
+        folder => (tests_dir().join(folder), format!("npm-{folder}")),
+    };
     // npm writes this file last, so an interrupted installation leaves none.
     let installed = tests.join("node_modules/.package-lock.json");
     let input = Fingerprint::new().file(&tests.join("package.json")).file(&tests.join("package-lock.json"));
-    let stamp = Stamp::new("npm", input, vec![installed])?;
+    let stamp = Stamp::new(&name, input, vec![installed])?;
     if stamp.is_fresh() {
         return Ok(());
     }
@@ -32,7 +46,7 @@ pub(crate) fn install() -> Outcome {
         return Err(format!("Node 20 or newer is needed, `node --version` says {}", version.trim()));
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    timed("installing the npm tools of tests/package.json", || {
+    timed(&format!("installing the npm tools of {}", tests.join("package.json").display()), || {
         run(Command::new(npm).current_dir(&tests).args(["ci", "--loglevel=error"]))
     })?;
     stamp.write()
@@ -72,6 +86,49 @@ pub(crate) fn script(script: &str) -> Outcome<Command> {
     command.env("PATH", path_with(&node)?);
     command.env("EDGEWISE_ROOT", root()).env("WRANGLER_SEND_METRICS", "false");
     Ok(command)
+}
+
+/// A script that serves something beside the tests, and says where in its first line. It ends when this is dropped, or
+/// when we end, since its standard input does.
+pub(crate) struct Service {
+    child: Child,
+    /// Its first line.
+    pub(crate) url: String,
+}
+
+impl Service {
+    /// Starts `script` (as [`script`] takes it) and waits for its first line.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started or ends without a word.
+    pub(crate) fn start(path: &str) -> Outcome<Service> {
+        let spawned = script(path)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|error| format!("cannot start {path}: {error}"))?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("standard output was piped");
+        let read = BufReader::new(stdout).read_line(&mut line);
+        let service = Service { child, url: line.trim().to_owned() };
+        match read {
+            Ok(bytes) if bytes > 0 => Ok(service),
+            _ => Err(format!("{path} ended at once")),
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Its own helpers, such as workerd, end with it only if it is asked in peace.
+        drop(self.child.stdin.take());
+        for _ in 0..50 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// `PATH` with the folder of `node` in front.

@@ -68,6 +68,17 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     Err(format!("{} failed ({})", name(command), output.status))
 }
 
+/// Runs a program quietly and returns what it printed, first to standard output and then to standard error, also when
+/// it fails.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub(crate) fn captured(command: &mut Command) -> Outcome<String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    Ok([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
+}
+
 /// Runs a program, hands each line of its standard output to `line` as it comes, and tells whether it succeeded.
 pub(crate) fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Outcome<bool> {
     let mut child =

@@ -1,14 +1,13 @@
 //! Runs the test suites and counts.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use crate::build::{self, TARGET};
 use crate::run::{Outcome, cargo, root, say, scratch_dir, stream, timed};
 use crate::summary::{Counts, node_tap, rust_line};
-use crate::{chromium, npm};
+use crate::{chromium, conformance, npm};
 
 /// The order of the suites under `tests/`: what others build on comes first. Further folders with tests follow.
 const NODE_SUITES: [&str; 4] = ["servers", "package", "workerd", "e2e"];
@@ -53,6 +52,7 @@ fn one(suite: &str, runner_args: &[String]) -> Outcome<Counts> {
     match suite {
         "native" => native(runner_args),
         "browser" => browser(runner_args),
+        "conformance" => conformance::suite(),
         _ => node(suite, runner_args),
     }
 }
@@ -72,6 +72,7 @@ fn known_suites() -> Vec<String> {
         (at.unwrap_or(NODE_SUITES.len()), name.clone())
     });
     names.extend(folders);
+    names.push("conformance".to_owned());
     names
 }
 
@@ -88,7 +89,7 @@ fn browser(runner_args: &[String]) -> Outcome<Counts> {
     build::install_target()?;
     let (browser, driver) = (chromium::browser()?, chromium::driver()?);
     let bindgen = build::bindgen()?;
-    let _laws = Laws::serve()?;
+    let _laws = serve_laws()?;
     let mut command = cargo(&["test", "--package", "edgewise", "--target", TARGET, "--no-fail-fast"]);
     command.arg("--config").arg(format!("target.{TARGET}.runner=[{bindgen:?}, \"test-runner\"]"));
     command.args(browser_targets());
@@ -103,34 +104,15 @@ fn browser(runner_args: &[String]) -> Outcome<Counts> {
     rust(&mut command)
 }
 
-/// The server that the laws of `Platform` ask, beside the browser; it ends with us, since its standard input does.
-struct Laws(Child);
-
-impl Laws {
-    /// Starts it and writes its URLs to `test-artefacts/laws.json`, which the test runner serves to the tests.
-    fn serve() -> Outcome<Laws> {
-        let mut command = npm::script("../servers/laws.mjs")?;
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.map_err(|error| format!("cannot start the server of the laws: {error}"))?;
-        let mut urls = String::new();
-        let stdout = child.stdout.take().expect("standard output was piped");
-        let read = BufReader::new(stdout).read_line(&mut urls);
-        let laws = Laws(child);
-        if !read.is_ok_and(|bytes| bytes > 0) {
-            return Err("the server of the laws ended at once".to_owned());
-        }
-        let folder = root().join("test-artefacts");
-        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("laws.json"), urls));
-        written.map_err(|error| format!("cannot write test-artefacts/laws.json: {error}"))?;
-        Ok(laws)
-    }
-}
-
-impl Drop for Laws {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The server that the laws of `Platform` ask, beside the browser.
+///
+/// Its URLs are in `test-artefacts/laws.json`, which the test runner serves to the tests.
+fn serve_laws() -> Outcome<npm::Service> {
+    let service = npm::Service::start("../servers/laws.mjs")?;
+    let folder = root().join("test-artefacts");
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("laws.json"), &service.url));
+    written.map_err(|error| format!("cannot write test-artefacts/laws.json: {error}"))?;
+    Ok(service)
 }
 
 fn rust(command: &mut Command) -> Outcome<Counts> {
