@@ -4,6 +4,7 @@ import { config } from "./error.js";
 import { CALL_OPTIONS, Core } from "./core.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
 import { Run } from "./run.js";
+import { closeAll } from "./transport.js";
 
 export class Agent {
   // Plain data, kept up to date with the list of servers, so that a new instance can be told.
@@ -47,7 +48,9 @@ export class Agent {
   async removeServer(name) {
     text(name, "name");
     await this.#core.hold((core, ticket) => core.removeServer(ticket, name));
+    const gone = this.#options.servers?.find((server) => server.name === name);
     this.#options.servers = this.#options.servers?.filter((server) => server.name !== name);
+    if (gone?.transport) await closeAll([this.#functions[gone.transport.$function]]);
   }
 
   async callTool(name, input = {}, options) {
@@ -108,6 +111,7 @@ export class Agent {
   async close() {
     this.#closed = true;
     await this.#core.hold((core, ticket) => core.close(ticket));
+    await closeAll(this.#functions);
   }
 
   #list(key, options) {

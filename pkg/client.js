@@ -3,16 +3,17 @@
 import { CALL_OPTIONS, Core } from "./core.js";
 import { config } from "./error.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
+import { closeAll } from "./transport.js";
 
 export class McpClient {
   #core;
+  #functions = [];
   #closed = false;
 
   /** @param live Gives the living instance: `{ host, glue }`. */
   constructor(options, live) {
-    const functions = [];
-    const json = JSON.stringify(encode(options, functions)) ?? "null";
-    this.#core = new Core(live, functions, (glue, table, host) => {
+    const json = JSON.stringify(encode(options, this.#functions)) ?? "null";
+    this.#core = new Core(live, this.#functions, (glue, table, host) => {
       const core = new glue.ClientCore(table, json);
       if (this.#closed) host.ask((ticket) => core.close(ticket)).catch(() => {});
       return core;
@@ -78,6 +79,7 @@ export class McpClient {
   async close() {
     this.#closed = true;
     await this.#core.hold((core, ticket) => core.close(ticket));
+    await closeAll(this.#functions);
   }
 
   #list(key, options) {

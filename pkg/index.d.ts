@@ -108,8 +108,8 @@ export type JsonSchema = { [keyword: string]: unknown };
 export interface AgentOptions {
   /** The model to ask. */
   model: ModelOptions;
-  /** MCP servers, reached over Streamable HTTP. Default: none. */
-  servers?: ServerOptions[];
+  /** MCP servers, reached over Streamable HTTP or a transport of yours. Default: none. */
+  servers?: (ServerOptions | TransportServerOptions)[];
   /** Tools that the app itself provides. Default: none. */
   tools?: AppTool[];
   /** System prompt. Default: none. */
@@ -177,6 +177,8 @@ export interface ServerOptions {
   headers?: { [name: string]: string };
   /** Longest silence within one request, in milliseconds, before it fails. Progress starts it anew. Default: 60,000. */
   timeoutMs?: number;
+  /** See {@link TransportServerOptions}. */
+  transport?: undefined;
   /**
    * What happens when the definition of a tool (its description, schemas or annotations) is not the one that was seen
    * first or approved. Fingerprints are kept where the platform stores values (IndexedDB in browsers), per server and tool.
@@ -188,6 +190,35 @@ export interface ServerOptions {
      */
     changes?: "approve" | "report" | "ignore";
   };
+}
+
+/** An MCP server that is reached by a transport of yours in place of a URL: stdio in Node, memory, WebSocket, messages. */
+export interface TransportServerOptions extends Omit<ServerOptions, "url" | "token" | "oauth" | "headers" | "transport"> {
+  /** Started when first needed, and closed with the agent or client. Once closed it stays so. */
+  transport: Transport;
+  url?: undefined;
+  token?: undefined;
+  oauth?: undefined;
+  headers?: undefined;
+}
+
+/**
+ * What carries messages to a server and back: `Transport` of the MCP TypeScript SDK, whose own transports fit. Handlers
+ * that are set already are called as well.
+ */
+export interface Transport {
+  start(): Promise<void>;
+  /** Sends one JSON-RPC message. */
+  send(message: any): Promise<void>;
+  close(): Promise<void>;
+  /** Set by the client; to be called with each JSON-RPC message that comes. */
+  onmessage?: ((message: any, extra?: any) => void) | undefined;
+  /** Set by the client; to be called when no more messages can come. */
+  onclose?: (() => void) | undefined;
+  onerror?: ((error: Error) => void) | undefined;
+  sessionId?: string | undefined;
+  /** Told which revision was agreed on. */
+  setProtocolVersion?: ((version: string) => void) | undefined;
 }
 
 /**
@@ -351,7 +382,7 @@ export class Agent {
    *
    * @throws {EdgewiseError} `config`, also for a name that is taken.
    */
-  addServer(server: ServerOptions): void;
+  addServer(server: ServerOptions | TransportServerOptions): void;
 
   /** Closes a server's connection and forgets it. @throws {EdgewiseError} `misuse` for an unknown name. */
   removeServer(name: string): Promise<void>;
@@ -545,8 +576,8 @@ export class McpClient {
 }
 
 /** What a client is told of its server. */
-export type McpClientOptions = Omit<ServerOptions, "name"> & {
-  /** What messages call the server: 1 to 64 letters, digits, `_` or `-`. Default: the host of `url`. */
+export type McpClientOptions = (Omit<ServerOptions, "name"> | Omit<TransportServerOptions, "name">) & {
+  /** What messages call the server: 1 to 64 letters, digits, `_` or `-`. Default: the host of `url`, or `server`. */
   name?: string;
 };
 
@@ -832,7 +863,8 @@ export type ServerState = "idle" | "connecting" | "ready" | "failed" | "closed";
 /** What is known of an MCP server. */
 export interface ServerInfo {
   name: string;
-  url: string;
+  /** Missing where a transport stands in its place. */
+  url?: string;
   state: ServerState;
   /** Which family of protocol revisions it speaks, once known. */
   era?: "modern" | "legacy";

@@ -1,13 +1,14 @@
 // From the app's values to the plain data that the core reads. What the fields mean is the core's business.
 
 import { config } from "./error.js";
+import { connect, isTransport } from "./transport.js";
 
 /** Key of the object that stands for a function: `{ "$function": 3 }`. */
 const MARKER = "$function";
 
 /**
  * A copy of `value` as JSON knows it. Functions go into `functions`, bound to the object that holds them, and leave a
- * marker with their place.
+ * marker with their place; so does a `transport`, as a function that stands for `fetch` on it.
  *
  * @throws {EdgewiseError} `config` with the path of whatever JSON cannot carry, and of a marker that is there already.
  */
@@ -28,6 +29,12 @@ export function encode(value, functions, path = "") {
   return value;
 }
 
+/** What stands for an object with methods, where an option takes one. */
+function stand(key, at, value, functions) {
+  if (at.endsWith("oauth.store")) return storeMarkers(value, functions);
+  return key === "transport" && isTransport(value) ? encode(connect(value), functions) : undefined;
+}
+
 function encodeObject(value, functions, path, above) {
   if (typeof value.toJSON === "function") return encode(value.toJSON(), functions, path);
   if (above.has(value)) throw config(path || "options", "refers to itself");
@@ -45,7 +52,7 @@ function encodeObject(value, functions, path, above) {
     for (const [key, child] of Object.entries(value)) {
       const at = path ? `${path}.${key}` : key;
       if (key === MARKER) throw config(at, "this key is reserved: give the function itself");
-      const data = at.endsWith("oauth.store") ? storeMarkers(child, functions) ?? item(child, at) : item(child, at);
+      const data = stand(key, at, child, functions) ?? item(child, at);
       // Not `copy[key] =`, which would make a prototype of the key `__proto__`.
       if (data !== undefined) Object.defineProperty(copy, key, { value: data, enumerable: true, writable: true });
     }

@@ -93,11 +93,11 @@ class Channel {
       this.#answers.delete(key);
       signal?.removeEventListener("abort", abandon);
     });
-    const abandon = () => {
-      answer.end();
+    const abandon = () => answer.abandon();
+    answer.onAbandon = () => {
       // In the older eras the core says so itself.
       if (version === undefined) return;
-      const params = { requestId: message.id, reason: "cancelled by the client", _meta: message.params._meta };
+      const params = { requestId: message.id, reason: "cancelled by the client" };
       Promise.resolve(this.#transport.send({ jsonrpc: "2.0", method: "notifications/cancelled", params })).catch(() => {});
     };
     let probe;
@@ -168,7 +168,7 @@ class Answer {
     this.#release = release;
     this.begun = new Promise((resolve) => (this.#begin = resolve));
     // Nothing is read ahead: what a transport delivers is in memory already.
-    const body = new ReadableStream({ start: (controller) => (this.#controller = controller), cancel: () => this.end() });
+    const body = new ReadableStream({ start: (controller) => (this.#controller = controller), cancel: () => this.abandon() });
     this.response = new Response(body, { headers: { "content-type": "text/event-stream" } });
   }
 
@@ -182,6 +182,12 @@ class Answer {
   finish(message) {
     if (message.error === undefined) this.onResult?.(message.result);
     this.push(message);
+    this.end();
+  }
+
+  /** Nobody wants it any more. */
+  abandon() {
+    if (this.#release) this.onAbandon?.();
     this.end();
   }
 

@@ -78,7 +78,8 @@ fn is_secret(name: &str) -> bool {
 pub struct Request {
     /// Method.
     pub method: Method,
-    /// Absolute URL, or one that the platform resolves against its own location (pages: `/llm/v1/messages`).
+    /// Absolute URL, or one that the platform resolves against its own location (pages: `/llm/v1/messages`), or
+    /// `transport:7` for what the app's function 7 does in place of a network.
     pub url: String,
     /// Fields beyond those the platform adds.
     pub headers: Headers,
@@ -86,7 +87,15 @@ pub struct Request {
     pub body: Option<String>,
 }
 
+/// Scheme of the URLs that stand for a function of the app.
+pub const TRANSPORT: &str = "transport:";
+
 impl Request {
+    /// Number of the app's function that answers this request in place of a network.
+    pub fn function(&self) -> Option<u32> {
+        self.url.strip_prefix(TRANSPORT)?.parse().ok()
+    }
+
     /// False for a form: that is a request for a token, and its body holds what opens one. Whoever redirects it would
     /// pass that on; `fetch` drops only `Authorization` on the way to another origin. The redirect itself is then the
     /// answer (status 300 to 399, or 0 where the platform hides it).

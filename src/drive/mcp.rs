@@ -123,7 +123,7 @@ impl<P: Platform> Connection<P> {
         };
         ServerInfo {
             name: self.0.config.name.clone(),
-            url: self.0.config.url.clone(),
+            url: if self.0.config.is_transport() { String::new() } else { self.0.config.url.clone() },
             state,
             link: status.link.as_deref().cloned(),
             warnings: status.warnings.clone(),

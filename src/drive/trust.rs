@@ -49,12 +49,12 @@ impl<P: Platform> Server<P> {
     }
 
     async fn known(&self) -> Known {
-        let stored = self.platform.load(&store_key(&self.config.url)).await;
+        let stored = self.platform.load(&store_key(&self.config.store_name())).await;
         stored.map_or_else(Known::default, |text| Known::read(&text))
     }
 
     async fn remember(&self, known: &Known) {
-        self.platform.save(&store_key(&self.config.url), Some(known.text().as_bytes())).await;
+        self.platform.save(&store_key(&self.config.store_name()), Some(known.text().as_bytes())).await;
     }
 }
 

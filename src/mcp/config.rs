@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::http::TRANSPORT;
 use crate::mcp::oauth::{OauthConfig, Url};
 use crate::mcp::trust::OnChange;
 use crate::options::{Fields, FunctionId, expected};
@@ -23,7 +24,7 @@ pub enum Token {
 pub struct ServerConfig {
     /// Name that the app chose: 1 to 64 of `[A-Za-z0-9_-]`, unique among the servers of an agent.
     pub name: String,
-    /// The server's MCP endpoint.
+    /// The server's MCP endpoint, or `transport:7` for what the app's function 7 does in place of a network.
     pub url: String,
     /// Bearer token for `Authorization`.
     pub token: Option<Token>,
@@ -69,8 +70,12 @@ impl ServerConfig {
         if name.is_some_and(|name| !is_name(name)) {
             return Err(Error::config(fields.path("name"), "must be 1 to 64 letters, digits, `_` or `-`"));
         }
-        let url = fields.required("url")?;
-        if !is_http_url(url) {
+        let transport = transport(&mut fields)?;
+        let url = match &transport {
+            Some(url) => url.as_str(),
+            None => fields.required("url")?,
+        };
+        if transport.is_none() && !is_http_url(url) {
             let message =
                 "must be an absolute http or https URL without user name or fragment, or a path that starts with `/`";
             return Err(Error::config(fields.path("url"), message));
@@ -110,6 +115,30 @@ impl ServerConfig {
         fields.finish()?;
         Ok(config)
     }
+
+    /// True when a transport of the app's stands in place of a network.
+    pub fn is_transport(&self) -> bool {
+        self.url.starts_with(TRANSPORT)
+    }
+
+    /// What stored facts about the server go by: its URL, or its name where it has none.
+    pub fn store_name(&self) -> String {
+        if self.is_transport() { [TRANSPORT, &self.name].concat() } else { self.url.clone() }
+    }
+}
+
+/// Reads the option `transport`; gives the URL that stands for it.
+fn transport(fields: &mut Fields<'_>) -> Result<Option<String>> {
+    let Some(value) = fields.value("transport") else { return Ok(None) };
+    let Some(function) = FunctionId::from_marker(value) else {
+        return Err(expected(&fields.path("transport"), "an object with `start`, `send` and `close`", value));
+    };
+    for name in ["url", "token", "oauth", "headers"] {
+        if fields.value(name).is_some() {
+            return Err(Error::config(fields.path(name), "cannot go with `transport`"));
+        }
+    }
+    Ok(Some([TRANSPORT, &function.0.to_string()].concat()))
 }
 
 fn is_name(name: &str) -> bool {
@@ -145,6 +174,25 @@ mod tests {
         let config = ServerConfig::read(&value, "servers[0]").unwrap();
         assert_eq!(config.token, Some(Token::Callback(FunctionId(0))));
         assert_eq!(config.timeout, Millis(60_000));
+    }
+
+    #[test]
+    fn a_transport_takes_the_place_of_a_url() {
+        let transport = json!({ "$function": 7 });
+        let read = |value: Value| ServerConfig::read(&value, "servers[0]");
+        let config = read(json!({ "name": "local", "transport": transport })).unwrap();
+        assert_eq!((config.url.as_str(), config.store_name().as_str()), ("transport:7", "transport:local"));
+        assert_eq!(ServerConfig::read_alone(&json!({ "transport": transport })).unwrap().name, "server");
+        let message = |value| read(value).unwrap_err().message;
+        assert_eq!(
+            message(json!({ "name": "local", "transport": transport, "url": "/mcp" })),
+            "servers[0].url: cannot go with `transport`"
+        );
+        assert_eq!(
+            message(json!({ "name": "local", "transport": { "send": transport } })),
+            "servers[0].transport: expected an object with `start`, `send` and `close`, got an object"
+        );
+        assert!(message(json!({ "name": "local", "url": "transport:7" })).starts_with("servers[0].url: must be"));
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Link {
 pub struct ServerInfo {
     /// Name that the app chose.
     pub name: String,
-    /// Its MCP endpoint.
+    /// Its MCP endpoint; empty where a transport stands in its place.
     pub url: String,
     /// Where the connection stands.
     pub state: State,
@@ -128,6 +128,9 @@ impl ServerInfo {
     /// The TypeScript type `ServerInfo`. Never holds the session id.
     pub fn to_value(&self) -> Value {
         let mut value = json!({ "name": self.name, "url": self.url, "state": self.state.as_str() });
+        if let (true, Some(fields)) = (self.url.is_empty(), value.as_object_mut()) {
+            fields.remove("url");
+        }
         value["tools"] = self.tools.into();
         if let Some(link) = &self.link {
             value["era"] = link.era.as_str().into();

@@ -66,6 +66,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn lock(this: &Host, id: u32, name: &str, until: &AbortSignal);
 
+    /// What a function of the app that stands for `fetch` answers: a promise.
+    #[wasm_bindgen(method)]
+    fn through(this: &Host, table: u32, function: u32, init: &web_sys::RequestInit) -> JsValue;
+
     /// A signal that `forget` aborts.
     #[wasm_bindgen(method)]
     fn signal(this: &Host, id: u32) -> AbortSignal;
@@ -295,6 +299,11 @@ pub(crate) fn save_secret(table: u32, key: &str, value: Option<&str>) -> Wait {
 /// Waits for a lock; it is held until `until` is dropped, even before it was given.
 pub(crate) fn lock(name: &str, until: &Aborter) -> Wait {
     Wait::new(|host, id| host.lock(id, name, &until.signal))
+}
+
+/// The promise of what a function of the app that stands for `fetch` answers; `None` before [`start`].
+pub(crate) fn through(table: u32, function: u32, init: &web_sys::RequestInit) -> Option<JsValue> {
+    door().host.get().map(|host| host.through(table, function, init))
 }
 
 /// An `AbortSignal` that is aborted when this is dropped.

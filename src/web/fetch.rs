@@ -36,7 +36,9 @@ extern "C" {
 }
 
 /// Sends the request; the answer's body stays open until it is read to its end or dropped.
-pub(super) async fn fetch(request: Request) -> Result<Response<WebBody>, NetworkError> {
+///
+/// `table` holds the functions that URLs of the scheme `transport` name.
+pub(super) async fn fetch(request: Request, table: u32) -> Result<Response<WebBody>, NetworkError> {
     let aborter = Aborter::new().ok_or_else(|| broken("the package is not started"))?;
     let init = RequestInit::new();
     init.set_method(request.method.as_str());
@@ -54,7 +56,10 @@ pub(super) async fn fetch(request: Request) -> Result<Response<WebBody>, Network
         message: describe(&thrown),
         maybe_cors: LOCATION.with(|page| page.as_ref().is_some_and(|page| crosses(&request.url, page.origin()))),
     };
-    let promise = global_fetch(&request.url, &init).map_err(refused)?;
+    let promise = match request.function() {
+        Some(function) => door::through(table, function, &init).ok_or_else(|| broken("the package is not started"))?,
+        None => global_fetch(&request.url, &init).map_err(refused)?,
+    };
     let answer = door::promise(&promise).await.map_err(refused)?;
 
     // A patched `fetch` may answer with a class of its own, so shape counts, not `instanceof`.

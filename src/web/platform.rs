@@ -68,7 +68,7 @@ impl Platform for WebPlatform {
     }
 
     async fn fetch(&self, request: Request) -> Result<Response<WebBody>, NetworkError> {
-        fetch(request).await
+        fetch(request, self.table).await
     }
 
     async fn load(&self, key: &str) -> Option<Vec<u8>> {

@@ -1,12 +1,14 @@
 // `McpClient` of the installed package, and what an agent has of it, against real servers of both eras.
 
 import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 
 import * as everything from "../servers/everything.mjs";
 import * as modern from "../servers/modern.mjs";
-import { installed, project } from "./lib.mjs";
+import { exec, installed, project, root } from "./lib.mjs";
 
 const { path } = await project();
 const { Agent, EdgewiseError, McpClient } = await installed(path);
@@ -158,4 +160,13 @@ test("a client survives a crash of the instance", async (t) => {
   assert.equal((await rejected(client.ping())).code, "crashed");
   globalThis.fetch = fetch;
   assert.deepEqual((await client.callTool("add", { a: 1, b: 2 })).structuredContent, { sum: 3 });
+});
+
+test("the example runs", async (t) => {
+  const { url } = await started(t, modern);
+  await cp(join(root, "examples/node/client.ts"), join(path, "client.ts"));
+  const printed = await exec(process.execPath, ["--no-warnings", "client.ts", url], { cwd: path });
+  assert.match(printed, /^modern speaks the modern protocol\nadd: Adds two numbers\./);
+  assert.match(printed, /docs:\/\/library\/gamma\.md/);
+  assert.match(printed, /text: 'hello'/);
 });

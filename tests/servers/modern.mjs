@@ -75,6 +75,19 @@ function page(cursor, pageSize) {
   return next < names.length ? { tools, nextCursor: String(next) } : { tools };
 }
 
+/** The server itself, for any transport. */
+export function make({ state = { notes: [], aborted: 0 }, pageSize = 4 } = {}) {
+  const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities: { tools: {}, ...library.capabilities } });
+  library.register(server);
+  server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize));
+  server.setRequestHandler("tools/call", ({ params }, context) => {
+    const tool = Object.hasOwn(TOOLS, params.name) ? TOOLS[params.name] : undefined;
+    if (!tool) throw new ProtocolError(ProtocolErrorCode.InvalidParams, `unknown tool ${params.name}`);
+    return tool.call(params.arguments ?? {}, context, state);
+  });
+  return server;
+}
+
 /**
  * Starts the server on loopback.
  *
@@ -86,20 +99,7 @@ function page(cursor, pageSize) {
 export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true } = {}) {
   const state = { notes: [], aborted: 0 };
   const requests = [];
-  const handler = createMcpHandler(
-    () => {
-      const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities: { tools: {}, ...library.capabilities } });
-      library.register(server);
-      server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize));
-      server.setRequestHandler("tools/call", ({ params }, context) => {
-        const tool = Object.hasOwn(TOOLS, params.name) ? TOOLS[params.name] : undefined;
-        if (!tool) throw new ProtocolError(ProtocolErrorCode.InvalidParams, `unknown tool ${params.name}`);
-        return tool.call(params.arguments ?? {}, context, state);
-      });
-      return server;
-    },
-    { legacy },
-  );
+  const handler = createMcpHandler(() => make({ state, pageSize }), { legacy });
   const serve = toNodeHandler(handler);
   const server = await listen((request, response) => {
     requests.push({ method: request.method, headers: { ...request.headers } });

@@ -108,6 +108,13 @@ await agent.readResource("doc://1");
 const client = new McpClient({ url: new URL("https://a.test/mcp"), token: "t", timeoutMs: 1 });
 // @ts-expect-error the url is required
 new McpClient({ name: "a" });
+const transport = { start: async () => {}, send: async (_: unknown) => {}, close: async () => {} };
+new McpClient({ transport });
+new Agent({ model: { provider: "offline" }, servers: [{ name: "local", transport, timeoutMs: 1 }] });
+// @ts-expect-error one of the two
+new McpClient({ transport, url: "/mcp" });
+// @ts-expect-error a transport has credentials of its own
+new McpClient({ transport, token: "t" });
 same<Awaited<ReturnType<typeof client.connect>>, ServerInfo>(true);
 same<ReturnType<typeof client.info>, ServerInfo>(true);
 const { tools, ttlMs, cacheScope } = await client.listTools({ meta: { traceparent: "00" } });

@@ -21,7 +21,7 @@ use crate::secret::Secret;
 impl<P: Platform> Inner<P> {
     /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
     pub(super) async fn attempt(self: &Rc<Inner<P>>) -> Result<Rc<Link>> {
-        let key = era_key(&self.config.url);
+        let key = era_key(&self.config.store_name());
         let known = self.status.borrow().era;
         let remembered = match known {
             Some(era) => Some(era),
