@@ -29,6 +29,11 @@ impl RequestId {
         matches!(value, Value::String(_) | Value::Number(_)).then_some(RequestId(value))
     }
 
+    /// True when `value` is this id, as it came.
+    pub(crate) fn equals(&self, value: &Value) -> bool {
+        self.0 == *value
+    }
+
     /// True when this is the id `ours`; `7`, `7.0` and `"7"` all are 7, since some servers turn ids into text.
     pub fn is(&self, ours: u64) -> bool {
         same_number(&self.0, ours)

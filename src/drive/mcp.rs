@@ -2,6 +2,7 @@
 //!
 //! Everything that is decided is decided in [`crate::mcp`]; here it is waited for.
 
+mod answers;
 mod greet;
 mod inbox;
 mod methods;
@@ -30,6 +31,7 @@ use crate::platform::Platform;
 use crate::secret::Secret;
 use crate::time::Millis;
 
+pub use answers::Attendant;
 use inbox::Inbox;
 use single::Single;
 use transfer::Job;
@@ -39,7 +41,7 @@ use watch::Hub;
 const COURTESY: Millis = Millis::from_secs(2);
 
 /// A connection to one MCP server. Clones share it.
-pub struct Connection<P: Platform>(Rc<Inner<P>>);
+pub struct Connection<P: Platform>(Rc<Inner<P>>, Option<Rc<dyn Attendant>>);
 
 struct Inner<P: Platform> {
     platform: Rc<P>,
@@ -76,7 +78,7 @@ type Attempt = Result<Rc<Link>>;
 
 impl<P: Platform> Clone for Connection<P> {
     fn clone(&self) -> Connection<P> {
-        Connection(self.0.clone())
+        Connection(self.0.clone(), self.1.clone())
     }
 }
 
@@ -96,7 +98,7 @@ impl<P: Platform> Connection<P> {
     }
 
     fn with_authorizer(platform: Rc<P>, config: ServerConfig, authorizer: Option<Authorizer<P>>) -> Connection<P> {
-        Connection(Rc::new(Inner {
+        let inner = Inner {
             platform,
             config,
             authorizer,
@@ -107,7 +109,8 @@ impl<P: Platform> Connection<P> {
             single: Single::default(),
             orphan: RefCell::default(),
             closed: Cancel::new(),
-        }))
+        };
+        Connection(Rc::new(inner), None)
     }
 
     /// Name, state and what the server said of itself.
@@ -162,27 +165,16 @@ impl<P: Platform> Connection<P> {
         finished.unwrap_or_else(|_| Err(Error::cancelled(&["authorization for ", name].concat())))
     }
 
-    /// Sends any request and waits for its answer; connects first if need be.
-    ///
-    /// `timeout` is the longest silence: each message of this request starts it anew, up to ten times the
-    /// timeout in all. `on_message` gets progress and other notices as they come.
-    ///
-    /// Nothing is repeated, with one exception: a server that does not know our session any more, or has changed
-    /// its era, did not execute the request. Then the connection is renewed and the request sent once more.
-    ///
-    /// # Errors
-    ///
-    /// `cancelled`, `timeout`, what [`connect`](Connection::connect) says, and every way in which an answer can
-    /// be wrong, see [`crate::mcp::exchange`].
-    pub async fn request(
+    /// Sends a request once, or twice when the server had forgotten us; see [`request`](Connection::request).
+    async fn once(
         &self,
         call: &Call<'_>,
         timeout: Millis,
         cancel: &Cancel,
         on_message: &mut dyn FnMut(Message),
-    ) -> Result<Answer> {
+    ) -> std::result::Result<Answer, Failure> {
         let mut link = self.link(cancel).await?;
-        let mut failure = match self.0.send(&link, call, timeout, cancel, on_message).await {
+        let mut failure = match self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -191,7 +183,7 @@ impl<P: Platform> Connection<P> {
             let renewed = self.link(cancel).await.map_err(|error| error.cause(failure.error.clone()))?;
             // If it is still modern, then it refused this request, not its era.
             if renewed.era == Era::Legacy || link.era == Era::Legacy {
-                failure = match self.0.send(&renewed, call, timeout, cancel, on_message).await {
+                failure = match self.0.send(&renewed, call, timeout, cancel, self.1.as_deref(), on_message).await {
                     Ok(answer) => return Ok(answer),
                     Err(failure) => failure,
                 };
@@ -261,6 +253,7 @@ impl<P: Platform> Inner<P> {
         call: &Call<'_>,
         timeout: Millis,
         cancel: &Cancel,
+        attendant: Option<&dyn Attendant>,
         on_message: &mut dyn FnMut(Message),
     ) -> std::result::Result<Answer, Failure> {
         let session = &link.session;
@@ -275,6 +268,8 @@ impl<P: Platform> Inner<P> {
             safe: call.is_safe(),
             session: (link.era == Era::Legacy).then_some(session),
             build: &build,
+            attendant,
+            thinking: Cell::new(false),
             timeout,
             cancel,
             track: None,
@@ -320,16 +315,15 @@ impl<P: Platform> Inner<P> {
 }
 
 /// A server that insists on a session which we never saw most likely hides it from pages.
-fn explain(failure: Failure, link: &Link) -> Error {
+fn explain(mut failure: Failure, link: &Link) -> Failure {
     let hidden = link.era == Era::Legacy && link.session.id.is_none() && legacy::session_lost(&failure, &link.session);
-    let mut error = failure.error;
     if hidden {
-        error.message.push_str(
+        failure.error.message.push_str(
             "; a page can only keep a session that the server exposes: Access-Control-Expose-Headers: Mcp-Session-Id",
         );
-        error.maybe_cors = true;
+        failure.error.maybe_cors = true;
     }
-    error
+    failure
 }
 
 #[cfg(test)]

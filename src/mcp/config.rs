@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::http::TRANSPORT;
+use crate::mcp::input::Answerers;
 use crate::mcp::oauth::{OauthConfig, Url};
 use crate::mcp::trust::OnChange;
 use crate::options::{Fields, FunctionId, expected};
@@ -36,6 +37,8 @@ pub struct ServerConfig {
     pub timeout: Millis,
     /// What happens when the definition of a tool changes.
     pub on_change: OnChange,
+    /// Who of the app answers what the server asks.
+    pub answerers: Answerers,
 }
 
 impl ServerConfig {
@@ -111,6 +114,7 @@ impl ServerConfig {
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             timeout: timeout.map_or(ServerConfig::DEFAULT_TIMEOUT, Millis),
             on_change: OnChange::read(fields.value("trust"), &fields.path("trust"))?,
+            answerers: Answerers::read(&mut fields)?,
         };
         fields.finish()?;
         Ok(config)

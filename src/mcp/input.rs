@@ -21,6 +21,7 @@ pub mod rounds;
 
 use serde_json::{Map, Value, json};
 
+use crate::jsonrpc::ErrorObject;
 use crate::mcp::text::legible;
 
 pub use answerers::{Answerers, Roots};
@@ -145,6 +146,19 @@ impl Ask {
     }
 }
 
+/// The pages that a user is to visit before a request can be executed, out of an error of a server of 2025-11-25
+/// ([MCP 2025-11-25, Elicitation, "URL Elicitation Required Error"]). `None` for any other error, and for one that makes no sense.
+///
+/// [MCP 2025-11-25, Elicitation, "URL Elicitation Required Error"]: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation#url-elicitation-required-error
+pub fn required_urls(error: &ErrorObject) -> Option<Vec<(String, Ask)>> {
+    let asked = error.data.as_ref().filter(|_| error.code == -32042)?.get("elicitations")?.as_array()?;
+    let read = |(at, params): (usize, &Value)| match Ask::read("elicitation/create", Some(params.clone())) {
+        Ok(ask @ Ask::Url { .. }) => Some((at.to_string(), ask)),
+        _ => None,
+    };
+    asked.iter().enumerate().map(read).collect()
+}
+
 /// What a server gets when nobody is there to be asked.
 pub fn cancelled() -> Value {
     json!({ "action": "cancel" })
@@ -263,6 +277,19 @@ mod tests {
             Ok(json!({ "action": "accept", "content": content }))
         );
         assert_eq!(form.result(json!({ "action": "decline", "content": 7 })), Ok(json!({ "action": "decline" })));
+    }
+
+    #[test]
+    fn pages_to_visit_first() {
+        let urls = |code, data| required_urls(&ErrorObject { code, message: String::new(), data });
+        let url = json!({ "mode": "url", "message": "Sign in", "url": "https://a.test/", "elicitationId": "1" });
+        let data = json!({ "elicitations": [url] });
+        let ask = Ask::Url { message: "Sign in".into(), url: "https://a.test/".into() };
+        assert_eq!(urls(-32042, Some(data.clone())), Some(vec![("0".to_owned(), ask)]));
+        assert_eq!(urls(-32041, Some(data)), None);
+        assert_eq!(urls(-32042, None), None);
+        let form = json!({ "message": "m", "requestedSchema": { "type": "object" } });
+        assert_eq!(urls(-32042, Some(json!({ "elicitations": [url, form] }))), None);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use crate::http::{Head, Method, Request};
 use crate::jsonrpc::{self, RequestId};
 use crate::mcp::config::ServerConfig;
+use crate::mcp::era::Era;
 use crate::mcp::exchange::Failure;
-use crate::mcp::request::{CLIENT_CAPABILITIES, CLIENT_INFO, Call, base_headers, post};
+use crate::mcp::request::{CLIENT_INFO, Call, base_headers, post};
 use crate::secret::Secret;
 
 /// Revisions that this client accepts from `initialize`, the one it offers first.
@@ -72,7 +73,7 @@ pub fn initialize(id: u64, config: &ServerConfig, token: Option<&Secret>) -> Req
         r#","method":"initialize","params":{"protocolVersion":""#,
         VERSIONS[0],
         r#"","capabilities":"#,
-        CLIENT_CAPABILITIES,
+        &config.answerers.capabilities(Era::Legacy),
         r#","clientInfo":"#,
         CLIENT_INFO,
         "}}",
@@ -112,8 +113,8 @@ pub fn negotiated(result: &Map<String, Value>) -> Result<&'static str, String> {
     VERSIONS.into_iter().find(|version| *version == named).ok_or_else(|| named.to_owned())
 }
 
-/// Answers a request of the server: `ping` with an empty result, anything else as unknown, since this client
-/// declares no capability that would allow it.
+/// Answers a request of the server that nobody has to be asked about: `ping` with an empty result, anything else as
+/// unknown, since this client did not declare it.
 pub fn reply(id: &RequestId, method: &str) -> String {
     match method {
         "ping" => jsonrpc::result(id, &json!({})),

@@ -27,6 +27,7 @@ use serde_json::Value;
 use crate::http::{Headers, Method, Request};
 use crate::jsonrpc;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::era::Era;
 use crate::mcp::header_value;
 use crate::mcp::text::clean;
 use crate::secret::Secret;
@@ -36,9 +37,6 @@ pub const MODERN: [&str; 1] = ["2026-07-28"];
 
 /// What this client is called, as JSON: `clientInfo` of both eras.
 pub(crate) const CLIENT_INFO: &str = concat!(r#"{"name":"edgewise","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
-
-/// What this client can do for servers, as JSON: `clientCapabilities` of both eras.
-pub(crate) const CLIENT_CAPABILITIES: &str = "{}";
 
 /// One method call, independent of the era and of the id it will get.
 #[derive(Clone, Debug)]
@@ -93,7 +91,7 @@ impl<'a> Call<'a> {
 /// The app's own headers go along, but cannot replace those that the protocol defines. `token` wins over an
 /// `Authorization` among the app's headers.
 pub fn modern(call: &Call<'_>, id: u64, version: &str, config: &ServerConfig, token: Option<&Secret>) -> Request {
-    let body = jsonrpc::request(id, call.method, call.params, &modern_meta(call, id, version));
+    let body = jsonrpc::request(id, call.method, call.params, &modern_meta(call, id, version, config));
     let mut request = post(config, token, body);
     request.headers.set("MCP-Protocol-Version", version);
     request.headers.set("Mcp-Method", call.method);
@@ -106,11 +104,11 @@ pub fn modern(call: &Call<'_>, id: u64, version: &str, config: &ServerConfig, to
     request
 }
 
-fn modern_meta(call: &Call<'_>, id: u64, version: &str) -> String {
+fn modern_meta(call: &Call<'_>, id: u64, version: &str, config: &ServerConfig) -> String {
     let mut meta = String::from(r#"{"io.modelcontextprotocol/protocolVersion":"#);
     jsonrpc::push_text(&mut meta, version);
     meta.push_str(r#","io.modelcontextprotocol/clientCapabilities":"#);
-    meta.push_str(CLIENT_CAPABILITIES);
+    meta.push_str(&config.answerers.capabilities(Era::Modern));
     meta.push_str(r#","io.modelcontextprotocol/clientInfo":"#);
     meta.push_str(CLIENT_INFO);
     if call.progress {
@@ -198,7 +196,9 @@ mod tests {
                     "arguments": { "city": "Oslo" },
                     "_meta": {
                         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                        "io.modelcontextprotocol/clientCapabilities": {},
+                        "io.modelcontextprotocol/clientCapabilities": {
+                            "extensions": { "io.modelcontextprotocol/tasks": {} }
+                        },
                         "io.modelcontextprotocol/clientInfo": { "name": "edgewise", "version": env!("CARGO_PKG_VERSION") },
                         "progressToken": 12,
                         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -102,7 +102,10 @@ impl<P: Platform> Inner<P> {
         let what = call.label(&self.config.name);
         // Nobody cancels an attempt; it ends when nobody waits for it any more.
         let (timeout, cancel) = (self.config.timeout, &Cancel::new());
-        let job = Job { era, what, expects, safe: true, session: None, build, timeout, cancel, track: None };
+        let (attendant, thinking) = (None, Default::default());
+        let (session, track) = (None, None);
+        let job =
+            Job { era, what, expects, safe: true, session, build, attendant, thinking, timeout, cancel, track };
         self.run(&job, &mut |_| {}).await
     }
 }

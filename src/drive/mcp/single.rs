@@ -1,19 +1,19 @@
 //! The one stream of a server of 2024-11-05, on which all answers come; read on by whoever waits for one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::Poll;
 
 use super::Inner;
-use super::transfer::REPLY;
+use super::answers::Asked;
 use crate::drive::share::Share;
 use crate::drive::wait::{Stop, within};
 use crate::error::{Code, Error};
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Exchange, Failure, Message};
-use crate::mcp::legacy::{self, Session, endpoint};
+use crate::mcp::legacy::{Session, endpoint};
 use crate::platform::{Body, Platform};
 
 /// The stream in force, if there is one. It is aborted when it is taken out.
@@ -69,11 +69,13 @@ impl<P: Platform> Inner<P> {
         single.as_ref().filter(|(endpoint, _)| endpoint == url).and_then(|(_, work)| work.downgrade().upgrade())
     }
 
-    /// What comes along on a stream of an older server beside answers.
-    pub(super) async fn aside(&self, message: &Message, session: &Session) {
+    /// What comes along on the one stream beside answers.
+    async fn aside(&self, message: Message, session: &Session) {
         match message {
-            Message::Request { id, method, .. } => self.post(legacy::reply(id, method), session, REPLY).await,
-            Message::Notification { method, params } => self.hub.notice(method, params.as_ref()),
+            Message::Request { id, method, params } => {
+                self.serve(Asked { id, method, params }, session, None, &Cell::new(false)).await;
+            }
+            Message::Notification { method, params } => self.hub.notice(&method, params.as_ref()),
             Message::Progress(_) | Message::Answer(_) => {}
         }
     }
@@ -94,7 +96,7 @@ async fn keep_reading<P: Platform>(inner: Weak<Inner<P>>, url: String, mut excha
             let _ = inner.inbox.deliver(stray);
         }
         for message in messages {
-            inner.aside(&message, &session).await;
+            inner.aside(message, &session).await;
         }
         if over {
             let mut status = inner.status.borrow_mut();

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::Inner;
+use super::answers::{Asked, Desk};
 use super::inbox::Slot;
 use super::single::beside;
 use super::transfer::Job;
@@ -31,6 +32,8 @@ pub(super) struct Taker<'a, P: Platform> {
     /// Tells the clock of the silence that something came, and how long nothing need come now.
     pub(super) heard: &'a Cell<Option<Millis>>,
     pub(super) resume: Resume,
+    /// What the server asks meanwhile.
+    pub(super) desk: Desk<'a>,
     pub(super) on_message: &'a mut dyn FnMut(Message),
 }
 
@@ -118,7 +121,7 @@ impl<P: Platform> Taker<'_, P> {
             if !silent && self.job.track.is_none() {
                 self.job.hear(self.heard, Millis(0));
             }
-            if let Some(answer) = self.dispatch(messages).await {
+            if let Some(answer) = self.dispatch(messages) {
                 return Ok(Ok(answer));
             }
             if let Some(track) = self.job.track.filter(|track| track.opened.get()) {
@@ -141,6 +144,8 @@ impl<P: Platform> Taker<'_, P> {
         let mut work = pin!(work);
         loop {
             let first = poll_fn(|context| {
+                self.desk.poll(context);
+                self.job.thinking.set(self.desk.is_thinking());
                 if let Some(Poll::Ready(message)) = self.slot.as_ref().map(|slot| slot.poll(context)) {
                     return Poll::Ready(First::Posted(message));
                 }
@@ -152,7 +157,7 @@ impl<P: Platform> Taker<'_, P> {
                     let mut messages = Vec::new();
                     let taken = self.exchange.deliver(message, &mut messages);
                     self.job.hear(self.heard, Millis(0));
-                    if let Some(answer) = self.dispatch(messages).await {
+                    if let Some(answer) = self.dispatch(messages) {
                         return Ok(Err(answer));
                     }
                     taken?;
@@ -162,7 +167,7 @@ impl<P: Platform> Taker<'_, P> {
     }
 
     /// Passes on what came, up to the answer.
-    async fn dispatch(&mut self, messages: Vec<Message>) -> Option<Answer> {
+    fn dispatch(&mut self, messages: Vec<Message>) -> Option<Answer> {
         for stray in self.exchange.take_strays() {
             // What nobody waits for any more is a replay of what is over.
             let _ = self.inner.inbox.deliver(stray);
@@ -170,13 +175,17 @@ impl<P: Platform> Taker<'_, P> {
         for message in messages {
             match message {
                 Message::Answer(answer) => return Some(answer),
-                message => {
+                Message::Request { id, method, params } => {
                     if let Some(session) = self.job.session {
-                        self.inner.aside(&message, session).await;
+                        self.desk.take(self.inner, Asked { id, method, params }, session, self.job.attendant);
                     }
-                    if !matches!(message, Message::Request { .. }) {
-                        (self.on_message)(message);
+                }
+                message => {
+                    if let (Era::Legacy, Message::Notification { method, params }) = (self.job.era, &message) {
+                        self.desk.withdraw(method, params.as_ref());
+                        self.inner.hub.notice(method, params.as_ref());
                     }
+                    (self.on_message)(message);
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use serde_json::json;
 
+use super::answers::{Attendant, Desk};
 use super::single::beside;
 use super::stream::Taker;
 use super::{COURTESY, Inner};
@@ -46,6 +47,10 @@ pub(super) struct Job<'a> {
     /// The legacy session that it belongs to; then the server is told when the answer is no longer wanted.
     pub(super) session: Option<&'a Session>,
     pub(super) build: Build<'a>,
+    /// Who stands by, for what the server asks meanwhile.
+    pub(super) attendant: Option<&'a dyn Attendant>,
+    /// Somebody is being asked, so no clock runs.
+    pub(super) thinking: Cell<bool>,
     /// Longest silence.
     pub(super) timeout: Millis,
     pub(super) cancel: &'a Cancel,
@@ -182,9 +187,9 @@ impl<P: Platform> Inner<P> {
             authorizer.note_nonce(&response.head.headers);
             refusal.replace(Refusal::read(response.head.status, &response.head.headers));
         }
+        let (resume, desk) = (Resume::default(), Desk::default());
         if let Some(single) = single.filter(|_| response.head.is_success()) {
-            let resume = Resume::default();
-            let mut taker = Taker { inner: self, job, exchange, slot, heard, resume, on_message };
+            let mut taker = Taker { inner: self, job, exchange, slot, heard, resume, desk, on_message };
             let expected = id.is_some();
             let answer = if expected { taker.answer_on(single, response.body).await? } else { Answer::Accepted };
             return Ok(Reply { answer, session: None });
@@ -199,8 +204,10 @@ impl<P: Platform> Inner<P> {
             track.opened.set(streams);
         }
         let session = legacy::session_id(&response.head);
-        let mut taker = Taker { inner: self, job, exchange, slot, heard, resume: Resume::default(), on_message };
-        let answer = taker.answer(response.body).await?;
+        let mut taker = Taker { inner: self, job, exchange, slot, heard, resume, desk, on_message };
+        let answer = taker.answer(response.body).await;
+        taker.desk.close().await;
+        let answer = answer?;
         Ok(Reply { answer, session })
     }
 
@@ -218,9 +225,15 @@ impl<P: Platform> Inner<P> {
         let mut overlong = pin!(self.platform.sleep(longest));
         let mut cancelled = pin!(job.cancel.cancelled());
         let mut closed = pin!(self.closed.cancelled());
+        let mut stood = false;
         poll_fn(|context| {
             if let Poll::Ready(outcome) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(outcome));
+            }
+            let stands = job.thinking.get();
+            if std::mem::replace(&mut stood, stands) && !stands {
+                job.hear(heard, Millis(0));
+                overlong.set(self.platform.sleep(longest));
             }
             if let Some(patience) = heard.take() {
                 silence.set(self.platform.sleep(patience));
@@ -229,6 +242,8 @@ impl<P: Platform> Inner<P> {
                 Halt::Cancelled
             } else if closed.as_mut().poll(context).is_ready() {
                 Halt::Closed
+            } else if stands {
+                return Poll::Pending;
             } else if silence.as_mut().poll(context).is_ready() {
                 Halt::Silence
             } else if overlong.as_mut().poll(context).is_ready() {

@@ -236,6 +236,8 @@ impl<P: Platform> Inner<P> {
             safe: true,
             session: None,
             build: &build,
+            attendant: None,
+            thinking: Cell::new(false),
             timeout: self.config.timeout,
             cancel: &Cancel::new(),
             track: Some(&track),

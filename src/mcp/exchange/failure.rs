@@ -1,5 +1,7 @@
 //! The server's own refusals as errors: HTTP statuses and JSON-RPC error objects.
 
+use serde_json::Value;
+
 use crate::error::{Code, Error, Retry};
 use crate::http::{Head, retry_after};
 use crate::jsonrpc::{self, ErrorObject};
@@ -56,8 +58,24 @@ pub(super) fn answered(what: &str, rpc: ErrorObject) -> Failure {
 
 fn describe(rpc: &ErrorObject) -> String {
     let code = rpc.code.to_string();
-    match clean(&rpc.message, MAX_QUOTE).as_str() {
+    let mut words = match clean(&rpc.message, MAX_QUOTE).as_str() {
         "" => [" with error ", &code].concat(),
         message => [" with error ", &code, ": ", message].concat(),
+    };
+    let data = rpc.data.as_ref().filter(|_| rpc.code == MISSING_CAPABILITY);
+    if let Some(Value::Object(required)) = data.and_then(|data| data.get("requiredCapabilities")) {
+        let mut names = Vec::new();
+        for (name, parts) in required {
+            match parts.as_object().filter(|parts| !parts.is_empty()) {
+                Some(parts) => names.extend(parts.keys().map(|part| [name, ".", part].concat())),
+                None => names.push(name.clone()),
+            }
+        }
+        words.push_str("; it wants a client that can do: ");
+        words.push_str(&clean(&names.join(", "), MAX_QUOTE));
     }
+    words
 }
+
+/// MissingRequiredClientCapability ([MCP 2026-07-28, "MissingRequiredClientCapabilityError"]).
+const MISSING_CAPABILITY: i64 = -32021;

@@ -85,6 +85,8 @@ impl<P: Platform> Inner<P> {
             safe: true,
             session: Some(&link.session),
             build: &build,
+            attendant: None,
+            thinking: Cell::new(false),
             // Some say nothing, not even a status, until there is something to tell.
             timeout: Millis::MAX_TIMER,
             cancel: &Cancel::new(),
@@ -152,7 +154,7 @@ impl<P: Platform> Inner<P> {
         let mut ignore = |_| {};
         // Boxed: it is a request within the stream's own work.
         let sent: Pin<Box<dyn Future<Output = Result<_, Failure>> + '_>> =
-            Box::pin(self.send(link, &call, self.config.timeout, &cancel, &mut ignore));
+            Box::pin(self.send(link, &call, self.config.timeout, &cancel, None, &mut ignore));
         sent.await.map(|_| ())
     }
 
