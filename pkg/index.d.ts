@@ -122,6 +122,11 @@ export interface AgentOptions {
   approval?: "never" | "writes" | "always" | ((call: ApprovalQuestion, context: { signal: AbortSignal }) => boolean | Promise<boolean>);
   /** Bounds of a run. */
   limits?: Limits;
+  /**
+   * Asked when a server wants something of the user, in place of the event `input_request`; for every server that has no
+   * `onInput` of its own. Throwing, or an answer that does not fit, fails the call that needs it.
+   */
+  onInput?(request: InputRequest, context: { signal: AbortSignal }): InputAnswer | Promise<InputAnswer>;
 }
 
 /** What an approval function is asked. */
@@ -190,6 +195,56 @@ export interface ServerOptions {
      */
     changes?: "approve" | "report" | "ignore";
   };
+  /**
+   * Asked when the server wants something of the user: a form or a visit to a page. Throwing, or an answer that does not
+   * fit, fails the call that needs it.
+   */
+  onInput?(request: InputRequest, context: { signal: AbortSignal }): InputAnswer | Promise<InputAnswer>;
+  /**
+   * Asked when the server wants an answer of your model: the parameters of `sampling/createMessage` as they came. Show the
+   * user what is sent and what comes back.
+   */
+  onSampling?(params: { [name: string]: Json }, context: { signal: AbortSignal }): SamplingResult | Promise<SamplingResult>;
+  /** The directories that the server may work in, or a function that gives them each time. */
+  roots?: Root[] | ((request: { server: string }, context: { signal: AbortSignal }) => Root[] | Promise<Root[]>);
+}
+
+/**
+ * What a server wants of the user. `message` and everything in `schema` and `url` is written by the server: say which
+ * server asks, and let the user decline.
+ */
+export type InputRequest =
+  /** A form: a flat object of strings, numbers, booleans and choices, as JSON Schema. */
+  | { server: string; message: string; schema: { [name: string]: Json }; url?: undefined }
+  /** A page. Show the whole URL, and open it only when the user agrees. */
+  | { server: string; message: string; url: string; schema?: undefined };
+
+/**
+ * The answer to an `InputRequest`; null is `cancel`, the user dismissed it without a choice. Fields of a form that `content`
+ * leaves out get their defaults; one that is null stays empty. For a page, `accept` says that the user agreed to open it.
+ */
+export type InputAnswer =
+  | { action: "accept"; content?: { [name: string]: string | number | boolean | string[] | null } }
+  | { action: "decline" | "cancel" }
+  | null
+  | undefined;
+
+/** What a model answered, in MCP's shape. */
+export interface SamplingResult {
+  content: { [name: string]: Json } | { [name: string]: Json }[];
+  /** Name of the model that answered. */
+  model: string;
+  /** Default: `assistant`. */
+  role?: "assistant" | "user";
+  /** Such as `endTurn` or `maxTokens`. */
+  stopReason?: string;
+}
+
+/** A directory that servers may work in. */
+export interface Root {
+  /** Starts with `file://`. */
+  uri: string;
+  name?: string;
 }
 
 /** An MCP server that is reached by a transport of yours in place of a URL: stdio in Node, memory, WebSocket, messages. */
@@ -718,6 +773,14 @@ export class Run implements AsyncIterable<AgentEvent> {
   /** Refuses a call; the model is told why. @throws {EdgewiseError} `misuse` when no call of that id waits for one. */
   deny(id: string, why?: string): void;
 
+  /**
+   * Answers an `input_request`.
+   *
+   * @throws {EdgewiseError} `misuse` when nothing of that id is asked; `config`, with the path below `value`, when the answer
+   * does not fit the form. It can then be given again.
+   */
+  answer(id: string, value: InputAnswer): void;
+
   /** Cancels: the run ends with an `error` event of code `cancelled`. Again, or after the end, does nothing. */
   cancel(): void;
 
@@ -772,6 +835,11 @@ export type AgentEvent =
   | { type: "tool_call"; id: string; name: string; server?: string; input: { [name: string]: Json } }
   /** The call waits for `approve(id)` or `deny(id, why)`. */
   | { type: "approval_request"; id: string; name: string; input: { [name: string]: Json }; reason: string }
+  /**
+   * The server of the call `callId` wants something of the user; the call waits for `answer(id, value)`. Only where no
+   * `onInput` is given, and only while somebody reads the events who can answer; else the request is cancelled.
+   */
+  | ({ type: "input_request"; id: string; callId: string } & InputRequest)
   /** A tool that is still at work says how far it is. */
   | ({ type: "tool_progress"; id: string } & Progress)
   /** The call ended; once per call. */

@@ -1,7 +1,7 @@
 // One run as the app sees it: events for an iterator or an event stream, the end as a promise.
 
 import { EdgewiseError, misuse } from "./error.js";
-import { text } from "./options.js";
+import { encodePlain, text } from "./options.js";
 
 /** Longest silence of an event stream before it says that it is still there. */
 const HEARTBEAT_MS = 5000;
@@ -47,6 +47,11 @@ export class Run {
 
   deny(id, why) {
     this.#host.enter(() => this.#core.deny(text(id, "id"), why === undefined ? undefined : text(why, "why")));
+  }
+
+  answer(id, value) {
+    const json = encodePlain(value ?? null, "value");
+    this.#host.enter(() => this.#core.answer(text(id, "id"), json));
   }
 
   cancel() {

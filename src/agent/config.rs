@@ -100,6 +100,8 @@ pub struct AgentConfig {
     pub approval: Approval,
     /// Bounds of a run.
     pub limits: Limits,
+    /// Asked for what servers want of the user, instead of an event; for every server that has no function of its own.
+    pub on_input: Option<FunctionId>,
 }
 
 impl AgentConfig {
@@ -139,6 +141,7 @@ impl AgentConfig {
             system: fields.string("system")?.map(str::to_owned),
             approval: read_approval(fields.value("approval"))?,
             limits: fields.value("limits").map_or(Ok(Limits::default()), |value| Limits::read(value, "limits"))?,
+            on_input: fields.function("onInput")?,
         };
         fields.finish()?;
         Ok(config)

@@ -109,6 +109,24 @@ pub enum Event {
         /// Why the user is asked.
         reason: String,
     },
+    /// A server wants something of the user before a call goes on: a form (`schema`) or a visit to a page (`url`). It
+    /// waits until the app answers with `answer(id, { action, content? })`.
+    InputRequest {
+        /// Id of the request, for the answer.
+        id: String,
+        /// Id of the tool call.
+        call_id: String,
+        /// Name of the server that asks.
+        server: String,
+        /// Why it asks; written by the server.
+        message: String,
+        /// JSON Schema of the form: an object of strings, numbers, booleans and choices.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        schema: Option<Value>,
+        /// The page, to be opened only after the user has seen the whole URL and agreed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+    },
     /// A tool that is still at work says how far it is.
     ToolProgress {
         /// Id of the tool call.

@@ -28,8 +28,10 @@ pub enum Step {
     Sleep(Millis),
     /// Ask this function of the app about this call: [`Fact::Judged`].
     Judge(FunctionId, Call),
-    /// Call the tool: any number of [`Fact::ToolProgress`], then [`Fact::ToolEnded`].
+    /// Call the tool: any number of [`Fact::ToolProgress`] and [`Fact::InputAsked`], then [`Fact::ToolEnded`].
     CallTool(Call),
+    /// Give the server that asked under this id the answer; null when nobody is there to answer.
+    Reply(String, Value),
     /// Nothing to start; wait for a fact.
     Wait,
     /// The run is over. Whatever is still in flight is to be dropped.
@@ -108,6 +110,28 @@ pub enum Fact {
         total: Option<f64>,
         /// For people.
         message: Option<String>,
+    },
+    /// A server wants something of the user before a call goes on.
+    InputAsked {
+        /// Id of the request; not used before in this run.
+        id: String,
+        /// Id of the call.
+        call: String,
+        /// Name of the server.
+        server: String,
+        /// Why it asks.
+        message: String,
+        /// Schema of the form, if it is one.
+        schema: Option<Value>,
+        /// The page, if it is one.
+        url: Option<String>,
+    },
+    /// The user answered a server.
+    Answered {
+        /// Id of the request.
+        id: String,
+        /// `{ action, content? }`.
+        answer: Value,
     },
     /// A tool call ended.
     ToolEnded {

@@ -16,6 +16,7 @@
 //! whole run is serialisable between any two calls; it holds the conversation, but never a key.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::agent::catalog::ToolEntry;
 use crate::agent::config::{Approval, Limits};
@@ -44,9 +45,23 @@ pub struct Run {
     turn: u32,
     attempt: u32,
     phase: Phase,
+    /// What servers want of the user, as long as it is not answered.
+    #[serde(default)]
+    inputs: Vec<Input>,
+    /// Answers to be given to servers.
+    #[serde(default)]
+    replies: Vec<(String, Value)>,
     /// Not part of a snapshot: whoever takes one has taken the events before.
     #[serde(skip)]
     events: Vec<Event>,
+}
+
+/// Something that a server wants of the user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Input {
+    id: String,
+    /// Id of the tool call.
+    call: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,6 +107,8 @@ impl Run {
             turn: 0,
             attempt: 1,
             phase: Phase::Starting,
+            inputs: Vec::new(),
+            replies: Vec::new(),
         }
     }
 
@@ -112,6 +129,10 @@ impl Run {
 
     /// What to start now. Ask again until it says [`Step::Wait`] or [`Step::Done`].
     pub fn next(&mut self, now: UnixMillis) -> Step {
+        if !self.replies.is_empty() {
+            let (id, answer) = self.replies.remove(0);
+            return Step::Reply(id, answer);
+        }
         match &mut self.phase {
             Phase::Starting => {
                 self.phase = Phase::Gathering;
@@ -140,7 +161,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// `misuse` when an answer of the app names a call that does not wait for one. Everything else that does not fit
+    /// `misuse` when an answer of the app names a call or request that does not wait for one. Everything else that does not fit
     /// the state came too late and is ignored.
     pub fn apply(&mut self, fact: Fact, now: UnixMillis) -> Result<()> {
         match fact {
@@ -200,10 +221,35 @@ impl Run {
                     self.events.push(Event::ToolProgress { id, progress, total, message });
                 }
             }
-            Fact::ToolEnded { id, output } => self.in_round(|round, events, _| {
-                round.ended(&id, output, now, events);
-                Ok(())
-            })?,
+            Fact::InputAsked { id, call, server, message, schema, url } => {
+                let Phase::Calling { round, .. } = &self.phase else { return Ok(()) };
+                if !round.is_running(&call) {
+                    return Ok(());
+                }
+                if !self.listening {
+                    // Nobody would ever answer.
+                    self.replies.push((id, Value::Null));
+                    return Ok(());
+                }
+                self.inputs.push(Input { id: id.clone(), call: call.clone() });
+                self.events.push(Event::InputRequest { id, call_id: call, server, message, schema, url });
+            }
+            Fact::Answered { id, answer } => match self.inputs.iter().position(|input| input.id == id) {
+                Some(place) => {
+                    self.inputs.remove(place);
+                    self.replies.push((id, answer));
+                }
+                None => {
+                    return Err(Error::new(Code::Misuse, ["answer(", &id, "): nothing of that id is asked"].concat()));
+                }
+            },
+            Fact::ToolEnded { id, output } => {
+                self.inputs.retain(|input| input.call != id);
+                self.in_round(|round, events, _| {
+                    round.ended(&id, output, now, events);
+                    Ok(())
+                })?;
+            }
         }
         Ok(())
     }
@@ -312,6 +358,8 @@ impl Run {
     }
 
     fn cancel(&mut self, now: UnixMillis) {
+        self.inputs.clear();
+        self.replies.clear();
         match &mut self.phase {
             Phase::Ended => return,
             Phase::Asking { turn, .. } => {

@@ -360,3 +360,55 @@ fn the_same_facts_give_the_same_events() {
     };
     assert_eq!(play(), play());
 }
+
+/// A run whose only call, `t1`, is at work.
+fn calling(listening: bool) -> Scenario {
+    let mut scenario = Scenario::asking(Approval::Never);
+    scenario.apply(Fact::Listening(listening));
+    scenario.answer("", &[("t1", "s__write", "{}")]);
+    assert!(matches!(scenario.next(), Step::CallTool(_)));
+    scenario
+}
+
+fn asked(id: &str, call: &str) -> Fact {
+    let (server, message) = ("s".to_owned(), "Days?".to_owned());
+    Fact::InputAsked { id: id.into(), call: call.into(), server, message, schema: Some(json!({})), url: None }
+}
+
+#[test]
+fn what_a_server_wants_of_the_user_waits_for_the_answer() {
+    let mut scenario = calling(true);
+    scenario.apply(asked("t1/1", "t1"));
+    scenario.apply(asked("t1/2", "t1"));
+    scenario.apply(asked("t9/3", "t9"));
+    let requests = scenario.events.iter().filter(|event| matches!(event, Event::InputRequest { .. })).count();
+    assert_eq!(requests, 2, "one of them belongs to no call");
+    assert_eq!(scenario.next(), Step::Wait);
+    let answer = json!({ "action": "decline" });
+    scenario.apply(Fact::Answered { id: "t1/2".into(), answer: answer.clone() });
+    assert_eq!(scenario.next(), Step::Reply("t1/2".into(), answer.clone()));
+    assert_eq!(scenario.next(), Step::Wait);
+    let again = Fact::Answered { id: "t1/2".into(), answer: answer.clone() };
+    assert_eq!(scenario.run.apply(again, NOW).unwrap_err().code, Code::Misuse);
+    scenario.ended("t1");
+    let late = Fact::Answered { id: "t1/1".into(), answer };
+    assert_eq!(scenario.run.apply(late, NOW).unwrap_err().code, Code::Misuse, "its call is over");
+}
+
+#[test]
+fn nobody_is_waited_for_who_is_not_there() {
+    let mut scenario = calling(false);
+    scenario.apply(asked("t1/1", "t1"));
+    assert!(!scenario.events.iter().any(|event| matches!(event, Event::InputRequest { .. })));
+    assert_eq!(scenario.next(), Step::Reply("t1/1".into(), Value::Null));
+}
+
+#[test]
+fn a_cancel_forgets_what_was_asked() {
+    let mut scenario = calling(true);
+    scenario.apply(asked("t1/1", "t1"));
+    scenario.apply(Fact::Cancelled);
+    assert_eq!(scenario.next(), Step::Done);
+    let late = Fact::Answered { id: "t1/1".into(), answer: Value::Null };
+    assert_eq!(scenario.run.apply(late, NOW).unwrap_err().code, Code::Misuse);
+}

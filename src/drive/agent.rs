@@ -10,6 +10,7 @@ use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::agent::run::Run;
 use crate::drive::handle::RunHandle;
+use crate::drive::mcp::Attendant;
 use crate::drive::model::Model;
 use crate::drive::run::drive;
 use crate::drive::server::Server;
@@ -23,6 +24,7 @@ use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::types::{CallToolResult, Progress, Tool};
+use crate::options::FunctionId;
 use crate::platform::Platform;
 
 /// An agent: a model, MCP servers, the app's tools, and what binds them. Clones share it.
@@ -55,7 +57,9 @@ impl<P: Platform> Agent<P> {
     /// An agent that has not spoken to anybody yet.
     pub fn new(platform: Rc<P>, mut config: AgentConfig) -> Agent<P> {
         let servers = std::mem::take(&mut config.servers);
-        let servers = servers.into_iter().map(|server| Rc::new(Server::new(platform.clone(), server))).collect();
+        let on_input = config.on_input;
+        let server = |server| Rc::new(Server::new(platform.clone(), asking(server, on_input)));
+        let servers = servers.into_iter().map(server).collect();
         Agent(Rc::new(Inner {
             platform,
             model: Rc::new(config.model.clone()),
@@ -114,7 +118,7 @@ impl<P: Platform> Agent<P> {
         if servers.iter().any(|server| server.name == config.name) {
             return Err(Error::config("name", &["another server is named `", &config.name, "` already"].concat()));
         }
-        servers.push(Rc::new(Server::new(self.0.platform.clone(), config)));
+        servers.push(Rc::new(Server::new(self.0.platform.clone(), asking(config, self.0.config.on_input))));
         Ok(())
     }
 
@@ -151,6 +155,18 @@ impl<P: Platform> Agent<P> {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<CallToolResult> {
+        self.call_attended(name, input, cancel, on_progress, None).await
+    }
+
+    /// The same with somebody who stands by, for what the server asks meanwhile.
+    pub(crate) async fn call_attended(
+        &self,
+        name: &str,
+        input: Value,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+        attendant: Option<Rc<dyn Attendant>>,
+    ) -> Result<CallToolResult> {
         self.check_open()?;
         let mut target = self.catalog().find(name).map(|tool| tool.target.clone());
         if target.is_none()
@@ -171,7 +187,11 @@ impl<P: Platform> Agent<P> {
                 let timeout = self.0.config.limits.tool_timeout.unwrap_or(server.config.timeout);
                 let tools = server.tools();
                 let tool = tools.iter().find(|known| known.name == tool).ok_or_else(gone)?;
-                server.connection.call_tool(tool, &input, timeout, cancel, on_progress).await
+                let connection = match attendant {
+                    Some(attendant) => server.connection.attended(attendant),
+                    None => server.connection.clone(),
+                };
+                connection.call_tool(tool, &input, timeout, cancel, on_progress).await
             }
         }
     }
@@ -367,6 +387,13 @@ impl<P: Platform> Agent<P> {
     fn check_open(&self) -> Result<()> {
         if self.0.closed.get() { Err(Error::new(Code::Misuse, "the agent was closed")) } else { Ok(()) }
     }
+}
+
+/// A server of an agent: its runs can always put a question to the user, or say that nobody is there.
+fn asking(mut server: ServerConfig, on_input: Option<FunctionId>) -> ServerConfig {
+    server.answerers.attended = true;
+    server.answerers.input = server.answerers.input.or(on_input);
+    server
 }
 
 /// 128 random bits in hexadecimal.

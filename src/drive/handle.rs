@@ -8,9 +8,12 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use serde_json::Value;
+
 use crate::agent::event::Event;
 use crate::agent::fact::Fact;
 use crate::error::{Code, Error, Result};
+use crate::mcp::input::{Ask, Wrong};
 
 /// Bytes of unread events past which the model's stream is not read on.
 const HIGH_WATER: usize = 256 * 1024;
@@ -29,6 +32,8 @@ struct Shared {
     waiting: RefCell<Vec<String>>,
     /// Somebody takes events, so that the driver has to wait for them.
     read: Cell<bool>,
+    /// What servers want of the user, as long as it is not answered: by id, with the id of the call.
+    asked: RefCell<Vec<(String, String, Ask)>>,
     facts: RefCell<VecDeque<Fact>>,
     cancelled: Cell<bool>,
     wakers: RefCell<Vec<Waker>>,
@@ -98,6 +103,28 @@ impl RunHandle {
         Ok(())
     }
 
+    /// Answers what a server wants of the user: `{ action: "accept" | "decline" | "cancel", content? }`, null for cancel.
+    /// Fields of a form that `content` leaves out get their defaults.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when nothing of that id is asked; `config`, with the path below `value`, when the answer does not fit. It
+    /// can then be given again.
+    pub fn answer(&self, id: &str, value: Value) -> Result<()> {
+        let mut asked = self.0.asked.borrow_mut();
+        let Some(place) = asked.iter().position(|(known, ..)| known == id) else {
+            return Err(Error::new(Code::Misuse, ["answer: nothing of the id `", id, "` is asked"].concat()));
+        };
+        if let Err(Wrong { path, words }) = asked[place].2.result(value.clone()) {
+            let path = if path.is_empty() { "value".to_owned() } else { ["value.", &path].concat() };
+            return Err(Error::config(path, &words));
+        }
+        asked.remove(place);
+        drop(asked);
+        self.push(Fact::Answered { id: id.to_owned(), answer: value });
+        Ok(())
+    }
+
     fn answered(&self, action: &str, id: &str) -> Result<()> {
         let mut waiting = self.0.waiting.borrow_mut();
         match waiting.iter().position(|known| known == id) {
@@ -138,7 +165,18 @@ impl RunHandle {
         for event in events {
             match &event {
                 Event::ApprovalRequest { id, .. } => self.0.waiting.borrow_mut().push(id.clone()),
-                Event::ToolResult { id, .. } => self.0.waiting.borrow_mut().retain(|known| known != id),
+                Event::ToolResult { id, .. } => {
+                    self.0.waiting.borrow_mut().retain(|known| known != id);
+                    self.0.asked.borrow_mut().retain(|(_, call, _)| call != id);
+                }
+                Event::InputRequest { id, call_id, message, schema, url, .. } => {
+                    let message = message.clone();
+                    let ask = match (schema, url) {
+                        (_, Some(url)) => Ask::Url { message, url: url.clone() },
+                        (schema, None) => Ask::Form { message, schema: schema.clone().unwrap_or_default() },
+                    };
+                    self.0.asked.borrow_mut().push((id.clone(), call_id.clone(), ask));
+                }
                 _ => {}
             }
             let opening = if unread.is_empty() { b'[' } else { b',' };
@@ -188,7 +226,7 @@ mod tests {
     use crate::error::Error;
     use crate::llm::types::Usage;
     use futures_util::FutureExt;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn delta(text: &str) -> Event {
         Event::TextDelta { text: text.into() }
@@ -219,6 +257,41 @@ mod tests {
         assert!(handle.ready().now_or_never().is_none());
         handle.next_events().now_or_never().unwrap();
         assert!(handle.ready().now_or_never().is_some());
+    }
+
+    #[test]
+    fn an_answer_has_to_fit_what_is_asked() {
+        let handle = RunHandle::default();
+        let schema = json!({ "required": ["days"], "properties": { "days": { "type": "integer" }, "city": { "type": "string", "default": "Oslo" } } });
+        let request = Event::InputRequest {
+            id: "t1/1".into(),
+            call_id: "t1".into(),
+            server: "s".into(),
+            message: "m".into(),
+            schema: Some(schema),
+            url: None,
+        };
+        handle.publish(vec![request.clone()]);
+        let path = |value: Value| handle.answer("t1/1", value).unwrap_err().path;
+        assert_eq!(path(json!({ "action": "accept", "content": {} })).as_deref(), Some("value.content.days"));
+        assert_eq!(path(json!("yes")).as_deref(), Some("value"));
+        let answer = json!({ "action": "accept", "content": { "days": 3 } });
+        handle.answer("t1/1", answer.clone()).unwrap();
+        assert_eq!(handle.take_fact(), Some(Fact::Answered { id: "t1/1".into(), answer }));
+        assert_eq!(handle.answer("t1/1", Value::Null).unwrap_err().code, Code::Misuse);
+        handle.publish(vec![request]);
+        let content = Vec::new();
+        let (structured_content, outcome) = (None, crate::agent::event::Outcome::Ok);
+        let duration_ms = crate::time::Millis(0);
+        handle.publish(vec![Event::ToolResult {
+            id: "t1".into(),
+            content,
+            structured_content,
+            is_error: false,
+            outcome,
+            duration_ms,
+        }]);
+        assert_eq!(handle.answer("t1/1", Value::Null).unwrap_err().code, Code::Misuse, "the call is over");
     }
 
     #[test]

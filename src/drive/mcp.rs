@@ -327,6 +327,8 @@ fn explain(mut failure: Failure, link: &Link) -> Failure {
 }
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod single_tests;
 #[cfg(test)]
 mod stream_tests;

@@ -11,6 +11,7 @@ pub mod oauth;
 #[cfg(not(feature = "oauth"))]
 #[path = "oauth_off.rs"]
 mod oauth;
+mod question;
 mod run;
 mod server;
 mod share;

@@ -13,7 +13,9 @@ use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
+use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
+use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
 use crate::drive::tool::output_of;
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
@@ -32,6 +34,7 @@ struct Context<P: Platform> {
     over: Cancel,
     /// Servers that the run still waits for.
     connecting: Cell<usize>,
+    questions: Questions,
 }
 
 /// One thing that takes time.
@@ -44,10 +47,19 @@ enum Job<P: Platform> {
     CallTool(Call),
 }
 
+impl<P: Platform> Context<P> {
+    /// Whoever puts questions of servers to the reader of this run, for a call of that id.
+    fn standing_by(self: Rc<Self>, call: String) -> Rc<dyn Attendant> {
+        let questions = self.questions.clone();
+        Rc::new(StandingBy { handle: self.handle.clone(), questions, call })
+    }
+}
+
 /// Drives `run` to its terminal event, and whatever it started to its end.
 pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Model, handle: RunHandle) {
     let over = Cancel::new();
-    let context = Rc::new(Context { agent, handle, model, over, connecting: Cell::new(0) });
+    let context =
+        Rc::new(Context { agent, handle, model, over, connecting: Cell::new(0), questions: Questions::default() });
     let platform = context.agent.platform().clone();
     let mut jobs = Jobs::default();
     loop {
@@ -113,13 +125,17 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
         Step::Sleep(delay) => vec![Job::Sleep(delay)],
         Step::Judge(function, call) => vec![Job::Judge(function, call)],
         Step::CallTool(call) => vec![Job::CallTool(call)],
+        Step::Reply(id, answer) => {
+            context.questions.answer(&id, answer);
+            Vec::new()
+        }
         Step::Wait | Step::Done => Vec::new(),
     }
 }
 
 /// Does one job and reports it. Ends soon after `over`.
 async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
-    let Context { agent, handle, model, over, connecting } = &*context;
+    let Context { agent, handle, model, over, connecting, .. } = &*context;
     let platform = &**agent.platform();
     match job {
         Job::Connect(server) => {
@@ -172,7 +188,11 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             };
             let output = match agent.confirm(&call.tool).await {
                 Some(why) => ToolOutput::failed(Outcome::Failed, why),
-                None => output_of(agent.call_tool(&call.tool.name, call.input, over, &mut on_progress).await),
+                None => {
+                    let attendant = Some(context.clone().standing_by(id.clone()));
+                    let name = &call.tool.name;
+                    output_of(agent.call_attended(name, call.input, over, &mut on_progress, attendant).await)
+                }
             };
             handle.push(Fact::ToolEnded { id, output });
         }

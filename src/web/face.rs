@@ -224,6 +224,12 @@ impl RunCore {
         self.handle.deny(id, why.as_deref()).map_err(|error| thrown(&error))
     }
 
+    /// Answers what a server wants of the user.
+    pub fn answer(&self, id: &str, value: &str) -> std::result::Result<(), String> {
+        let value = parse(value, "value")?;
+        self.handle.answer(id, value).map_err(|error| thrown(&error))
+    }
+
     /// Cancels the run.
     pub fn cancel(&self) {
         self.handle.cancel();

@@ -51,6 +51,16 @@ const options: AgentOptions = {
   servers: [
     { name: "a", url: "https://a.test/mcp", token: "t", headers: { x: "y" }, timeoutMs: 1000 },
     { name: "b", url: new URL("https://b.test/mcp"), token: async () => "t" },
+    {
+      name: "asks",
+      url: "/mcp",
+      onInput: ({ server, message, schema, url }, { signal }) =>
+        signal.aborted || !schema ? { action: "decline" } : { action: "accept", content: { server, message, tags: ["a"], none: url ?? null } },
+      onSampling: async ({ messages }) => ({ content: { type: "text", text: JSON.stringify(messages) }, model: "m" }),
+      roots: [{ uri: "file:///a", name: "A" }],
+    },
+    // @ts-expect-error an answer says what the user did
+    { name: "wrong", url: "/mcp", onInput: () => ({ content: {} }), roots: async () => [{ uri: "file:///a" }] },
   ],
   tools: [
     { name: "plain", execute: () => "done" },
@@ -67,6 +77,7 @@ const options: AgentOptions = {
   ],
   system: "s",
   approval: ({ name, input }) => name === "a.delete" && input.all === true,
+  onInput: async ({ url }) => (url ? { action: "cancel" } : null),
   limits: { maxTurns: 3, turnTimeoutMs: 1, toolTimeoutMs: 1, maxParallelTools: 1, maxAttempts: 1 },
 };
 // @ts-expect-error a tool needs execute
@@ -151,6 +162,14 @@ for await (const event of run) {
     case "approval_request":
       run.approve(event.id);
       run.deny(event.id, "no");
+      break;
+    case "input_request":
+      if (event.schema) run.answer(event.id, { action: "accept", content: { days: 3 } });
+      else same<typeof event.url, string>(true);
+      run.answer(event.id, { action: "decline" });
+      run.answer(event.id, null);
+      // @ts-expect-error only these three
+      run.answer(event.id, { action: "later" });
       break;
     case "tool_result":
       same<typeof event.outcome, "ok" | "failed" | "denied" | "cancelled">(true);
