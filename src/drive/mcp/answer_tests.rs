@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http::{Method, Request};
+use crate::mcp::tools::read_tools;
 use crate::mcp::types::CallToolResult;
 use crate::options::FunctionId;
 use crate::sim::{Answer as Http, AppAnswer, Peer, Server, SimPlatform, Step as Bytes};
