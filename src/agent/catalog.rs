@@ -214,6 +214,7 @@ mod tests {
             input_schema: json!({ "type": "object" }),
             output_schema: None,
             annotations: Annotations::default(),
+            task: false,
             fingerprint: String::new(),
             changed: None,
         }

@@ -109,6 +109,16 @@ pub enum Event {
         /// Why the user is asked.
         reason: String,
     },
+    /// The server made a task of the call. It goes on when the run is gone, unless the run is cancelled; `resumeTask` takes
+    /// it up by this id.
+    ToolTask {
+        /// Id of the tool call.
+        id: String,
+        /// Name of the server.
+        server: String,
+        /// Id of the task.
+        task_id: String,
+    },
     /// A server wants something of the user before a call goes on: a form (`schema`) or a visit to a page (`url`). It
     /// waits until the app answers with `answer(id, { action, content? })`.
     InputRequest {

@@ -111,6 +111,13 @@ pub enum Fact {
         /// For people.
         message: Option<String>,
     },
+    /// The server made a task of a call.
+    ToolTask {
+        /// Id of the call.
+        id: String,
+        /// Id of the task.
+        task: String,
+    },
     /// A server wants something of the user before a call goes on.
     InputAsked {
         /// Id of the request; not used before in this run.

@@ -98,6 +98,12 @@ impl Round {
         self.calls.iter().any(|slot| slot.id == id && matches!(slot.state, State::Running(_)))
     }
 
+    /// The server that the call of that id is at work on.
+    pub(crate) fn running_on(&self, id: &str, tools: &[ToolEntry]) -> Option<String> {
+        let slot = self.calls.iter().find(|slot| slot.id == id && matches!(slot.state, State::Running(_)))?;
+        tools.get(slot.tool?)?.server.clone()
+    }
+
     /// The next call to start, or to ask the app's approval function about.
     pub(crate) fn next(&mut self, tools: &[ToolEntry], max_parallel: u32, now: UnixMillis) -> Step {
         let running = self.calls.iter().filter(|slot| matches!(slot.state, State::Running(_))).count();

@@ -221,6 +221,12 @@ impl Run {
                     self.events.push(Event::ToolProgress { id, progress, total, message });
                 }
             }
+            Fact::ToolTask { id, task } => {
+                let Phase::Calling { round, .. } = &self.phase else { return Ok(()) };
+                if let Some(server) = round.running_on(&id, &self.tools) {
+                    self.events.push(Event::ToolTask { id, server, task_id: task });
+                }
+            }
             Fact::InputAsked { id, call, server, message, schema, url } => {
                 let Phase::Calling { round, .. } = &self.phase else { return Ok(()) };
                 if !round.is_running(&call) {

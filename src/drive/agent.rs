@@ -23,6 +23,7 @@ use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
+use crate::mcp::tools::read_call_result;
 use crate::mcp::types::{CallToolResult, Progress, Tool};
 use crate::options::FunctionId;
 use crate::platform::Platform;
@@ -194,6 +195,39 @@ impl<P: Platform> Agent<P> {
                 connection.call_tool(tool, &input, timeout, cancel, on_progress).await
             }
         }
+    }
+
+    /// Every task that is remembered: calls that a server made tasks of and whose end nobody has seen, as an array of
+    /// `{ server, taskId, tool, startedAt }`.
+    pub async fn tasks(&self) -> Value {
+        let mut all = Vec::new();
+        for server in self.servers_now() {
+            for mut task in server.connection.tasks().await {
+                task["server"] = server.name.as_str().into();
+                all.push(task);
+            }
+        }
+        Value::Array(all)
+    }
+
+    /// Takes up a task of a server by its id, such as after a reload, and follows it to the result of its call.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when there is no server of that name; as [`Agent::call_tool`].
+    pub async fn resume_task(
+        &self,
+        server: &str,
+        task: &str,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<CallToolResult> {
+        self.check_open()?;
+        let unknown = || Error::new(Code::Misuse, ["there is no server named `", server, "`"].concat());
+        let server = self.server_named(server).ok_or_else(unknown)?;
+        self.ensure(&server, cancel, &mut |_, _| ()).await?;
+        let timeout = self.0.config.limits.tool_timeout;
+        server.connection.resume_task(task, timeout, cancel, on_progress).await.map(read_call_result)
     }
 
     /// Takes the definition of a tool that has changed for approved, as a user would by approving its next call.

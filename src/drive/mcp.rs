@@ -8,11 +8,14 @@ mod inbox;
 mod methods;
 mod single;
 mod stream;
+mod tasks;
 mod transfer;
 mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+
+use futures_util::lock::Mutex;
 
 use crate::drive::oauth::Authorizer;
 use crate::drive::share::{Share, WeakShare};
@@ -58,6 +61,8 @@ struct Inner<P: Platform> {
     /// A session that was begun and is of no use.
     orphan: RefCell<Option<Session>>,
     closed: Cancel,
+    /// Held while the stored list of tasks is changed.
+    ledger: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -109,6 +114,7 @@ impl<P: Platform> Connection<P> {
             single: Single::default(),
             orphan: RefCell::default(),
             closed: Cancel::new(),
+            ledger: Mutex::new(()),
         };
         Connection(Rc::new(inner), None)
     }

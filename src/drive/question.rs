@@ -87,6 +87,10 @@ pub(crate) struct StandingBy {
 }
 
 impl Attendant for StandingBy {
+    fn task(&self, id: &str) {
+        self.handle.push(Fact::ToolTask { id: self.call.clone(), task: id.to_owned() });
+    }
+
     fn ask<'a>(&'a self, server: &'a str, ask: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>> {
         let (message, schema, url) = match ask {
             Ask::Form { message, schema } => (message, Some(schema.clone()), None),

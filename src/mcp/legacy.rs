@@ -16,12 +16,16 @@ use crate::mcp::era::Era;
 use crate::mcp::exchange::Failure;
 use crate::mcp::request::{CLIENT_INFO, Call, base_headers, post};
 use crate::secret::Secret;
+use crate::time::Millis;
 
 /// Revisions that this client accepts from `initialize`, the one it offers first.
 ///
 /// 2024-11-05 had another transport ([`endpoint`]), but servers that copied its number into a Streamable HTTP endpoint
 /// are common; they behave like 2025-03-26.
 pub const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// How long a task is to be kept; servers may decide otherwise.
+const TASK_TTL: Millis = Millis::from_secs(3_600);
 
 /// What a legacy server has to be told with each request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +57,12 @@ pub fn request(call: &Call<'_>, id: u64, session: &Session, config: &ServerConfi
         }
         meta.push('}');
     }
-    send(jsonrpc::request(id, call.method, call.params, &meta), session, config, token)
+    let wish = json!({ "ttl": TASK_TTL.0 });
+    let mut params = call.params.to_vec();
+    if call.task {
+        params.push(("task", &wish));
+    }
+    send(jsonrpc::request(id, call.method, &params, &meta), session, config, token)
 }
 
 /// Builds the POST of a message that expects no result: a notification, or an answer to the server.

@@ -19,6 +19,7 @@ pub mod reconnect;
 pub mod request;
 pub mod server;
 pub mod sha256;
+pub mod tasks;
 mod text;
 pub mod tools;
 pub mod trust;

@@ -49,6 +49,8 @@ pub struct Call<'a> {
     pub meta: &'a [(&'a str, &'a Value)],
     /// Asks for progress notices; its token is the request's id.
     pub progress: bool,
+    /// Asks for a task; only revision 2025-11-25 has that, later ones leave it to the server.
+    pub task: bool,
     /// `Mcp-Param-*` headers, encoded; only the modern era sends them.
     pub param_headers: Vec<(String, String)>,
 }
@@ -56,7 +58,7 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     /// A call without extras.
     pub const fn new(method: &'a str, params: &'a [(&'a str, &'a Value)]) -> Call<'a> {
-        Call { method, params, meta: &[], progress: false, param_headers: Vec::new() }
+        Call { method, params, meta: &[], progress: false, task: false, param_headers: Vec::new() }
     }
 
     /// What the call is about: the tool, prompt, resource or task; mirrored into `Mcp-Name`.
@@ -64,7 +66,7 @@ impl<'a> Call<'a> {
         let wanted = match self.method {
             "tools/call" | "prompts/get" => "name",
             "resources/read" => "uri",
-            "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+            "tasks/get" | "tasks/update" | "tasks/result" | "tasks/cancel" => "taskId",
             _ => return None,
         };
         let (_, value) = self.params.iter().find(|(name, _)| *name == wanted)?;
@@ -82,7 +84,7 @@ impl<'a> Call<'a> {
 
     /// True when the method changes nothing, so that sending it twice does no harm.
     pub fn is_safe(&self) -> bool {
-        self.method != "tools/call" && !self.method.starts_with("tasks/")
+        self.method != "tools/call"
     }
 }
 

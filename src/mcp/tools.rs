@@ -200,7 +200,10 @@ fn read_tool(element: Value, era: Era) -> std::result::Result<(Tool, Found), &'s
         schema.into_iter().for_each(|schema| trust::hidden_in(schema, &mut characters));
         found.note(place, characters);
     }
-    Ok((Tool { name, title, description, input_schema, output_schema, annotations, fingerprint, changed: None }, found))
+    let execution = fields.get("execution").and_then(|execution| execution.get("taskSupport"));
+    let task = execution.and_then(Value::as_str) == Some("required");
+    let changed = None;
+    Ok((Tool { name, title, description, input_schema, output_schema, annotations, task, fingerprint, changed }, found))
 }
 
 /// Says whether a result of `tools/call` is one.

@@ -53,6 +53,8 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// Hints on its effects.
     pub annotations: Annotations,
+    /// Servers of 2025-11-25 want it called as a task (`execution.taskSupport`).
+    pub task: bool,
     /// Fingerprint of the definition as the server sent it, see [`crate::mcp::trust`].
     pub fingerprint: String,
     /// The definition is not the one that was seen first or approved.

@@ -16,11 +16,13 @@ use super::{Connection, Inner};
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
 use crate::error::{Code, Error, Result};
 use crate::jsonrpc::{self, RequestId};
+use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Message};
 use crate::mcp::input::rounds::Rounds;
 use crate::mcp::input::{Ask, Roots, required_urls};
 use crate::mcp::legacy::{self, Session};
 use crate::mcp::request::Call;
+use crate::mcp::tasks::Polling;
 use crate::platform::{AppCall, Platform};
 use crate::time::Millis;
 
@@ -28,6 +30,9 @@ use crate::time::Millis;
 pub trait Attendant {
     /// Puts a form or URL to the user: `{ action, content? }` that fits it, or `None` when nobody is there to be asked.
     fn ask<'a>(&'a self, server: &'a str, ask: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>>;
+
+    /// Is told that the server made a task of the call, by the id with which it can be resumed.
+    fn task(&self, id: &str);
 }
 
 /// Most requests of a legacy server that are answered at once for one request of ours; more are refused.
@@ -78,7 +83,15 @@ impl<P: Platform> Connection<P> {
                         rounds.answer(&key, result);
                     }
                 }
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => match self.announced(&call, &what, answer)? {
+                    Ok(answer) => return Ok(answer),
+                    Err(polling) => {
+                        let tool = call.subject().unwrap_or("");
+                        let followed: Pin<Box<dyn Future<Output = _>>> =
+                            Box::pin(self.follow(polling, tool, timeout, cancel, on_message));
+                        return followed.await.map(Answer::Complete);
+                    }
+                },
                 Err(failure) => {
                     // Of 2025-11-25: the user is to visit these pages before the request can be executed.
                     let urls = failure.rpc.as_deref().and_then(required_urls).unwrap_or_default();
@@ -92,6 +105,20 @@ impl<P: Platform> Connection<P> {
                     }
                 }
             }
+        }
+    }
+
+    /// The answer, or the task that the server made of the call.
+    fn announced(&self, call: &Call<'_>, what: &str, answer: Answer) -> Result<std::result::Result<Answer, Polling>> {
+        match answer {
+            Answer::Task(task) if call.method == "tools/call" => Polling::new(Era::Modern, what, &task).map(Err),
+            Answer::Task(_) => {
+                Err(Error::new(Code::Protocol, [what, ": the server made a task of what cannot be one"].concat()))
+            }
+            Answer::Complete(result) if call.task && result.contains_key("task") => {
+                Polling::new(Era::Legacy, what, &result).map(Err)
+            }
+            answer => Ok(Ok(answer)),
         }
     }
 

@@ -1,5 +1,8 @@
 //! The methods of MCP as an app asks for them: lists with all their pages, tool calls, and any other request.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use serde_json::{Map, Value};
 
 use super::Connection;
@@ -15,6 +18,9 @@ use crate::mcp::tools::{Pages, check_call_result, read_call_result, read_tools, 
 use crate::mcp::types::{CallToolResult, Progress, Tool};
 use crate::platform::Platform;
 use crate::time::Millis;
+
+/// HeaderMismatch ([MCP 2026-07-28, Streamable HTTP, "Server Validation"]).
+const HEADER_MISMATCH: i64 = -32020;
 
 impl<P: Platform> Connection<P> {
     /// The elements of a list as the server sent them, all pages together.
@@ -149,6 +155,8 @@ impl<P: Platform> Connection<P> {
                 params.iter().find(|(name, _)| *name == "arguments").map_or(&Value::Null, |(_, value)| value);
             // Tools with invalid annotations were left out of the list, and only the modern era knows them.
             call.param_headers = param_headers::mirrored(&tool.input_schema, arguments).unwrap_or_default();
+            self.connect(cancel).await?;
+            call.task = tool.task && self.takes_tasks();
         }
         let timeout = options.timeout.unwrap_or(self.0.config.timeout);
         let mut on_message = |message| {
@@ -156,8 +164,21 @@ impl<P: Platform> Connection<P> {
                 on_progress(progress);
             }
         };
-        let answer = self.request(&call, timeout, cancel, &mut on_message).await?;
-        let result = self.complete(&call, answer)?;
+        let mut answered = self.request(&call, timeout, cancel, &mut on_message).await;
+        if let (Err(error), Some(tool)) = (&answered, tool)
+            && error.rpc_code == Some(HEADER_MISMATCH)
+        {
+            // Nothing was executed: the tool wants other headers than when it was listed.
+            let listing: Pin<Box<dyn Future<Output = Result<Vec<Tool>>> + '_>> = Box::pin(self.list_tools(cancel));
+            let tools = listing.await.map_err(|failed| failed.cause(error.clone()))?;
+            if let Some(tool) = tools.iter().find(|known| known.name == tool.name) {
+                let arguments = params.iter().find(|(name, _)| *name == "arguments");
+                let arguments = arguments.map_or(&Value::Null, |(_, value)| value);
+                call.param_headers = param_headers::mirrored(&tool.input_schema, arguments).unwrap_or_default();
+                answered = self.request(&call, timeout, cancel, &mut on_message).await;
+            }
+        }
+        let result = self.complete(&call, answered?)?;
         if is_call {
             check_call_result(&result, &call.label(&self.0.config.name))?;
         }
@@ -180,8 +201,7 @@ impl<P: Platform> Connection<P> {
     fn complete(&self, call: &Call<'_>, answer: Answer) -> Result<Map<String, Value>> {
         let words = match answer {
             Answer::Complete(result) => return Ok(result),
-            Answer::InputRequired { .. } => "the server asks for input, which this version does not support",
-            Answer::Task(_) => "the server made a task of it, which this version does not support",
+            Answer::InputRequired { .. } | Answer::Task(_) => "answered without a result",
             Answer::Accepted => "accepted without an answer (202)",
         };
         Err(Error::new(Code::Protocol, [&call.label(&self.0.config.name), ": ", words].concat()))
@@ -190,6 +210,16 @@ impl<P: Platform> Connection<P> {
     /// Whether the server declared that capability when it was last connected.
     pub fn declares(&self, capability: &str) -> bool {
         self.0.status.borrow().link.as_ref().is_some_and(|link| link.capabilities.contains_key(capability))
+    }
+
+    /// Tools may be called as tasks of revision 2025-11-25.
+    fn takes_tasks(&self) -> bool {
+        let status = self.0.status.borrow();
+        status.link.as_ref().is_some_and(|link| {
+            let tasks = link.capabilities.get("tasks").and_then(|tasks| tasks.get("requests"));
+            let calls = tasks.and_then(|requests| requests.get("tools")?.get("call"));
+            link.era == Era::Legacy && link.session.version == "2025-11-25" && calls.is_some_and(Value::is_object)
+        })
     }
 
     fn era(&self) -> Era {

@@ -754,10 +754,7 @@ fn what_this_version_cannot_do_is_said() {
         script.instead.push(("tools/call", Http::json(&json!({ "jsonrpc": "2.0", "id": 2, "result": result }))));
         World::new(1, script).add().unwrap_err().message
     };
-    assert_eq!(
-        ask(json!({ "resultType": "task", "taskId": "t" })),
-        "tools/call add on calc: the server made a task of it, which this version does not support"
-    );
+    assert_eq!(ask(json!({ "resultType": "task", "taskId": "t" })), "x");
 }
 
 #[test]
