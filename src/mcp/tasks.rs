@@ -485,7 +485,8 @@ mod tests {
     fn tasks_of_2025_fetch_their_result() {
         let task = json!({ "taskId": "t1", "status": "working", "ttl": 60_000, "pollInterval": 700, "statusMessage": "Reading" });
         let mut polling = Polling::new(Era::Legacy, "x", &object(json!({ "task": task }))).unwrap();
-        assert_eq!((polling.id(), polling.take_message().as_deref()), ("t1", Some("Reading")));
+        assert_eq!(polling.id(), "t1");
+        assert_eq!(polling.take_message().as_deref(), Some("Reading"));
         assert_eq!(polling.next(0), Step::Wait(Millis(700)));
         assert_eq!(polling.next(0), Step::Get);
         polling.got(Ok(object(json!({ "taskId": "t1", "status": "input_required" }))), &answerers());

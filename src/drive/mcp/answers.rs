@@ -37,6 +37,8 @@ pub trait Attendant {
 
 /// Most requests of a legacy server that are answered at once for one request of ours; more are refused.
 const MOST_AT_ONCE: usize = 32;
+/// Ids of its requests that are remembered for one stream.
+const MOST_KNOWN: usize = 128;
 
 impl<P: Platform> Connection<P> {
     /// The same connection with somebody who stands by its calls.
@@ -262,6 +264,9 @@ impl<'a> Desk<'a> {
             return;
         }
         let id = asked.id.clone();
+        if self.known.len() == MOST_KNOWN {
+            self.known.remove(0);
+        }
         self.known.push(id.clone());
         let thinking = Rc::new(Cell::new(false));
         let shared = thinking.clone();

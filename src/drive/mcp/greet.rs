@@ -104,8 +104,7 @@ impl<P: Platform> Inner<P> {
         let (timeout, cancel) = (self.config.timeout, &Cancel::new());
         let (attendant, thinking) = (None, Default::default());
         let (session, track) = (None, None);
-        let job =
-            Job { era, what, expects, safe: true, session, build, attendant, thinking, timeout, cancel, track };
+        let job = Job { era, what, expects, safe: true, session, build, attendant, thinking, timeout, cancel, track };
         self.run(&job, &mut |_| {}).await
     }
 }

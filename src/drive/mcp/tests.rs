@@ -747,17 +747,6 @@ fn the_token_is_asked_for_before_each_request_and_never_told() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_said() {
-    let ask = |result: Value| {
-        let mut script = Script::new(Era::Modern);
-        // The first request has id 1, the call id 2.
-        script.instead.push(("tools/call", Http::json(&json!({ "jsonrpc": "2.0", "id": 2, "result": result }))));
-        World::new(1, script).add().unwrap_err().message
-    };
-    assert_eq!(ask(json!({ "resultType": "task", "taskId": "t" })), "x");
-}
-
-#[test]
 fn mirrored_arguments_go_to_modern_servers_only() {
     for (era, expected) in [(Era::Modern, Some("1")), (Era::Legacy, None)] {
         let sim = SimPlatform::new(1);
