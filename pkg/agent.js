@@ -56,7 +56,18 @@ export class Agent {
   async callTool(name, input = {}, options) {
     text(name, "name");
     const json = encodePlain(input, "input");
-    return this.#core.ask(options, ["signal", "onProgress"], (core, ticket) => core.callTool(ticket, name, json));
+    const known = ["signal", "onProgress", "onTask"];
+    return this.#core.ask(options, known, (core, ticket) => core.callTool(ticket, name, json));
+  }
+
+  tasks() {
+    return this.#core.hold((core, ticket) => core.tasks(ticket));
+  }
+
+  async resumeTask(server, taskId, options) {
+    text(server, "server");
+    text(taskId, "taskId");
+    return this.#core.ask(options, ["signal", "onProgress"], (core, ticket) => core.resumeTask(ticket, server, taskId));
   }
 
   listResources(options) {

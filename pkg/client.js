@@ -45,7 +45,26 @@ export class McpClient {
   }
 
   async callTool(name, input, options) {
-    return this.request("tools/call", { name: text(name, "name"), arguments: input ?? {} }, options);
+    const json = encodePlain({ name: text(name, "name"), arguments: input ?? {} }, "params");
+    return this.#core.ask(options, [...CALL_OPTIONS, "onTask"], (core, ticket, more) => core.ask(ticket, "tools/call", json, more));
+  }
+
+  tasks() {
+    return this.#core.hold((core, ticket) => core.tasks(ticket));
+  }
+
+  async resumeTask(taskId, options) {
+    text(taskId, "taskId");
+    return this.#core.ask(options, ["signal", "onProgress", "timeoutMs"], (core, ticket, json) => core.resumeTask(ticket, taskId, json));
+  }
+
+  async getTask(taskId, options) {
+    return this.request("tasks/get", { taskId: text(taskId, "taskId") }, options);
+  }
+
+  async cancelTask(taskId, options) {
+    text(taskId, "taskId");
+    await this.#core.ask(options, ["signal"], (core, ticket) => core.cancelTask(ticket, taskId));
   }
 
   async readResource(uri, options) {

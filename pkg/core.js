@@ -45,14 +45,15 @@ export class Core {
    * @param start Gets the core, the number of the promise, and the options that are data as JSON text.
    */
   async ask(options, known, start) {
-    const { signal, onProgress, rest = {} } = callOptions(options);
+    const { signal, onProgress, onTask, rest = {} } = callOptions(options);
     const data = { ...rest, ...(onProgress && { progress: true }) };
-    const all = { signal, onProgress, ...rest };
+    const all = { signal, onProgress, onTask, ...rest };
     for (const name of Object.keys(all)) {
       if (all[name] !== undefined && !known.includes(name)) throw config(name, `unknown option; known are ${known.join(", ")}`);
     }
     const json = encodePlain(data, "options");
-    return this.hold((core, ticket) => start(core, ticket, json), { signal, onProgress });
+    const notice = (data) => (data.taskId === undefined ? onProgress?.(data) : onTask?.(data.taskId));
+    return this.hold((core, ticket) => start(core, ticket, json), { signal, onProgress: onProgress || onTask ? notice : undefined });
   }
 
   /** The same without options of the app. */

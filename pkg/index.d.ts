@@ -453,6 +453,24 @@ export class Agent {
   callTool(
     name: string,
     input?: { [name: string]: unknown },
+    options?: { signal?: AbortSignal; onProgress?(progress: Progress): void; onTask?(taskId: string): void },
+  ): Promise<CallToolResult>;
+
+  /**
+   * The tasks that are remembered: calls that a server made tasks of and whose end nobody has seen, such as before a reload.
+   * They are kept where the platform stores values (IndexedDB in browsers).
+   */
+  tasks(): Promise<(RememberedTask & { server: string })[]>;
+
+  /**
+   * Takes up a task and follows it to the result of its call. What it asks of the user goes to `onInput`, else it is
+   * cancelled.
+   *
+   * @throws {EdgewiseError} as `callTool`; with `rpcCode` -32602 when the server does not know the task any more.
+   */
+  resumeTask(
+    server: string,
+    taskId: string,
     options?: { signal?: AbortSignal; onProgress?(progress: Progress): void },
   ): Promise<CallToolResult>;
 
@@ -579,7 +597,36 @@ export class McpClient {
    * @returns What the tool gave; a failure that the tool itself reports has `isError: true`.
    * @throws {EdgewiseError} when the tool could not be asked, or gave no content.
    */
-  callTool(name: string, input?: { [name: string]: unknown }, options?: CallOptions): Promise<McpToolResult>;
+  callTool(
+    name: string,
+    input?: { [name: string]: unknown },
+    options?: CallOptions & {
+      /**
+       * Told when the server makes a task of the call. The task is polled until it is done, whatever the timeout; aborting the
+       * call cancels it, closing the client does not.
+       */
+      onTask?(taskId: string): void;
+    },
+  ): Promise<McpToolResult>;
+
+  /**
+   * The tasks that are remembered: calls that the server made tasks of and whose end nobody has seen, such as before a
+   * reload. They are kept where the platform stores values (IndexedDB in browsers).
+   */
+  tasks(): Promise<RememberedTask[]>;
+
+  /**
+   * Takes up a task and follows it to the result of its call.
+   *
+   * @throws {EdgewiseError} as `callTool`; with `rpcCode` -32602 when the server does not know the task any more.
+   */
+  resumeTask(taskId: string, options?: Omit<CallOptions, "meta">): Promise<McpToolResult>;
+
+  /** What the server says of a task now. @throws {EdgewiseError} with `rpcCode` -32602 when it does not know it. */
+  getTask(taskId: string, options?: CallOptions): Promise<TaskState>;
+
+  /** Cancels a task and forgets it. The server may finish it nevertheless. */
+  cancelTask(taskId: string, options?: { signal?: AbortSignal }): Promise<void>;
 
   /** Reads a resource. @throws {EdgewiseError} when there is none (`rpcCode` -32602, or -32002 of older servers). */
   readResource(uri: string, options?: CallOptions): Promise<ReadResourceResult>;
@@ -649,6 +696,30 @@ export interface ListOptions {
 export interface CallOptions extends ListOptions {
   /** Told how far the server is. If it throws, the request is cancelled and rejects with what was thrown. */
   onProgress?(progress: Progress): void;
+}
+
+/** A task that is remembered. */
+export interface RememberedTask {
+  taskId: string;
+  /** Name of the tool that was called, on its server. */
+  tool: string;
+  /** When, in milliseconds since 1970. */
+  startedAt: number;
+}
+
+/** What a server says of a task. Servers of 2025-11-25 say `ttl` and `pollInterval` instead. */
+export interface TaskState {
+  taskId: string;
+  status: "working" | "input_required" | "completed" | "failed" | "cancelled";
+  statusMessage?: string;
+  createdAt: string;
+  lastUpdatedAt: string;
+  /** How long it is kept, in milliseconds from its creation; null for as long as it takes. */
+  ttlMs?: number | null;
+  pollIntervalMs?: number;
+  /** The result of the call, once completed; not from servers of 2025-11-25. */
+  result?: McpToolResult;
+  [member: string]: unknown;
 }
 
 /** A list with all its pages. */
@@ -835,6 +906,11 @@ export type AgentEvent =
   | { type: "tool_call"; id: string; name: string; server?: string; input: { [name: string]: Json } }
   /** The call waits for `approve(id)` or `deny(id, why)`. */
   | { type: "approval_request"; id: string; name: string; input: { [name: string]: Json }; reason: string }
+  /**
+   * The server made a task of the call: it may take long, and is polled until it is done. `resumeTask(server, taskId)` takes
+   * it up after a reload; cancelling the run cancels it.
+   */
+  | { type: "tool_task"; id: string; server: string; taskId: string }
   /**
    * The server of the call `callId` wants something of the user; the call waits for `answer(id, value)`. Only where no
    * `onInput` is given, and only while somebody reads the events who can answer; else the request is cancelled.

@@ -82,16 +82,16 @@ export function text(value, path) {
   throw config(path, `expected a string, got ${value === null ? "null" : typeof value}`);
 }
 
-/** The options of a call, taken apart: `signal` and `onProgress` stay here, the rest is data. */
+/** The options of a call, taken apart: `signal`, `onProgress` and `onTask` stay here, the rest is data. */
 export function callOptions(options, path = "options") {
   if (options === undefined || options === null) return {};
   if (typeof options !== "object") throw config(path, `expected an object, got a ${typeof options}`);
-  const { signal, onProgress, ...rest } = options;
+  const { signal, onProgress, onTask, ...rest } = options;
   if (signal !== undefined && signal !== null && typeof signal.addEventListener !== "function") {
     throw config("signal", "expected an AbortSignal");
   }
-  if (onProgress !== undefined && onProgress !== null && typeof onProgress !== "function") {
-    throw config("onProgress", "expected a function");
+  for (const [name, value] of Object.entries({ onProgress, onTask })) {
+    if (value !== undefined && value !== null && typeof value !== "function") throw config(name, "expected a function");
   }
-  return { signal: signal ?? undefined, onProgress: onProgress ?? undefined, rest };
+  return { signal: signal ?? undefined, onProgress: onProgress ?? undefined, onTask: onTask ?? undefined, rest };
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::drive::mcp::Connection;
+use crate::drive::mcp::{Attendant, Connection};
 use crate::drive::wait::Cancel;
 use crate::error::Result;
 use crate::mcp::call_options::CallOptions;
@@ -67,6 +67,40 @@ impl<P: Platform> Client<P> {
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Map<String, Value>> {
         self.0.ask(method, params, options, cancel, on_progress).await
+    }
+
+    /// The same client with somebody who stands by its calls, to be told of tasks.
+    pub fn attended(&self, attendant: Rc<dyn Attendant>) -> Client<P> {
+        Client(self.0.attended(attendant))
+    }
+
+    /// The tasks that are remembered; see [`Connection::tasks`].
+    pub async fn tasks(&self) -> Value {
+        Value::Array(self.0.tasks().await)
+    }
+
+    /// Takes up a task by its id and follows it to the result of its call.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::resume_task`].
+    pub async fn resume_task(
+        &self,
+        id: &str,
+        options: &CallOptions,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<Map<String, Value>> {
+        self.0.resume_task(id, options.timeout, cancel, on_progress).await
+    }
+
+    /// Cancels a task by its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::cancel_task`].
+    pub async fn cancel_task(&self, id: &str, cancel: &Cancel) -> Result<()> {
+        self.0.cancel_task(id, cancel).await
     }
 
     /// Asks for a sign of life.

@@ -339,4 +339,6 @@ mod single_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
+mod task_tests;
+#[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The class behind `McpClient`, as [`AgentCore`](super::AgentCore) is behind `Agent`.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -10,10 +12,12 @@ use super::door;
 use super::face::{parse, progress_json};
 use super::work::{thrown, work};
 use crate::drive::client::Client;
+use crate::drive::mcp::Attendant;
 use crate::error::{Code, Error};
 use crate::json;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
+use crate::mcp::input::Ask;
 use crate::mcp::listen::{Change, Filter};
 use crate::mcp::lists::List;
 use crate::mcp::types::Progress;
@@ -57,13 +61,42 @@ impl ClientCore {
     pub fn ask(&self, ticket: u32, method: String, params: &str, options: &str) -> Result<(), String> {
         let params = params_of(params)?;
         let options = call_options(options)?;
-        let client = self.client.clone();
+        let client = self.client.attended(Rc::new(Teller(ticket)));
         work(ticket, |cancel| async move {
             let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
             let result = client.ask(&method, &params, &options, &cancel, &mut report).await?;
             Ok(json::text(&Value::Object(result)))
         });
         Ok(())
+    }
+
+    /// Answers with the tasks that are remembered.
+    pub fn tasks(&self, ticket: u32) {
+        let client = self.client.clone();
+        work(ticket, |_| async move { Ok(json::text(&client.tasks().await)) });
+    }
+
+    /// Takes up a task; answers with the result of its call.
+    #[wasm_bindgen(js_name = resumeTask)]
+    pub fn resume_task(&self, ticket: u32, id: String, options: &str) -> Result<(), String> {
+        let options = call_options(options)?;
+        let client = self.client.clone();
+        work(ticket, |cancel| async move {
+            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+            let result = client.resume_task(&id, &options, &cancel, &mut report).await?;
+            Ok(json::text(&Value::Object(result)))
+        });
+        Ok(())
+    }
+
+    /// Cancels a task.
+    #[wasm_bindgen(js_name = cancelTask)]
+    pub fn cancel_task(&self, ticket: u32, id: String) {
+        let client = self.client.clone();
+        work(ticket, |cancel| async move {
+            client.cancel_task(&id, &cancel).await?;
+            Ok("null".to_owned())
+        });
     }
 
     /// Answers null once the server gave a sign of life.
@@ -98,6 +131,19 @@ impl ClientCore {
             client.close().await;
             Ok("null".to_owned())
         });
+    }
+}
+
+/// Tells the shell that a call became a task; the user is asked by the functions of the app.
+pub(super) struct Teller(pub(super) u32);
+
+impl Attendant for Teller {
+    fn ask<'a>(&'a self, _: &'a str, _: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>> {
+        Box::pin(async { None })
+    }
+
+    fn task(&self, id: &str) {
+        door::progress(self.0, &json::text(&serde_json::json!({ "taskId": id })));
     }
 }
 

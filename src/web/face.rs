@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::WebPlatform;
-use super::client::{call_options, params_of};
+use super::client::{Teller, call_options, params_of};
 use super::door;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
+use crate::drive::mcp::Attendant;
 use crate::error::Error;
 use crate::json;
 use crate::llm::config::Provider;
@@ -94,10 +95,28 @@ impl AgentCore {
         let agent = self.agent.clone();
         work(ticket, |cancel| async move {
             let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let result = agent.call_tool(&name, input, &cancel, &mut report).await?;
+            let attendant = Some(Rc::new(Teller(ticket)) as Rc<dyn Attendant>);
+            let result = agent.call_attended(&name, input, &cancel, &mut report, attendant).await?;
             Ok(json::text(&result_json(result)))
         });
         Ok(())
+    }
+
+    /// Answers with the tasks that are remembered.
+    pub fn tasks(&self, ticket: u32) {
+        let agent = self.agent.clone();
+        work(ticket, |_| async move { Ok(json::text(&agent.tasks().await)) });
+    }
+
+    /// Takes up a task; answers with the result of its call.
+    #[wasm_bindgen(js_name = resumeTask)]
+    pub fn resume_task(&self, ticket: u32, server: String, task: String) {
+        let agent = self.agent.clone();
+        work(ticket, |cancel| async move {
+            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+            let result = agent.resume_task(&server, &task, &cancel, &mut report).await?;
+            Ok(json::text(&result_json(result)))
+        });
     }
 
     /// Takes the definition of a tool that has changed for approved.

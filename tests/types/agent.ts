@@ -163,6 +163,10 @@ for await (const event of run) {
       run.approve(event.id);
       run.deny(event.id, "no");
       break;
+    case "tool_task":
+      await agent.resumeTask(event.server, event.taskId, { onProgress: ({ message }) => message });
+      for (const { server, taskId, tool, startedAt } of await agent.tasks()) same<[typeof server, typeof taskId, typeof tool, typeof startedAt], [string, string, string, number]>(true);
+      break;
     case "input_request":
       if (event.schema) run.answer(event.id, { action: "accept", content: { days: 3 } });
       else same<typeof event.url, string>(true);

@@ -406,3 +406,43 @@ fn a_missing_capability_is_named() {
     assert_eq!(error.rpc_code, Some(-32021));
     assert!(error.message.ends_with("it wants a client that can do: elicitation.url, sampling"), "{error}");
 }
+
+#[test]
+fn headers_that_do_not_match_are_made_anew_from_a_new_list() {
+    let sim = SimPlatform::new(3);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let note = seen.clone();
+    // The server wants the argument as another header than it said before.
+    let tool = |header: &str| {
+        let a = json!({ "type": "integer", "x-mcp-header": header });
+        json!({ "name": "add", "inputSchema": { "type": "object", "properties": { "a": a } } })
+    };
+    sim.host(ORIGIN, move |request: &Request, _: &mut Peer<'_>| {
+        let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
+        let method = body["method"].as_str().unwrap().to_owned();
+        note.borrow_mut().push(method.clone());
+        let result = match method.as_str() {
+            "server/discover" => {
+                json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } })
+            }
+            "tools/list" => json!({ "resultType": "complete", "tools": [tool("New")] }),
+            _ if request.headers.get("mcp-param-new") == Some("1") => done(),
+            _ => {
+                let error = json!({ "code": -32020, "message": "Header mismatch" });
+                let message = json!({ "jsonrpc": "2.0", "id": body["id"], "error": error });
+                return Http::text(400, "application/json", message.to_string());
+            }
+        };
+        Http::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }))
+    });
+    let options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
+    let config = ServerConfig::read(&options, "servers[0]").unwrap();
+    let connection = Connection::new(Rc::new(sim.clone()), config);
+    let (mut tools, mut warnings) = (Vec::new(), Vec::new());
+    read_tools(vec![tool("Old")], Era::Modern, &mut tools, &mut warnings);
+    let (input, cancel) = (json!({ "a": 1 }), Cancel::new());
+    let mut ignore = |_| {};
+    let call = connection.call_tool(&tools[0], &input, Millis(1_000), &cancel, &mut ignore);
+    sim.block_on(call).unwrap().unwrap();
+    assert_eq!(*seen.borrow(), ["server/discover", "tools/call", "tools/list", "tools/call"]);
+}
