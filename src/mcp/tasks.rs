@@ -199,6 +199,7 @@ impl Polling {
         };
         self.failures = 0;
         self.after = Millis(0);
+        self.next = Next::Wait;
         self.note(&task);
         match (task.get("status").and_then(Value::as_str), self.era) {
             (Some("working"), _) => {}

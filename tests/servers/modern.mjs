@@ -1,6 +1,6 @@
 // A server of the modern era (2026-07-28) on the official `createMcpHandler`.
 
-import { createMcpHandler, ProtocolError, ProtocolErrorCode, Server } from "@modelcontextprotocol/server";
+import { createMcpHandler, inputRequired, ProtocolError, ProtocolErrorCode, Server } from "@modelcontextprotocol/server";
 import { toNodeHandler } from "@modelcontextprotocol/node";
 import * as library from "./library.mjs";
 import { cors, listen, runAsScript, sleep } from "./lib.mjs";
@@ -63,12 +63,35 @@ const TOOLS = {
   },
 };
 
+/** Asks for a form and the roots, then for a visit to a page, before it answers with everything that it was told. */
+const ASKS = {
+  plan_trip: {
+    description: "Plans a trip, asking the traveller for details.",
+    inputSchema: object({ place: { type: "string", description: "Where to go" } }),
+    annotations: { readOnlyHint: true },
+    call({ place }, { mcpReq }, state) {
+      const responses = mcpReq.inputResponses ?? {};
+      state.rounds.push({ responses, requestState: mcpReq.requestState?.() });
+      if (responses.pay) return text(`${place}: ${JSON.stringify(JSON.parse(mcpReq.requestState()).told)}, paid: ${responses.pay.action}`);
+      if (responses.days) {
+        const told = { days: responses.days, roots: responses.roots };
+        const pay = inputRequired.elicitUrl({ message: "Please pay.", url: "https://pay.test/?trip=1" });
+        return inputRequired({ inputRequests: { pay }, requestState: JSON.stringify({ told, end: "ü\u2028 " }) });
+      }
+      const requestedSchema = object({ days: { type: "integer", minimum: 1, maximum: 30 }, hotel: { type: "boolean", default: true } }, ["days"]);
+      const days = inputRequired.elicit({ message: `How many days in ${place}?`, requestedSchema });
+      const mayList = mcpReq.envelope?.["io.modelcontextprotocol/clientCapabilities"]?.roots !== undefined;
+      return inputRequired({ inputRequests: mayList ? { days, roots: inputRequired.listRoots() } : { days } });
+    },
+  },
+};
+
 /** One page of the tool list; the cursor is the index of the page's first tool. */
-function page(cursor, pageSize) {
+function page(cursor, pageSize, all) {
   const from = Number(cursor ?? 0);
-  const names = Object.keys(TOOLS);
+  const names = Object.keys(all);
   const tools = names.slice(from, from + pageSize).map((name) => {
-    const { call: _call, ...definition } = TOOLS[name];
+    const { call: _call, ...definition } = all[name];
     return { name, ...definition };
   });
   const next = from + pageSize;
@@ -76,12 +99,12 @@ function page(cursor, pageSize) {
 }
 
 /** The server itself, for any transport. */
-export function make({ state = { notes: [], aborted: 0 }, pageSize = 4 } = {}) {
+export function make({ state = { notes: [], aborted: 0, rounds: [] }, pageSize = 4, all = TOOLS } = {}) {
   const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities: { tools: {}, ...library.capabilities } });
   library.register(server);
-  server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize));
+  server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize, all));
   server.setRequestHandler("tools/call", ({ params }, context) => {
-    const tool = Object.hasOwn(TOOLS, params.name) ? TOOLS[params.name] : undefined;
+    const tool = Object.hasOwn(all, params.name) ? all[params.name] : undefined;
     if (!tool) throw new ProtocolError(ProtocolErrorCode.InvalidParams, `unknown tool ${params.name}`);
     return tool.call(params.arguments ?? {}, context, state);
   });
@@ -94,12 +117,13 @@ export function make({ state = { notes: [], aborted: 0 }, pageSize = 4 } = {}) {
  * `legacy` is "reject" (modern only, the default) or "stateless". `token`: demand this bearer token.
  * `guard(request, response)` comes before everything and says whether it has answered. `cors: false`:
  * send no CORS headers and refuse preflights, as many servers do. `requests` records `{ method, headers }` of every
- * HTTP request, preflights included; `state.notes` and `state.aborted` tell what the tools did.
+ * HTTP request, preflights included. `asks`: there is a tool that asks. `state.notes` and `state.aborted` tell what the tools did.
  */
-export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true } = {}) {
-  const state = { notes: [], aborted: 0 };
+export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true, asks = false } = {}) {
+  const state = { notes: [], aborted: 0, rounds: [] };
+  const all = asks ? { ...TOOLS, ...ASKS } : TOOLS;
   const requests = [];
-  const handler = createMcpHandler(() => make({ state, pageSize }), { legacy });
+  const handler = createMcpHandler(() => make({ state, pageSize, all }), { legacy });
   const serve = toNodeHandler(handler);
   const server = await listen((request, response) => {
     requests.push({ method: request.method, headers: { ...request.headers } });
