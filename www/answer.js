@@ -59,6 +59,13 @@ export class Answer {
         if (card) this.#hooks.asked(card);
         break;
       }
+      case "input_request": {
+        const card = this.#cards.get(event.callId);
+        card?.question(event);
+        this.#work(`Waiting for your answer to ${event.server}`);
+        if (card) this.#hooks.asked(card);
+        break;
+      }
       case "tool_progress":
         this.#cards.get(event.id)?.progress(event);
         break;

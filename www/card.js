@@ -1,6 +1,7 @@
 // One tool call as a card: who is called with what, whether it may, how far it is, and what came of it.
 
 import { announce, duration, h, icon, setText } from "./dom.js";
+import { question } from "./question.js";
 import { CALL_STATES } from "./words.js";
 
 const STATE_ICONS = { running: "run", waiting: "hand", ok: "check", failed: "alert", denied: "close", cancelled: "minus" };
@@ -17,9 +18,10 @@ export class Card {
   #body;
   #details;
   #approval = null;
+  #questions = [];
   #progress = null;
 
-  /** `call` is a `tool_call` event; `decide` is `{ approve(id), deny(id, why), decided() }`. */
+  /** `call` is a `tool_call` event; `decide` is `{ approve(id), deny(id, why), answer(id, value), decided() }`. */
   constructor(call, decide) {
     this.call = call;
     this.#decide = decide;
@@ -87,6 +89,22 @@ export class Card {
     announce(`Approval needed: ${this.title} of ${this.call.server ?? "this page"}. ${sentence(reason ?? "")}`, true);
   }
 
+  /** Puts what the server wants to the person; `request` is an `input_request` event. */
+  question(request) {
+    this.#show("waiting");
+    const answer = (value) => this.#decide.answer(request.id, value);
+    const element = question(request, answer, (action) => {
+      element.remove();
+      this.#questions.splice(this.#questions.indexOf(element), 1);
+      if (this.#questions.length === 0) this.#show("running");
+      announce(action === "accept" ? "Sent." : "Declined.");
+      this.#decide.decided();
+    });
+    this.#questions.push(element);
+    this.element.append(element);
+    announce(`${request.server} asks: ${request.message}`, true);
+  }
+
   #endApproval() {
     this.#approval?.remove();
     this.#approval = null;
@@ -115,6 +133,7 @@ export class Card {
   /** Shows what came of the call; `outcome`, `content` and `durationMs` are those of `tool_result`. */
   settle({ outcome, content, structuredContent, durationMs }) {
     this.#endApproval();
+    for (const element of this.#questions.splice(0)) element.remove();
     this.#progress?.element.remove();
     this.#show(CALL_STATES[outcome] ? outcome : "failed");
     if (durationMs > 0 || outcome === "ok") setText(this.#took, duration(durationMs));

@@ -116,6 +116,7 @@ export class Chat {
       decide: {
         approve: (id) => decide(() => run.approve(id)),
         deny: (id, why) => decide(() => run.deny(id, why)),
+        answer: (id, value) => decide(() => run.answer(id, value)),
         decided: () => this.home(),
       },
       peer: () => this.#peer(),
