@@ -27,6 +27,11 @@ export class Agent {
     return this.#core.ask(options, ["signal"], (core, ticket) => core.connect(ticket));
   }
 
+  async finishAuthorization(callbackUrl, options) {
+    const callback = text(callbackUrl instanceof URL ? callbackUrl.href : callbackUrl, "callbackUrl");
+    return this.#core.ask(options, ["signal"], (core, ticket) => core.finishAuthorization(ticket, callback));
+  }
+
   servers() {
     return JSON.parse(this.#core.enter((core) => core.servers()));
   }

@@ -7,4 +7,6 @@ provide({
   parts: { async: () => new URL("./wasm/edgewise_parts_bg.wasm", import.meta.url) },
 });
 
-export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";
+export {
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+} from "./shell.js";

@@ -24,6 +24,11 @@ export class McpClient {
     return this.#core.ask(options, ["signal"], (core, ticket) => core.connect(ticket));
   }
 
+  async finishAuthorization(callbackUrl, options) {
+    const callback = text(callbackUrl instanceof URL ? callbackUrl.href : callbackUrl, "callbackUrl");
+    return this.#core.ask(options, ["signal"], (core, ticket) => core.finishAuthorization(ticket, callback));
+  }
+
   info() {
     return JSON.parse(this.#core.enter((core) => core.info()));
   }

@@ -8,8 +8,8 @@ export class EdgewiseError extends Error {
     super(info.message, cause === undefined ? undefined : { cause });
     this.code = info.code;
     const retryAfterMs = info.retryAfterMs ?? info.retry?.after;
-    const { status, path, maybeCors, rpcCode } = info;
-    for (const [name, value] of Object.entries({ status, path, retryAfterMs, maybeCors, rpcCode })) {
+    const { status, path, maybeCors, rpcCode, authorizationUrl } = info;
+    for (const [name, value] of Object.entries({ status, path, retryAfterMs, maybeCors, rpcCode, authorizationUrl })) {
       if (value !== undefined) this[name] = value;
     }
   }

@@ -75,6 +75,8 @@ export interface ErrorInfo {
   maybeCors?: boolean;
   /** JSON-RPC error code, when the peer answered with a JSON-RPC error. */
   rpcCode?: number;
+  /** Where a user has to sign in; only with `auth_required`, from a server whose `oauth` has no `authorize`. */
+  authorizationUrl?: string;
   /** What led to this one. */
   cause?: ErrorInfo;
 }
@@ -94,6 +96,8 @@ export class EdgewiseError extends Error {
   readonly maybeCors?: boolean;
   /** JSON-RPC error code, when the peer answered with a JSON-RPC error. */
   readonly rpcCode?: number;
+  /** Where a user has to sign in; then see `finishAuthorization`. */
+  readonly authorizationUrl?: string;
   /** As plain data. */
   toJSON(): ErrorInfo;
 }
@@ -281,13 +285,21 @@ export interface Transport {
  * taken care of; any number of refused requests lead to one sign-in, and any number of tabs to one refresh. Tokens are
  * kept in `store`.
  *
- * A user signs in with `authorize`; without a user there are `grant`, `assertion` and `idp`. Exactly one of the four.
+ * A user signs in where there is a `redirectUrl`; without a user there are `grant`, `assertion` and `idp`. Exactly one of
+ * the four.
  */
 export interface OAuthOptions {
-  /** Opens the URL for the user, such as in a popup, and resolves to the URL that the user was sent back to. */
-  authorize?(url: string, context: { signal: AbortSignal }): string | Promise<string>;
-  /** Where users are sent back to: an https URL, or an http URL on this machine. Required with `authorize`. */
+  /** Where users are sent back to: an https URL, or an http URL on this machine. Required where a user signs in. */
   redirectUrl?: string;
+  /**
+   * Opens the URL for the user and resolves to the URL that the user was sent back to: `authorizeInPopup()`,
+   * `authorizeByRedirect()`, or your own. Called as soon as a server refuses a request, so that requests wait for the user.
+   *
+   * Without it they do not wait: the server's state becomes `auth_required` with the URL in `error.authorizationUrl`, runs
+   * go on without its tools, and the app hands over where the user came back to with `finishAuthorization`. That is for
+   * Workers, and for pages that show a button first.
+   */
+  authorize?(url: string, context: { signal: AbortSignal }): string | Promise<string>;
   /** The app itself asks for tokens, with `clientId` and `clientSecret` or `sign`. */
   grant?: "client_credentials";
   /** Gives a JWT in which the app's platform vouches for it, made for `issuer` (workload identity federation). */
@@ -359,6 +371,39 @@ export interface SecretStore {
   save(key: string, text: string | null): unknown;
 }
 
+/**
+ * Opens sign-ins in a window beside the page, and hears from the callback page (see `completeAuthorization`) where the user
+ * came back to. For the option `authorize`, or to be called with `authorizationUrl` right in a click: browsers let windows
+ * open only soon after one.
+ *
+ * @param options `width`, `height`: of the window, in pixels; default 500 and 700. `onBlocked`: what to do when the browser
+ * refuses the window; `"redirect"` (default) leaves the page as `authorizeByRedirect` does, `"fail"` rejects.
+ * @returns A function that resolves to the callback URL. It rejects with `auth_required` when the user closes the window
+ * and with `cancelled` when the signal aborts. A page that cuts the tie to its opener (COOP) is no obstacle.
+ */
+export function authorizeInPopup(options?: {
+  width?: number;
+  height?: number;
+  onBlocked?: "redirect" | "fail";
+}): (url: string, context?: { signal?: AbortSignal }) => Promise<string>;
+
+/**
+ * Leaves the page for the sign-in; the way back goes through `completeAuthorization`, which the callback page calls. The
+ * page that is come back to calls it as well, and hands the URL that it gets to `finishAuthorization`.
+ */
+export function authorizeByRedirect(): (url: string, context?: { signal?: AbortSignal }) => Promise<string>;
+
+/**
+ * For the page at `redirectUrl`, in one line, and for pages that sign in by redirect, at their start.
+ *
+ * Takes the answer out of the page's address and history. After a popup it hands it to the page that waits and closes the
+ * window. After a redirect it leads the user back to the page that was left, and there the same call gives the URL.
+ *
+ * @returns The callback URL, for `finishAuthorization`: after a redirect, or when no page is waiting any more. Undefined
+ * when there is none, or when another page has it.
+ */
+export function completeAuthorization(): Promise<string | undefined>;
+
 /** A tool that the app itself provides. */
 export interface AppTool<Input = any> {
   /** 1 to 64 letters, digits, `_` or `-`; unique among the app's tools. */
@@ -421,6 +466,17 @@ export class Agent {
    * @returns The state of each. A server that cannot be used is in there as `failed` and never makes this reject.
    */
   connect(options?: { signal?: AbortSignal }): Promise<ServerInfo[]>;
+
+  /**
+   * Goes on with a sign-in that was begun by this agent or, with a store that lasts, by an earlier one, and connects the
+   * server that it was for; which one, the URL tells.
+   *
+   * @param callbackUrl Where the user came back to, with everything that the authorization server added. It counts once.
+   * @returns The server, which may still be unusable for another reason.
+   * @throws {EdgewiseError} `misuse` for a sign-in that nobody here began, `auth_required` when the user or the
+   * authorization server refused, `protocol` for an answer that is not believed.
+   */
+  finishAuthorization(callbackUrl: string | URL, options?: { signal?: AbortSignal }): Promise<ServerInfo>;
 
   /** The servers and their state. */
   servers(): ServerInfo[];
@@ -569,6 +625,9 @@ export class McpClient {
    * @throws {EdgewiseError} why the server cannot be used.
    */
   connect(options?: { signal?: AbortSignal }): Promise<ServerInfo>;
+
+  /** As `finishAuthorization` of an agent; rejects also when the server cannot be used afterwards. */
+  finishAuthorization(callbackUrl: string | URL, options?: { signal?: AbortSignal }): Promise<ServerInfo>;
 
   /** What is known of the server now. */
   info(): ServerInfo;
@@ -1001,8 +1060,8 @@ export interface Progress {
 /** A part of a tool's definition; `description` stands for name and title too. */
 export type ToolPart = "description" | "inputSchema" | "outputSchema" | "annotations";
 
-/** What an MCP server is doing. */
-export type ServerState = "idle" | "connecting" | "ready" | "failed" | "closed";
+/** What an MCP server is doing. `auth_required`: a user has to sign in at `error.authorizationUrl`. */
+export type ServerState = "idle" | "connecting" | "ready" | "failed" | "auth_required" | "closed";
 
 /** What is known of an MCP server. */
 export interface ServerInfo {

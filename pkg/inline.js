@@ -10,4 +10,6 @@ provide({
   parts: { async: async () => bytes((await import("./wasm/inline-parts.js")).default) },
 });
 
-export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";
+export {
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+} from "./shell.js";

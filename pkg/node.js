@@ -8,4 +8,6 @@ provide({
   parts: { sync: () => readFileSync(new URL("./wasm/edgewise_parts_bg.wasm", import.meta.url)) },
 });
 
-export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";
+export {
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+} from "./shell.js";

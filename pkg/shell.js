@@ -6,6 +6,7 @@ import { McpClient as McpClientShell } from "./client.js";
 import { EdgewiseError, misuse } from "./error.js";
 import { Host } from "./host.js";
 
+export { authorizeByRedirect, authorizeInPopup, completeAuthorization } from "./authorize.js";
 export { EdgewiseError } from "./error.js";
 export { Run } from "./run.js";
 

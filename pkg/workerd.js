@@ -6,4 +6,6 @@ import parts from "./wasm/edgewise_parts_bg.wasm";
 
 provide({ core: { sync: () => core }, parts: { sync: () => parts } });
 
-export { Agent, EdgewiseError, init, McpClient, Run, version } from "./shell.js";
+export {
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+} from "./shell.js";

@@ -168,6 +168,19 @@ impl<P: Platform> Agent<P> {
         on_progress: &mut dyn FnMut(Progress),
         attendant: Option<Rc<dyn Attendant>>,
     ) -> Result<CallToolResult> {
+        let result = self.call_found(name, input, cancel, on_progress, attendant).await;
+        self.note_outcome(name, &result);
+        result
+    }
+
+    async fn call_found(
+        &self,
+        name: &str,
+        input: Value,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+        attendant: Option<Rc<dyn Attendant>>,
+    ) -> Result<CallToolResult> {
         self.check_open()?;
         let mut target = self.catalog().find(name).map(|tool| tool.target.clone());
         if target.is_none()
@@ -326,6 +339,39 @@ impl<P: Platform> Agent<P> {
         let server = self.server_named(server).ok_or_else(unknown)?;
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
         server.connection.ask(method, params, options, cancel, on_progress).await
+    }
+
+    /// Goes on with a sign-in, with the URL that the user came back to, and connects the server that it was for. Which
+    /// one that is, the URL's `state` tells. Gives its `ServerInfo`, which says whether it works now.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when none of the servers has begun this sign-in or it was finished before, and why it failed.
+    pub async fn finish_authorization(&self, callback: &str, cancel: &Cancel) -> Result<Value> {
+        self.check_open()?;
+        for server in self.servers_now() {
+            match server.connection.finish_authorization(callback, cancel).await {
+                Ok(()) => {
+                    // What is wrong now is shown by its state.
+                    let _ = self.ensure(&server, cancel, &mut |_, _| ()).await;
+                    return Ok(server.to_json());
+                }
+                Err(error) if error.code == Code::Misuse => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(Code::Misuse, "finishAuthorization: no server of this agent has begun this sign-in"))
+    }
+
+    /// Notes that a call failed because a user has to sign in anew.
+    fn note_outcome(&self, name: &str, result: &Result<CallToolResult>) {
+        let Err(error) = result else { return };
+        let catalog = self.catalog();
+        if let Some(Target::Server { server, .. }) = catalog.find(name).map(|tool| &tool.target)
+            && let Some(server) = self.server_named(server)
+        {
+            server.note_failure(error);
+        }
     }
 
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle

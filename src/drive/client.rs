@@ -39,6 +39,16 @@ impl<P: Platform> Client<P> {
         Ok(self.info())
     }
 
+    /// Goes on with a sign-in, with the URL that the user came back to, and connects. Gives [`Client::info`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::finish_authorization`] and [`Connection::connect`].
+    pub async fn finish_authorization(&self, callback: &str, cancel: &Cancel) -> Result<Value> {
+        self.0.finish_authorization(callback, cancel).await?;
+        self.connect(cancel).await
+    }
+
     /// What is known of the server now; the TypeScript type `ServerInfo`.
     pub fn info(&self) -> Value {
         self.0.info().to_value()

@@ -127,8 +127,7 @@ impl<P: Platform> Connection<P> {
             _ if self.0.closed.is_cancelled() => State::Closed,
             Some(_) => State::Ready,
             None if attempt.is_some() => State::Connecting,
-            None if status.error.is_some() => State::Failed,
-            None => State::Idle,
+            None => status.error.as_ref().map_or(State::Idle, State::after),
         };
         ServerInfo {
             name: self.0.config.name.clone(),

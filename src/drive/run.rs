@@ -191,7 +191,14 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 None => {
                     let attendant = Some(context.clone().standing_by(id.clone()));
                     let name = &call.tool.name;
-                    output_of(agent.call_attended(name, call.input, over, &mut on_progress, attendant).await)
+                    let result = agent.call_attended(name, call.input, over, &mut on_progress, attendant).await;
+                    if let (Err(error), Some(server)) = (&result, &call.tool.server)
+                        && error.authorization_url.is_some()
+                    {
+                        let (server, state) = (server.clone(), ServerState::after(error));
+                        handle.push(Fact::Server { server, state, reason: Some(error.clone()) });
+                    }
+                    output_of(result)
                 }
             };
             handle.push(Fact::ToolEnded { id, output });

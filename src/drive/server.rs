@@ -63,9 +63,21 @@ impl<P: Platform> Server<P> {
         }
     }
 
+    fn is_down(&self) -> bool {
+        matches!(self.state.get(), ServerState::Failed | ServerState::AuthRequired)
+    }
+
+    /// Notes that a call failed, if that is because a user has to sign in anew.
+    pub(crate) fn note_failure(&self, error: &Error) {
+        if error.authorization_url.is_some() && self.state.get() == ServerState::Ready {
+            *self.error.borrow_mut() = Some(error.clone());
+            self.state.set(ServerState::AuthRequired);
+        }
+    }
+
     /// It failed, or was too slow, the last time: not worth a long wait.
     pub(crate) fn is_doubtful(&self) -> bool {
-        self.slow.get() || self.state.get() == ServerState::Failed
+        self.slow.get() || self.is_down()
     }
 
     /// The tools of the last listing that worked.
@@ -100,12 +112,12 @@ impl<P: Platform> Server<P> {
             ServerState::Closed => {
                 return Err(Error::new(Code::Misuse, [&self.name, ": the server was closed"].concat()));
             }
-            ServerState::Failed if self.attempts.get() != before => {
+            state if self.is_down() && self.attempts.get() != before => {
                 let error = self.error.borrow().clone().unwrap_or_else(cancelled);
-                changed(ServerState::Failed, Some(error.clone()));
+                changed(state, Some(error.clone()));
                 return Err(error);
             }
-            ServerState::Idle | ServerState::Connecting | ServerState::Failed => {}
+            ServerState::Idle | ServerState::Connecting | ServerState::Failed | ServerState::AuthRequired => {}
         }
         // Also when this future is dropped half way: then nobody is connecting any more.
         let back = Back { server: self };
@@ -138,9 +150,10 @@ impl<P: Platform> Server<P> {
             }
             Err(error) if error.code == Code::Cancelled => Err(error),
             Err(error) => {
+                let state = ServerState::after(&error);
                 *self.error.borrow_mut() = Some(error.clone());
-                self.state.set(ServerState::Failed);
-                changed(ServerState::Failed, Some(error.clone()));
+                self.state.set(state);
+                changed(state, Some(error.clone()));
                 Err(error)
             }
         }

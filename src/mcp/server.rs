@@ -21,11 +21,18 @@ pub enum State {
     Ready,
     /// The last attempt failed; the next request tries anew.
     Failed,
+    /// As failed, and all that is missing is a user who signs in at the address in the error.
+    AuthRequired,
     /// Closed by the app.
     Closed,
 }
 
 impl State {
+    /// Where an attempt that failed so leaves a server.
+    pub fn after(error: &Error) -> State {
+        if error.authorization_url.is_some() { State::AuthRequired } else { State::Failed }
+    }
+
     /// Name as JavaScript sees it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +40,7 @@ impl State {
             State::Connecting => "connecting",
             State::Ready => "ready",
             State::Failed => "failed",
+            State::AuthRequired => "auth_required",
             State::Closed => "closed",
         }
     }

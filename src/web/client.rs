@@ -43,6 +43,13 @@ impl ClientCore {
         work(ticket, |cancel| async move { Ok(json::text(&client.connect(&cancel).await?)) });
     }
 
+    /// Goes on with a sign-in; answers with what is known of the server.
+    #[wasm_bindgen(js_name = finishAuthorization)]
+    pub fn finish_authorization(&self, ticket: u32, callback: String) {
+        let client = self.client.clone();
+        work(ticket, |cancel| async move { Ok(json::text(&client.finish_authorization(&callback, &cancel).await?)) });
+    }
+
     /// What is known of the server.
     pub fn info(&self) -> String {
         json::text(&self.client.info())

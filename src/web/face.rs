@@ -51,6 +51,13 @@ impl AgentCore {
         });
     }
 
+    /// Goes on with a sign-in; answers with the state of the server that it was for.
+    #[wasm_bindgen(js_name = finishAuthorization)]
+    pub fn finish_authorization(&self, ticket: u32, callback: String) {
+        let agent = self.agent.clone();
+        work(ticket, |cancel| async move { Ok(json::text(&agent.finish_authorization(&callback, &cancel).await?)) });
+    }
+
     /// The state of every server.
     pub fn servers(&self) -> String {
         json::text(&self.agent.servers())

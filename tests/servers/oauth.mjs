@@ -50,7 +50,11 @@ export async function start({ port = 0, auto = false, coop = false, lifetime = 3
       state.authorizations.push(query);
       const code = `code-${randomUUID()}`;
       state.codes.set(code, query);
-      const back = (parameters) => `${query.redirect_uri}?${new URLSearchParams({ ...parameters, state: query.state, iss: issuer })}`;
+      const back = (parameters) => {
+        const to = new URL(query.redirect_uri);
+        for (const [name, value] of Object.entries({ ...parameters, state: query.state, iss: issuer })) to.searchParams.set(name, value);
+        return to.href;
+      };
       const headers = { "Content-Type": "text/html; charset=utf-8", ...(coop && { "Cross-Origin-Opener-Policy": "same-origin" }) };
       if (auto) return response.writeHead(302, { ...headers, Location: back({ code }) }).end();
       response.writeHead(200, headers).end(

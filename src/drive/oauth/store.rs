@@ -6,7 +6,7 @@
 use super::*;
 
 /// Most sign-ins of one server that may be open at a time, each begun in a page of its own.
-const MAX_BEGUN: usize = 4;
+const MAX_BEGUN: usize = 8;
 
 impl<P: Platform> Inner<P> {
     /// Reads the store once.

@@ -9,6 +9,7 @@ use crate::mcp::config::ServerConfig;
 use crate::mcp::request::Call;
 use crate::sim::{AppAnswer, Era, Faults, Protected, ScriptedMcp, ScriptedOauth, SimPlatform, ToolKind};
 
+mod handed_over;
 mod tabs;
 
 const RESOURCE: &str = "https://mcp.test/v1/mcp";
