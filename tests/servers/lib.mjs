@@ -16,6 +16,8 @@ export async function listen(handler, port = 0) {
   });
   return {
     origin: `http://127.0.0.1:${server.address().port}`,
+    /** Breaks every connection, streams included. */
+    drop: () => server.closeAllConnections(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -99,8 +99,10 @@ function page(cursor, pageSize, all) {
 }
 
 /** The server itself, for any transport. */
-export function make({ state = { notes: [], aborted: 0, rounds: [] }, pageSize = 4, all = TOOLS } = {}) {
-  const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities: { tools: {}, ...library.capabilities } });
+export function make({ state = { notes: [], aborted: 0, rounds: [] }, pageSize = 4, all = TOOLS, changes = false } = {}) {
+  const told = { tools: { listChanged: true }, resources: { listChanged: true, subscribe: true } };
+  const capabilities = { tools: {}, ...library.capabilities, ...(changes && told) };
+  const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities });
   library.register(server);
   server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize, all));
   server.setRequestHandler("tools/call", ({ params }, context) => {
@@ -117,13 +119,14 @@ export function make({ state = { notes: [], aborted: 0, rounds: [] }, pageSize =
  * `legacy` is "reject" (modern only, the default) or "stateless". `token`: demand this bearer token.
  * `guard(request, response)` comes before everything and says whether it has answered. `cors: false`:
  * send no CORS headers and refuse preflights, as many servers do. `requests` records `{ method, headers }` of every
- * HTTP request, preflights included. `asks`: there is a tool that asks. `state.notes` and `state.aborted` tell what the tools did.
+ * HTTP request, preflights included. `asks`: there is a tool that asks. `state.notes` and `state.aborted` tell what the
+ * tools did. `changes`: declare that changes are told; `notify` tells them, and `drop()` breaks every connection.
  */
-export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true, asks = false } = {}) {
+export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true, asks = false, changes = false } = {}) {
   const state = { notes: [], aborted: 0, rounds: [] };
   const all = asks ? { ...TOOLS, ...ASKS } : TOOLS;
   const requests = [];
-  const handler = createMcpHandler(() => make({ state, pageSize, all }), { legacy });
+  const handler = createMcpHandler(() => make({ state, pageSize, all, changes }), { legacy });
   const serve = toNodeHandler(handler);
   const server = await listen((request, response) => {
     requests.push({ method: request.method, headers: { ...request.headers } });
@@ -141,6 +144,8 @@ export async function start({ port = 0, pageSize = 4, legacy = "reject", token, 
     url: `${server.origin}/mcp`,
     requests,
     state,
+    notify: handler.notify,
+    drop: server.drop,
     async close() {
       await handler.close();
       await server.close();
