@@ -131,6 +131,12 @@ export interface AgentOptions {
    * `onInput` of its own. Throwing, or an answer that does not fit, fails the call that needs it.
    */
   onInput?(request: InputRequest, context: { signal: AbortSignal }): InputAnswer | Promise<InputAnswer>;
+  /**
+   * Whether the arguments that a model writes are checked against the schema of the tool before the call, and structured
+   * results after it. Wrong arguments go nowhere, and the model is told what is wrong; a wrong result gets a note. A schema
+   * that cannot be checked stops nothing. Default: true.
+   */
+  validate?: boolean;
 }
 
 /** What an approval function is asked. */
@@ -188,6 +194,8 @@ export interface ServerOptions {
   timeoutMs?: number;
   /** See {@link TransportServerOptions}. */
   transport?: undefined;
+  /** Whether values are checked against the schemas of its tools. Default: true. */
+  validate?: boolean;
   /**
    * What happens when the definition of a tool (its description, schemas or annotations) is not the one that was seen
    * first or approved. Fingerprints are kept where the platform stores values (IndexedDB in browsers), per server and tool.

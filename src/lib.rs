@@ -51,6 +51,7 @@ pub mod sse;
 pub mod context;
 pub mod llm;
 pub mod mcp;
+pub mod schema;
 
 pub mod agent;
 

@@ -9,6 +9,7 @@
 
 use crate::llm::offline_wire;
 use crate::platform::{Part, PartResult};
+use crate::schema;
 
 /// Answers a request to a part.
 ///
@@ -18,6 +19,7 @@ use crate::platform::{Part, PartResult};
 pub async fn answer(part: Part, request: &str) -> PartResult {
     match part {
         Part::Offline => offline_wire::answer(request),
+        Part::Schema => schema::answer(request),
     }
 }
 

@@ -83,16 +83,19 @@ pub trait Platform: 'static {
 pub enum Part {
     /// The embedded model: a request of [`crate::llm::offline_wire`] in, its deltas out.
     Offline,
+    /// Checks of values against JSON Schemas: a request of [`crate::schema`] in, an outcome out.
+    Schema,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 1] = [Part::Offline];
+    pub const ALL: [Part; 2] = [Part::Offline, Part::Schema];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
         match self {
             Part::Offline => "offline",
+            Part::Schema => "schema",
         }
     }
 }

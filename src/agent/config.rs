@@ -102,6 +102,8 @@ pub struct AgentConfig {
     pub limits: Limits,
     /// Asked for what servers want of the user, instead of an event; for every server that has no function of its own.
     pub on_input: Option<FunctionId>,
+    /// Arguments and structured results are checked against the schemas of the tools; default true.
+    pub validate: bool,
 }
 
 impl AgentConfig {
@@ -140,6 +142,7 @@ impl AgentConfig {
             tools,
             system: fields.string("system")?.map(str::to_owned),
             approval: read_approval(fields.value("approval"))?,
+            validate: fields.boolean("validate")?.unwrap_or(true),
             limits: fields.value("limits").map_or(Ok(Limits::default()), |value| Limits::read(value, "limits"))?,
             on_input: fields.function("onInput")?,
         };

@@ -27,6 +27,7 @@ use crate::mcp::tools::read_call_result;
 use crate::mcp::types::{CallToolResult, Progress, Tool};
 use crate::options::FunctionId;
 use crate::platform::Platform;
+use crate::schema::Outcome;
 
 /// An agent: a model, MCP servers, the app's tools, and what binds them. Clones share it.
 pub struct Agent<P: Platform>(Rc<Inner<P>>);
@@ -260,6 +261,36 @@ impl<P: Platform> Agent<P> {
         Ok(())
     }
 
+    /// The schemas of a tool as its server gave them; `None` where they are not to be checked.
+    pub(crate) fn schemas(&self, name: &str) -> Option<Schemas> {
+        let catalog = self.catalog();
+        let tool = catalog.find(name).filter(|_| self.0.config.validate)?;
+        match &tool.target {
+            Target::App(_) => Some(Schemas { input: tool.input_schema.clone(), output: None }),
+            Target::Server { server, tool } => {
+                let server = self.server_named(server).filter(|server| server.config.validate)?;
+                let tools = server.tools();
+                let tool = tools.iter().find(|known| known.name == *tool)?;
+                Some(Schemas { input: tool.input_schema.clone(), output: tool.output_schema.clone() })
+            }
+        }
+    }
+
+    /// Notes at the tool's server what could not be checked.
+    pub(crate) fn warn(&self, name: &str, outcome: &Outcome) {
+        if outcome.unsure.is_empty() {
+            return;
+        }
+        let catalog = self.catalog();
+        if let Some(Target::Server { server, tool }) = catalog.find(name).map(|tool| &tool.target)
+            && let Some(server) = self.server_named(server)
+        {
+            for words in &outcome.unsure {
+                server.warn(["tool ", tool, ": ", words].concat());
+            }
+        }
+    }
+
     /// Notes what the user approved of, before the call of a run is made. Gives the reason not to make it when the tool is
     /// no longer what the user or the model saw.
     pub(crate) async fn confirm(&self, tool: &ToolEntry) -> Option<String> {
@@ -474,6 +505,12 @@ fn asking(mut server: ServerConfig, on_input: Option<FunctionId>) -> ServerConfi
     server.answerers.attended = true;
     server.answerers.input = server.answerers.input.or(on_input);
     server
+}
+
+/// What a tool takes and what it promises.
+pub(crate) struct Schemas {
+    pub(crate) input: Value,
+    pub(crate) output: Option<Value>,
 }
 
 /// 128 random bits in hexadecimal.

@@ -181,7 +181,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             handle.push(Fact::Judged { id: call.id, ask });
         }
         Job::CallTool(call) => {
-            let id = call.id;
+            let id = call.id.clone();
             let mut on_progress = |progress: Progress| {
                 let Progress { progress, total, message } = progress;
                 handle.push(Fact::ToolProgress { id: id.clone(), progress, total, message });
@@ -190,8 +190,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 Some(why) => ToolOutput::failed(Outcome::Failed, why),
                 None => {
                     let attendant = Some(context.clone().standing_by(id.clone()));
-                    let name = &call.tool.name;
-                    let result = agent.call_attended(name, call.input, over, &mut on_progress, attendant).await;
+                    let result = agent.call_checked(&call, over, &mut on_progress, attendant).await;
                     if let (Err(error), Some(server)) = (&result, &call.tool.server)
                         && error.authorization_url.is_some()
                     {

@@ -14,6 +14,7 @@ use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
+use crate::mcp::text::clean;
 use crate::mcp::trust;
 use crate::mcp::types::Tool;
 use crate::platform::Platform;
@@ -25,6 +26,8 @@ pub(crate) struct Server<P: Platform> {
     pub(crate) connection: Connection<P>,
     pub(super) platform: Rc<P>,
     tools: RefCell<Rc<[Tool]>>,
+    /// What could not be checked.
+    warnings: RefCell<Vec<String>>,
     state: Cell<ServerState>,
     error: RefCell<Option<Error>>,
     /// Held while somebody connects: any number of runs share one attempt and its outcome, and when the one that
@@ -44,6 +47,7 @@ impl<P: Platform> Server<P> {
             platform,
             config,
             tools: RefCell::new(Rc::from([])),
+            warnings: RefCell::default(),
             state: Cell::new(ServerState::Idle),
             error: RefCell::new(None),
             connecting: Mutex::new(()),
@@ -83,6 +87,15 @@ impl<P: Platform> Server<P> {
     /// The tools of the last listing that worked.
     pub(crate) fn tools(&self) -> Rc<[Tool]> {
         self.tools.borrow().clone()
+    }
+
+    /// Adds a warning to those of the connection; the first fifty, each once.
+    pub(crate) fn warn(&self, words: String) {
+        let words = clean(&words, 300);
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() < 50 && !warnings.contains(&words) {
+            warnings.push(words);
+        }
     }
 
     pub(super) fn set_tools(&self, tools: Rc<[Tool]>) {
@@ -191,7 +204,9 @@ impl<P: Platform> Server<P> {
 
     /// `ServerInfo` as the app sees it.
     pub(crate) fn to_json(&self) -> Value {
-        let mut info = self.connection.info().to_value();
+        let mut info = self.connection.info();
+        info.warnings.extend(self.warnings.borrow().iter().cloned());
+        let mut info = info.to_value();
         if let Some(map) = info.as_object_mut() {
             map.insert("state".into(), json::tree(&self.state.get()));
             let tools = self.tools.borrow();

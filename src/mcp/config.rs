@@ -39,6 +39,8 @@ pub struct ServerConfig {
     pub on_change: OnChange,
     /// Who of the app answers what the server asks.
     pub answerers: Answerers,
+    /// Arguments and structured results are checked against the schemas of the tools; default true.
+    pub validate: bool,
 }
 
 impl ServerConfig {
@@ -113,6 +115,7 @@ impl ServerConfig {
             oauth,
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             timeout: timeout.map_or(ServerConfig::DEFAULT_TIMEOUT, Millis),
+            validate: fields.boolean("validate")?.unwrap_or(true),
             on_change: OnChange::read(fields.value("trust"), &fields.path("trust"))?,
             answerers: Answerers::read(&mut fields)?,
         };

@@ -20,7 +20,7 @@ pub mod request;
 pub mod server;
 pub mod sha256;
 pub mod tasks;
-mod text;
+pub(crate) mod text;
 pub mod tools;
 pub mod trust;
 pub mod types;

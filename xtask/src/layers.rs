@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 9] = [
     &["error"],
     &["options", "secret"],
     &["sse", "jsonrpc", "http", "rank"],
-    &["context", "llm", "mcp", "platform"],
+    &["context", "llm", "mcp", "platform", "schema"],
     &["agent", "cache"],
     &["drive"],
     &["parts"],

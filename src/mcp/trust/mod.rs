@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::json::canonical;
 use crate::mcp::sha256::{base64url, sha256};
 use crate::options::{Fields, expected};
 
@@ -97,41 +98,6 @@ pub fn fingerprint(tool: &Map<String, Value>) -> String {
         print.push_str(&base64url(&sha256(&text))[..PART]);
     }
     print
-}
-
-/// Writes the value with the members of each object in the order of their names.
-fn canonical(value: &Value, out: &mut Vec<u8>) {
-    let leaf = |value: &Value, out: &mut Vec<u8>| out.extend_from_slice(crate::json::text(value).as_bytes());
-    match value {
-        Value::Array(items) => {
-            out.push(b'[');
-            for item in items {
-                canonical(item, out);
-                out.push(b',');
-            }
-            out.push(b']');
-        }
-        Value::Object(fields) => {
-            let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
-            sorted.sort_by_key(|(name, _)| name.as_str());
-            out.push(b'{');
-            for (name, field) in sorted {
-                leaf(&Value::from(name.as_str()), out);
-                out.push(b':');
-                canonical(field, out);
-                out.push(b',');
-            }
-            out.push(b'}');
-        }
-        // A schema that says 5.0 today and 5 tomorrow says the same.
-        Value::Number(number) => match number.as_f64() {
-            Some(whole) if whole.fract() == 0.0 && whole.abs() < 9.0e15 => leaf(&Value::from(whole as i64), out),
-            _ => leaf(value, out),
-        },
-        _ => leaf(value, out),
-    }
-    // Ends every value, so that two texts side by side are not one.
-    out.push(b';');
 }
 
 /// The fingerprints of a server's tools that were seen first or approved. A tool that goes away is not forgotten: it

@@ -1,0 +1,100 @@
+//! Checks what goes to a tool and what comes back against its schemas.
+//!
+//! A check never stands in the way: what cannot be checked, for whatever reason, is let pass.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::agent::fact::Call;
+use crate::drive::agent::Agent;
+use crate::drive::mcp::Attendant;
+use crate::drive::wait::{Cancel, within};
+use crate::error::Result;
+use crate::mcp::types::{CallToolResult, Progress};
+use crate::platform::{Part, Platform};
+use crate::schema::{self, Outcome};
+use crate::time::Millis;
+
+/// How long a check may hold up a call. Nearly all of it is the time to load the part that checks, once.
+const PATIENCE: Millis = Millis::from_secs(5);
+
+/// Checks a value; what is wrong, and what could not be checked.
+pub(crate) async fn check<P: Platform>(platform: &P, schema: &Value, value: &Value, cancel: &Cancel) -> Outcome {
+    if schema::is_trivial(schema) {
+        return Outcome::default();
+    }
+    let asked = platform.call_part(Part::Schema, schema::request(schema, value));
+    match within(platform, PATIENCE, cancel, asked).await {
+        Ok(Ok(answer)) => schema::read(&answer),
+        Ok(Err(words)) => unsure(["schemas are not checked: ", &words].concat()),
+        Err(_) => unsure("schemas are not checked: the part that does so was not loaded in time".into()),
+    }
+}
+
+fn unsure(words: String) -> Outcome {
+    Outcome { problems: Vec::new(), unsure: vec![words] }
+}
+
+/// What is wrong with the structured content of a result: nothing for a result that the tool itself calls an error.
+pub(crate) async fn structured<P: Platform>(
+    platform: &P,
+    schema: &Value,
+    result: &CallToolResult,
+    cancel: &Cancel,
+) -> Outcome {
+    match &result.structured_content {
+        _ if result.is_error => Outcome::default(),
+        None => Outcome { problems: vec!["there is none".into()], unsure: Vec::new() },
+        Some(value) => check(platform, schema, value, cancel).await,
+    }
+}
+
+impl<P: Platform> Agent<P> {
+    /// Makes a call that a model asked for. Arguments that are not what the schema says go nowhere: the model is told
+    /// what is wrong. A structured result that is not gets a note.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::call_tool`].
+    pub(crate) async fn call_checked(
+        &self,
+        call: &Call,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+        attendant: Option<Rc<dyn Attendant>>,
+    ) -> Result<CallToolResult> {
+        let name = call.tool.name.as_str();
+        let schemas = self.schemas(name);
+        if let Some(schemas) = &schemas {
+            let outcome = check(&**self.platform(), &schemas.input, &call.input, cancel).await;
+            self.warn(name, &outcome);
+            if !outcome.problems.is_empty() {
+                let lines = outcome.problems.join("\n- ");
+                let why = ["not called: the arguments are not what the tool takes:\n- ", &lines].concat();
+                let content = vec![json!({ "type": "text", "text": why })];
+                return Ok(CallToolResult { content, is_error: true, ..Default::default() });
+            }
+        }
+        let mut output = self.call_attended(name, call.input.clone(), cancel, on_progress, attendant).await;
+        if let (Ok(result), Some(schema)) = (&mut output, schemas.and_then(|schemas| schemas.output)) {
+            let outcome = structured(&**self.platform(), &schema, result, cancel).await;
+            self.warn(name, &outcome);
+            if !outcome.problems.is_empty() {
+                // The model is shown the structured content where there is no other.
+                if let (true, Some(data)) = (result.content.is_empty(), &result.structured_content) {
+                    result.content.push(json!({ "type": "text", "text": crate::json::text(data) }));
+                }
+                let lines = outcome.problems.join("\n- ");
+                let note =
+                    ["Note: the structured content is not what the tool promised in its outputSchema:\n- ", &lines];
+                result.content.push(json!({ "type": "text", "text": note.concat() }));
+            }
+        }
+        output
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;
