@@ -8,5 +8,6 @@ provide({
 });
 
 export {
-  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, diagnose, EdgewiseError, init, McpClient, Run,
+  version,
 } from "./shell.js";

@@ -102,6 +102,66 @@ export class EdgewiseError extends Error {
   toJSON(): ErrorInfo;
 }
 
+/**
+ * Tells why an MCP server cannot be used from here, in plain words, with the lines to paste into its configuration. In a
+ * page it finds out what the browser does not say: whether nobody is there, the page's origin is not let in, or which header
+ * the preflight refuses. It sends a handful of requests that change nothing; the app's token goes to the server alone.
+ *
+ * @param url The server's endpoint; in pages it may be a path.
+ * @throws {EdgewiseError} `config`, `cancelled`, and `network` when the part that decides cannot be loaded. Whatever is wrong
+ * with the server is in the report.
+ */
+export function diagnose(
+  url: string | URL,
+  options?: {
+    /** Bearer token that the server is to be tried with. */
+    token?: string;
+    /** Further headers on each request, as in `ServerOptions`. */
+    headers?: { [name: string]: string };
+    /** Longest wait for one answer, in milliseconds. Default: 10,000. */
+    timeoutMs?: number;
+    signal?: AbortSignal;
+  },
+): Promise<Diagnosis>;
+
+/** What `diagnose` found. */
+export interface Diagnosis {
+  url: string;
+  /** The server can be used from here, without a sign-in or with the one that was given. */
+  usable: boolean;
+  /** Which family of protocol revisions it speaks, where that was found out. */
+  era?: "modern" | "legacy";
+  /** The worst first. */
+  findings: Finding[];
+}
+
+/** One thing that was found. */
+export interface Finding {
+  /**
+   * | code | meaning |
+   * |---|---|
+   * | `works` `old_transport` | it can be used |
+   * | `invalid_url` `mixed_content` | the address is none, or the browser blocks http on a page of https |
+   * | `unreachable` `server_error` | nobody answers; the server fails or asks to slow down |
+   * | `cors_origin` `cors_header` `cors_preflight` | the page's origin, some headers, or the whole preflight are refused |
+   * | `session_hidden` `challenge_hidden` | pages may not read `Mcp-Session-Id`, or `WWW-Authenticate` |
+   * | `redirect` `not_found` `html` `empty` `not_mcp` | no MCP server at this address |
+   * | `refused` `revision` `forbidden` | an MCP server that does not take the request |
+   * | `sign_in` `token_refused` | it wants a sign-in and says how; it refuses the token |
+   * | `no_resource_metadata` `resource_mismatch` `no_issuer` `bad_issuer` | its metadata about the sign-in is missing or inconsistent |
+   * | `no_server_metadata` `issuer_mismatch` `no_pkce` | that of its authorization server is |
+   *
+   * New ones come with minor versions.
+   */
+  code: string;
+  /** Whether it stands in the way, costs something, or is good to know. */
+  level: "error" | "warning" | "info";
+  /** For people. */
+  message: string;
+  /** What to put into the server's configuration (header lines, metadata), or the address to use. */
+  fix?: string;
+}
+
 /** Any JSON value. */
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
@@ -662,7 +722,8 @@ export class McpClient {
    *
    * @param input The arguments. Default: `{}`.
    * @returns What the tool gave; a failure that the tool itself reports has `isError: true`.
-   * @throws {EdgewiseError} when the tool could not be asked, or gave no content.
+   * @throws {EdgewiseError} when the tool could not be asked, gave no content, or, if `listTools` has listed it, gave
+   * structured content that is not what its `outputSchema` says (`protocol`; see the option `validate`).
    */
   callTool(
     name: string,

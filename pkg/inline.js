@@ -11,5 +11,6 @@ provide({
 });
 
 export {
-  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, diagnose, EdgewiseError, init, McpClient, Run,
+  version,
 } from "./shell.js";

@@ -5,6 +5,7 @@ import { Agent as AgentShell } from "./agent.js";
 import { McpClient as McpClientShell } from "./client.js";
 import { EdgewiseError, misuse } from "./error.js";
 import { Host } from "./host.js";
+import { callOptions, encodePlain, text } from "./options.js";
 
 export { authorizeByRedirect, authorizeInPopup, completeAuthorization } from "./authorize.js";
 export { EdgewiseError } from "./error.js";
@@ -92,6 +93,17 @@ async function loadParts() {
   const glue = await import("./wasm/edgewise_parts.js");
   await instantiate(glue, how.parts);
   return glue;
+}
+
+/** See index.d.ts. */
+export async function diagnose(url, options) {
+  const { signal, rest } = callOptions(options);
+  // A file has an origin that is no address; `null` is how it says so.
+  const origin = globalThis.location?.origin;
+  const page = origin === "null" ? undefined : origin;
+  const data = encodePlain({ ...rest, url: text(String(url), "url"), page }, "options");
+  const { host, glue } = live();
+  return host.ask((ticket) => glue.diagnose(ticket, data), { signal });
 }
 
 /** See index.d.ts. */

@@ -7,5 +7,6 @@ import parts from "./wasm/edgewise_parts_bg.wasm";
 provide({ core: { sync: () => core }, parts: { sync: () => parts } });
 
 export {
-  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, EdgewiseError, init, McpClient, Run, version,
+  Agent, authorizeByRedirect, authorizeInPopup, completeAuthorization, diagnose, EdgewiseError, init, McpClient, Run,
+  version,
 } from "./shell.js";

@@ -11,13 +11,15 @@ pub enum Method {
     Post,
     /// DELETE
     Delete,
+    /// A GET whose answer nobody may read: a page learns whether somebody is there, whatever CORS says.
+    Knock,
 }
 
 impl Method {
     /// Upper-case name, as it goes on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Method::Get => "GET",
+            Method::Get | Method::Knock => "GET",
             Method::Post => "POST",
             Method::Delete => "DELETE",
         }

@@ -8,6 +8,7 @@
 //! - Which part answers; nothing of what they do.
 
 use crate::llm::offline_wire;
+use crate::mcp::diagnose;
 use crate::platform::{Part, PartResult};
 use crate::schema;
 
@@ -20,6 +21,7 @@ pub async fn answer(part: Part, request: &str) -> PartResult {
     match part {
         Part::Offline => offline_wire::answer(request),
         Part::Schema => schema::answer(request),
+        Part::Diagnose => diagnose::answer(request),
     }
 }
 

@@ -85,17 +85,20 @@ pub enum Part {
     Offline,
     /// Checks of values against JSON Schemas: a request of [`crate::schema`] in, an outcome out.
     Schema,
+    /// Finds out why a server cannot be used: facts of [`crate::mcp::diagnose`] in, probes or the report out.
+    Diagnose,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 2] = [Part::Offline, Part::Schema];
+    pub const ALL: [Part; 3] = [Part::Offline, Part::Schema, Part::Diagnose];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
         match self {
             Part::Offline => "offline",
             Part::Schema => "schema",
+            Part::Diagnose => "diagnose",
         }
     }
 }

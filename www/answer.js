@@ -188,7 +188,8 @@ export function errorBox(error, { title, advice, fix, action }, act) {
   );
 }
 
-function copyButton(text) {
+/** A button that copies the text and says so. */
+export function copyButton(text) {
   const label = h("span", null, "Copy");
   const copy = async () => {
     try {

@@ -1,6 +1,7 @@
 // The panel of servers: what each one is doing, which tools it has, and how to add, retry and remove one.
 
 import { errorBox } from "./answer.js";
+import { diagnosis } from "./diagnosis.js";
 import { announce, count, h, icon, setText } from "./dom.js";
 import { forgetServer, rememberServer } from "./store.js";
 import { explain, SERVER_STATES } from "./words.js";
@@ -84,6 +85,7 @@ class ServerView {
   #fault = h("div", { class: "server-fault" });
   #tools = toolList([]);
   #server = null;
+  #diagnosis = null;
   #shown = "";
 
   /** `left` is called when the view is gone and the focus needs another place. */
@@ -120,6 +122,8 @@ class ServerView {
     }
     this.#retry.hidden = !["failed", "closed"].includes(server.state);
     this.#fault.replaceChildren();
+    this.#diagnosis?.stop();
+    this.#diagnosis = null;
     if (server.error) {
       const peer = { kind: "server", name: server.name, url: server.url };
       // The buttons are beside the name already.
@@ -127,6 +131,16 @@ class ServerView {
       const box = errorBox(server.error, words, () => {});
       box.removeAttribute("role");
       this.#fault.append(box);
+      this.#diagnosis = diagnosis(
+        (signal) => this.#session.diagnose(server.name, signal),
+        (findings) => {
+          const [first] = findings;
+          // It is known now, so nothing has to be guessed.
+          if (server.error.code === "network" && first?.code !== "unreachable") box.querySelector(".fault-title + p")?.remove();
+          announce(`${server.name}: ${first?.message ?? ""}`);
+        },
+      );
+      box.append(this.#diagnosis.element);
       if (before !== "failed") announce(`${words.title}.`);
     } else if (before === "connecting" && server.state === "ready") {
       announce(`${server.name} is ready: ${count(server.list.length, "tool")}.`);
@@ -140,6 +154,7 @@ class ServerView {
   }
 
   async #drop() {
+    this.#diagnosis?.stop();
     const { name } = this.#server;
     forgetServer(name);
     this.#left();

@@ -141,6 +141,12 @@ export class Session extends EventTarget {
     await this.connect();
   }
 
+  /** Why a server cannot be used from this page: a report as the package gives it. */
+  diagnose(name, signal) {
+    const { url, token } = this.#servers.get(name);
+    return this.#library.diagnose(url, { signal, ...(token && { token }) });
+  }
+
   /** A name for a server at that URL that no other has. */
   suggestName(url) {
     let base = "server";

@@ -6,7 +6,6 @@ const MODEL_HEADERS = {
   gemini: "content-type, x-goog-api-key",
 };
 const OPENAI_HEADERS = "authorization, content-type";
-const MCP_HEADERS = "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
 
 /**
  * Puts an error into words.
@@ -89,9 +88,10 @@ function network(error, peer, who, settings) {
   if (model && url?.port === "1234") {
     return { title, advice: `${advice} In LM Studio, switch on “Enable CORS” in the server settings.`, action: "retry" };
   }
-  const headers = model ? (MODEL_HEADERS[peer.provider] ?? OPENAI_HEADERS) : MCP_HEADERS;
+  // What a server of tools has to send is found out, see diagnosis.js.
+  if (!model) return { title, advice };
+  const headers = MODEL_HEADERS[peer.provider] ?? OPENAI_HEADERS;
   const fix = [`Access-Control-Allow-Origin: ${location.origin}`, `Access-Control-Allow-Headers: ${headers}`];
-  if (!model) fix.push("Access-Control-Expose-Headers: mcp-session-id, www-authenticate");
   return { title, advice: `${advice} It has to send these headers, also to OPTIONS requests:`, fix: fix.join("\n"), action: "retry" };
 }
 

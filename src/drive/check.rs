@@ -4,13 +4,13 @@
 
 use std::rc::Rc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::agent::fact::Call;
 use crate::drive::agent::Agent;
-use crate::drive::mcp::Attendant;
+use crate::drive::mcp::{Attendant, Connection};
 use crate::drive::wait::{Cancel, within};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::mcp::types::{CallToolResult, Progress};
 use crate::platform::{Part, Platform};
 use crate::schema::{self, Outcome};
@@ -36,6 +36,10 @@ fn unsure(words: String) -> Outcome {
     Outcome { problems: Vec::new(), unsure: vec![words] }
 }
 
+fn absent() -> Outcome {
+    Outcome { problems: vec!["there is none".into()], unsure: Vec::new() }
+}
+
 /// What is wrong with the structured content of a result: nothing for a result that the tool itself calls an error.
 pub(crate) async fn structured<P: Platform>(
     platform: &P,
@@ -45,8 +49,38 @@ pub(crate) async fn structured<P: Platform>(
 ) -> Outcome {
     match &result.structured_content {
         _ if result.is_error => Outcome::default(),
-        None => Outcome { problems: vec!["there is none".into()], unsure: Vec::new() },
+        None => absent(),
         Some(value) => check(platform, schema, value, cancel).await,
+    }
+}
+
+impl<P: Platform> Connection<P> {
+    /// Checks what a tool that was listed gave against its `outputSchema` ([MCP 2026-07-28, Tools, "Output Schema"]: clients
+    /// should).
+    ///
+    /// # Errors
+    ///
+    /// `protocol`, with the paths of what is wrong and no values.
+    ///
+    /// [MCP 2026-07-28, Tools, "Output Schema"]: https://modelcontextprotocol.io/specification/2026-07-28/server/tools#output-schema
+    pub(crate) async fn keeps_promise(
+        &self,
+        params: &Map<String, Value>,
+        result: &Map<String, Value>,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let name = params.get("name").and_then(Value::as_str).unwrap_or("");
+        let failed = result.get("isError") == Some(&Value::Bool(true));
+        let Some(schema) = self.promise(name).filter(|_| !failed) else { return Ok(()) };
+        let outcome = match result.get("structuredContent") {
+            None => absent(),
+            Some(value) => check(self.platform(), &schema, value, cancel).await,
+        };
+        if outcome.problems.is_empty() {
+            return Ok(());
+        }
+        let words = ["tools/call ", name, ": structuredContent is not what outputSchema says: "];
+        Err(Error::new(Code::Protocol, [words.concat(), outcome.problems.join("; ")].concat()))
     }
 }
 

@@ -94,3 +94,29 @@ fn a_broken_promise_is_noted_beside_the_data() {
     let off = world(output, json!({ "t": "1" }), json!({ "validate": false }));
     assert_eq!(off.call(json!({ "citty": "Oslo" })), (true, "{\"t\":\"1\"}".into()));
 }
+
+#[test]
+fn a_broken_promise_is_an_error_for_a_client() {
+    let output = json!({ "type": "object", "properties": { "t": { "type": "number" } }, "required": ["t"] });
+    let call = |structured: Value, more: Value| {
+        let world = world(output.clone(), structured, json!({}));
+        let mut server = json!({ "name": "w", "url": "https://w.test/mcp" });
+        server.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let config = crate::mcp::config::ServerConfig::read(&server, "").unwrap();
+        let connection = Connection::new(Rc::new(world.sim.clone()), config);
+        world.sim.block_on(async {
+            let never = Cancel::new();
+            connection.list(crate::mcp::lists::List::Tools, &Default::default(), &never).await.unwrap();
+            let params = json!({ "name": "weather", "arguments": { "city": "Oslo" } });
+            let params = params.as_object().unwrap();
+            let result = connection.ask("tools/call", params, &Default::default(), &never, &mut |_| ()).await.unwrap();
+            connection.keeps_promise(params, &result, &never).await
+        })
+    };
+    assert_eq!(call(json!({ "t": 1 }), json!({})).unwrap(), Ok(()));
+    let error = call(json!({ "t": "s3cret" }), json!({})).unwrap().unwrap_err();
+    let words =
+        "tools/call weather: structuredContent is not what outputSchema says: t: must be a number, not a string";
+    assert_eq!((error.code, error.message.as_str()), (Code::Protocol, words));
+    assert_eq!(call(json!({ "t": "1" }), json!({ "validate": false })).unwrap(), Ok(()));
+}

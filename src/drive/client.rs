@@ -67,7 +67,8 @@ impl<P: Platform> Client<P> {
     ///
     /// # Errors
     ///
-    /// As [`Connection::ask`].
+    /// As [`Connection::ask`], and `protocol` for a structured result that is not what the tool's `outputSchema` says, if
+    /// the tool was listed and the option `validate` is not off.
     pub async fn ask(
         &self,
         method: &str,
@@ -76,7 +77,11 @@ impl<P: Platform> Client<P> {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Map<String, Value>> {
-        self.0.ask(method, params, options, cancel, on_progress).await
+        let result = self.0.ask(method, params, options, cancel, on_progress).await?;
+        if method == "tools/call" {
+            self.0.keeps_promise(params, &result, cancel).await?;
+        }
+        Ok(result)
     }
 
     /// The same client with somebody who stands by its calls, to be told of tasks.

@@ -198,6 +198,17 @@ impl<P: Platform> Connection<P> {
         Err(explain(failure, &link))
     }
 
+    /// The `outputSchema` of a tool that was listed; `None` where results are not to be checked.
+    pub(crate) fn promise(&self, tool: &str) -> Option<serde_json::Value> {
+        let status = self.0.status.borrow();
+        let tool = status.tools.iter().find(|known| known.name == tool).filter(|_| self.0.config.validate)?;
+        tool.output_schema.clone()
+    }
+
+    pub(crate) fn platform(&self) -> &P {
+        &self.0.platform
+    }
+
     /// Ends the connection: aborts every request, and tells a legacy server that its session is over, for at most
     /// two seconds. Again does nothing.
     pub async fn close(&self) {

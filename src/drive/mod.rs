@@ -4,6 +4,7 @@
 pub mod agent;
 mod check;
 pub mod client;
+pub mod diagnose;
 pub mod handle;
 pub mod mcp;
 mod model;

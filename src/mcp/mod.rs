@@ -6,6 +6,7 @@
 pub mod call_options;
 pub mod config;
 pub mod connect;
+pub mod diagnose;
 pub mod era;
 pub mod exchange;
 pub mod header_value;

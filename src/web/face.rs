@@ -12,7 +12,9 @@ use super::client::{Teller, call_options, params_of};
 use super::door;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
+use crate::drive;
 use crate::drive::agent::Agent;
+use crate::drive::diagnose::Patient;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
 use crate::error::Error;
@@ -180,6 +182,17 @@ impl AgentCore {
             Ok("null".to_owned())
         });
     }
+}
+
+/// Looks at a server from here; answers with the report.
+#[wasm_bindgen]
+pub fn diagnose(ticket: u32, options: &str) -> std::result::Result<(), String> {
+    let patient = Patient::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
+    work(ticket, |cancel| async move {
+        let platform = WebPlatform::new(0);
+        Ok(json::text(&drive::diagnose::diagnose(&platform, &patient, &cancel).await?))
+    });
+    Ok(())
 }
 
 pub(super) fn progress_json(Progress { progress, total, message }: Progress) -> Value {

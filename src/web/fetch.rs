@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Headers, RequestInit};
 
 use super::door::{self, Aborter};
-use crate::http::{self, Head, Request};
+use crate::http::{self, Head, Method, Request};
 use crate::platform::{Body, NetworkError, Response};
 
 #[wasm_bindgen]
@@ -50,6 +50,11 @@ pub(super) async fn fetch(request: Request, table: u32) -> Result<Response<WebBo
     if !request.follows_redirects() {
         // Not `error`, which Workers do not know.
         let set = Reflect::set(&init, &"redirect".into(), &"manual".into());
+        set.map_err(|thrown| broken(&describe(&thrown)))?;
+    }
+    // Workers and Node know no CORS, and some of them no such mode.
+    if request.method == Method::Knock && LOCATION.with(Option::is_some) {
+        let set = Reflect::set(&init, &"mode".into(), &"no-cors".into());
         set.map_err(|thrown| broken(&describe(&thrown)))?;
     }
     let refused = |thrown: JsValue| NetworkError {

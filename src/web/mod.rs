@@ -16,7 +16,7 @@ mod work;
 #[cfg(feature = "face")]
 pub use client::ClientCore;
 #[cfg(feature = "face")]
-pub use face::{AgentCore, RunCore};
+pub use face::{AgentCore, RunCore, diagnose};
 pub use fetch::WebBody;
 #[cfg(feature = "parts")]
 pub use part::ask;

@@ -36,6 +36,7 @@ scene("a missing token is put into words", {}, async ({ page }) => {
     await addServer(page, { url: modern.url, name: "notes" });
     const entry = await serverState(page, "notes", "failed");
     assert.match(await entry.innerText(), /notes wants a valid token[\s\S]*add it again with a token/);
+    assert.match(await entry.locator(".diagnosis li").first().innerText(), /publishes no metadata/);
   });
 });
 
@@ -60,15 +61,20 @@ for (const [label, options] of [["desktop", {}], ["phone", { viewport: PHONE }]]
   });
 }
 
-scene("a server that does not allow the page: the headers to paste", { allow: [/blocked by CORS policy/] }, async ({ page, origin }) => {
-  await withServers({ closed: startModern({ cors: false }) }, async ({ closed }) => {
-    await addServer(page, { url: closed.url, name: "closed" });
-    const entry = await serverState(page, "closed", "failed");
-    const fix = await entry.locator(".fault pre").first().innerText();
-    assert.ok(fix.startsWith(`Access-Control-Allow-Origin: ${new URL(origin).origin}\nAccess-Control-Allow-Headers: `), fix);
-    assert.match(fix, /mcp-protocol-version/);
+for (const [label, options] of [["light", {}], ["dark", { theme: "dark" }], ["phone", { viewport: PHONE }]]) {
+  scene(`a server that does not allow the page: the headers to paste, ${label}`, { ...options, allow: [/blocked by CORS policy/] }, async ({ page, origin }) => {
+    await withServers({ closed: startModern({ cors: false }) }, async ({ closed }) => {
+      await addServer(page, { url: closed.url, name: "closed" });
+      const entry = await serverState(page, "closed", "failed");
+      const fix = await entry.locator(".diagnosis pre").innerText();
+      assert.ok(fix.startsWith(`Access-Control-Allow-Origin: ${new URL(origin).origin}\n`), fix);
+      assert.match(fix, /^Access-Control-Allow-Headers: .*mcp-protocol-version/m);
+      assert.match(await entry.locator(".diagnosis").innerText(), /does not let pages of this origin/);
+      await entry.scrollIntoViewIfNeeded();
+      await shot(page, `server-diagnosis-${label}`);
+    });
   });
-});
+}
 
 scene("a failed server is tried again when it is back", { allow: [/ERR_CONNECTION_REFUSED/] }, async ({ page }) => {
   const gone = await startModern();

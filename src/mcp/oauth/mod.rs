@@ -36,7 +36,7 @@ mod client;
 mod config;
 mod flow;
 mod jwt;
-mod metadata;
+pub(crate) mod metadata;
 mod redirect;
 mod remedy;
 mod scope;

@@ -307,9 +307,9 @@ impl Server for ScriptedMcp {
         match (self.era, request.method) {
             (Era::Modern, Method::Post) => self.modern(request, peer),
             (Era::Legacy, Method::Post) => self.legacy_post(request, peer),
-            (Era::Legacy, Method::Get) => self.legacy_get(request),
+            (Era::Legacy, Method::Get | Method::Knock) => self.legacy_get(request),
             (Era::Legacy, Method::Delete) => self.legacy_delete(request, peer),
-            (Era::Modern, Method::Get | Method::Delete) => {
+            (Era::Modern, Method::Get | Method::Delete | Method::Knock) => {
                 if self.reliable {
                     peer.violation("the modern era knows POST only");
                 }

@@ -91,7 +91,7 @@ impl Server for Told {
         let lost = session.is_some_and(|session| session < self.valid_from);
         match request.method {
             Method::Get if lost => return Http::text(404, "", ""),
-            Method::Get => {
+            Method::Get | Method::Knock => {
                 let last = request.headers.get("last-event-id").map_or(Value::Null, Value::from);
                 return self.stream(&Value::Null, None, peer.now.0, last);
             }
