@@ -65,6 +65,10 @@ export class Agent {
     return this.#core.ask(options, known, (core, ticket) => core.callTool(ticket, name, json));
   }
 
+  async rootsChanged() {
+    await this.#core.hold((core, ticket) => core.rootsChanged(ticket));
+  }
+
   tasks() {
     return this.#core.hold((core, ticket) => core.tasks(ticket));
   }

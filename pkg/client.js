@@ -54,6 +54,10 @@ export class McpClient {
     return this.#core.ask(options, [...CALL_OPTIONS, "onTask"], (core, ticket, more) => core.ask(ticket, "tools/call", json, more));
   }
 
+  async rootsChanged() {
+    await this.#core.hold((core, ticket) => core.rootsChanged(ticket));
+  }
+
   tasks() {
     return this.#core.hold((core, ticket) => core.tasks(ticket));
   }

@@ -580,6 +580,9 @@ export class Agent {
     options?: { signal?: AbortSignal; onProgress?(progress: Progress): void; onTask?(taskId: string): void },
   ): Promise<CallToolResult>;
 
+  /** Tells every server that `roots` are others now; older servers ask for them again, modern ones do whenever they need them. */
+  rootsChanged(): Promise<void>;
+
   /**
    * The tasks that are remembered: calls that a server made tasks of and whose end nobody has seen, such as before a reload.
    * They are kept where the platform stores values (IndexedDB in browsers).
@@ -736,6 +739,9 @@ export class McpClient {
       onTask?(taskId: string): void;
     },
   ): Promise<McpToolResult>;
+
+  /** Tells the server that `roots` are others now; older servers ask for them again, modern ones do whenever they need them. */
+  rootsChanged(): Promise<void>;
 
   /**
    * The tasks that are remembered: calls that the server made tasks of and whose end nobody has seen, such as before a

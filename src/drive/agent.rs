@@ -211,6 +211,16 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// Tells every server that the roots are others now.
+    pub async fn roots_changed(&self) {
+        let servers = self.servers_now();
+        let mut jobs = Jobs::default();
+        for server in &servers {
+            jobs.push(server.connection.roots_changed());
+        }
+        jobs.finish().await;
+    }
+
     /// Every task that is remembered: calls that a server made tasks of and whose end nobody has seen, as an array of
     /// `{ server, taskId, tool, startedAt }`.
     pub async fn tasks(&self) -> Value {

@@ -89,6 +89,11 @@ impl<P: Platform> Client<P> {
         Client(self.0.attended(attendant))
     }
 
+    /// Tells the server that the roots are others now; see [`Connection::roots_changed`].
+    pub async fn roots_changed(&self) {
+        self.0.roots_changed().await;
+    }
+
     /// The tasks that are remembered; see [`Connection::tasks`].
     pub async fn tasks(&self) -> Value {
         Value::Array(self.0.tasks().await)

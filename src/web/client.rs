@@ -77,6 +77,16 @@ impl ClientCore {
         Ok(())
     }
 
+    /// Tells that the roots are others now; answers null.
+    #[wasm_bindgen(js_name = rootsChanged)]
+    pub fn roots_changed(&self, ticket: u32) {
+        let client = self.client.clone();
+        work(ticket, |_| async move {
+            client.roots_changed().await;
+            Ok("null".to_owned())
+        });
+    }
+
     /// Answers with the tasks that are remembered.
     pub fn tasks(&self, ticket: u32) {
         let client = self.client.clone();

@@ -111,6 +111,16 @@ impl AgentCore {
         Ok(())
     }
 
+    /// Tells that the roots are others now; answers null.
+    #[wasm_bindgen(js_name = rootsChanged)]
+    pub fn roots_changed(&self, ticket: u32) {
+        let agent = self.agent.clone();
+        work(ticket, |_| async move {
+            agent.roots_changed().await;
+            Ok("null".to_owned())
+        });
+    }
+
     /// Answers with the tasks that are remembered.
     pub fn tasks(&self, ticket: u32) {
         let agent = self.agent.clone();

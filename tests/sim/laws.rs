@@ -120,6 +120,15 @@ impl Checker {
                     }
                 }
             }
+            "input_request" => {
+                let call = event["callId"].as_str().unwrap_or("");
+                if !self.calls.iter().any(|open| open.id == call && open.results == 0) {
+                    self.wrong(format!("input_request for {call:?}, which is not at work"));
+                }
+                if !event["schema"].is_object() {
+                    self.wrong("an input_request without its form");
+                }
+            }
             "tool_progress" => {
                 let progress = event["progress"].as_f64().unwrap_or(f64::NAN);
                 if let Some(call) = self.open(event) {

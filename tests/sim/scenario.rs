@@ -79,6 +79,10 @@ pub fn play(seed: u64, stored: bool) -> Story {
         if server.borrow().open_sessions() > 0 && stage.plan.calm {
             stage.wrong("a session was left behind");
         }
+        let (asked, answered) = server.borrow().asks;
+        if answered > asked {
+            stage.wrong(format!("{asked} forms of the server, {answered} answers"));
+        }
         let (asked, answered) = server.borrow().pings;
         // The end may come while one is on its way.
         if answered > asked || stage.plan.calm && asked > answered + 1 {
@@ -415,6 +419,30 @@ struct User {
 }
 
 impl User {
+    /// Answers a form after a while, now and then twice or wrongly first.
+    fn give(&self, id: String, rng: &mut Rng) {
+        let (sim, handle) = (self.sim.clone(), self.watched.handle.clone());
+        let (delay, wrong, twice) = (Millis(rng.within(0..=3_000)), rng.chance(200), rng.chance(200));
+        let action = rng.pick(&["accept", "decline", "cancel"]);
+        self.sim.spawn("answerer of forms", async move {
+            sim.sleep(delay).await;
+            if wrong {
+                let answer = handle.answer(&id, json!({ "action": "accept", "content": { "days": 0 } }));
+                if answer.is_ok() {
+                    sim.violation("an answer that does not fit was taken");
+                }
+            }
+            for _ in 0..=u32::from(twice) {
+                // Too late is misuse, and harmless.
+                if let Err(error) = handle.answer(&id, json!({ "action": action }))
+                    && error.code.as_str() != "misuse"
+                {
+                    sim.violation(format!("a right answer was refused: {error}"));
+                }
+            }
+        });
+    }
+
     async fn read(self, reads: bool, rng: &mut Rng) {
         if !reads {
             self.watched.handle.terminal().await;
@@ -425,6 +453,9 @@ impl User {
                 self.sim.note(format!("{} {event}", self.watched.prompt));
                 if kind(&event) == "approval_request" {
                     self.answer(event["id"].as_str().unwrap_or("").to_owned(), rng);
+                }
+                if kind(&event) == "input_request" {
+                    self.give(event["id"].as_str().unwrap_or("").to_owned(), rng);
                 }
                 self.watched.events.borrow_mut().push(event);
             }

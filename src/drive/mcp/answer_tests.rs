@@ -30,6 +30,7 @@ struct Script {
     declared: Vec<Value>,
     cancelled: u32,
     aborted: u32,
+    roots_changed: u32,
 }
 
 impl Server for Script {
@@ -49,6 +50,13 @@ impl Server for Script {
                 self.declared.push(body["params"]["capabilities"].clone());
                 result(json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} } }))
                     .header("mcp-session-id", "s1")
+            }
+            ("notifications/roots/list_changed", era) => {
+                if era == Era::Modern || request.headers.get("mcp-session-id") != Some("s1") {
+                    peer.violation("a notice of roots where there is no session");
+                }
+                self.roots_changed += 1;
+                Http::text(202, "", "")
             }
             ("notifications/cancelled", _) => {
                 self.cancelled += 1;
@@ -131,7 +139,8 @@ impl World {
     fn with(era: Era, results: Vec<Value>, before: Vec<Bytes>, more: Value) -> World {
         let sim = SimPlatform::new(7);
         let (calls, replies, declared) = (Vec::new(), Vec::new(), Vec::new());
-        let script = Script { era, results, before, calls, replies, declared, cancelled: 0, aborted: 0 };
+        let script =
+            Script { era, results, before, calls, replies, declared, cancelled: 0, aborted: 0, roots_changed: 0 };
         let server = sim.host(ORIGIN, script);
         let mut options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
         for (name, value) in more.as_object().unwrap() {
@@ -445,4 +454,19 @@ fn headers_that_do_not_match_are_made_anew_from_a_new_list() {
     let call = connection.call_tool(&tools[0], &input, Millis(1_000), &cancel, &mut ignore);
     sim.block_on(call).unwrap().unwrap();
     assert_eq!(*seen.borrow(), ["server/discover", "tools/call", "tools/list", "tools/call"]);
+}
+
+#[test]
+fn older_servers_are_told_that_the_roots_are_others_now() {
+    for (era, told) in [(Era::Modern, 0), (Era::Legacy, 1)] {
+        let world = World::new(era, vec![done()], Vec::new());
+        world.run(world.connection.roots_changed());
+        world.call().unwrap();
+        world.run(world.connection.roots_changed());
+        assert_eq!(world.server.borrow().roots_changed, told, "only where there is a session");
+    }
+    let world = World::with(Era::Legacy, vec![done()], Vec::new(), json!({}));
+    world.call().unwrap();
+    world.run(world.connection.roots_changed());
+    assert_eq!(world.server.borrow().roots_changed, 0, "none were declared");
 }

@@ -110,6 +110,16 @@ impl<P: Platform> Connection<P> {
         }
     }
 
+    /// Tells a server of an older revision that the roots are others now, so that it asks for them again. Modern servers
+    /// ask whenever they need them: nothing is sent to those, nor where there is no connection yet.
+    pub async fn roots_changed(&self) {
+        let link = self.0.status.borrow().link.clone();
+        if let Some(link) = link.filter(|link| link.era == Era::Legacy && self.0.config.answerers.roots.is_some()) {
+            let notice = jsonrpc::notification("notifications/roots/list_changed", &[]);
+            self.0.post(notice, &link.session, REPLY).await;
+        }
+    }
+
     /// The answer, or the task that the server made of the call.
     fn announced(&self, call: &Call<'_>, what: &str, answer: Answer) -> Result<std::result::Result<Answer, Polling>> {
         match answer {

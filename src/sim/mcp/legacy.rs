@@ -42,11 +42,15 @@ impl ScriptedMcp {
         }
         if method.is_empty() {
             // The client answers a request of ours.
-            let ours = id.as_str().is_some_and(|id| id.starts_with("ping-"));
-            if !ours || message.get("result").is_none() {
+            let (id, result) = (id.as_str().unwrap_or(""), message.get("result"));
+            let action = result.and_then(|result| result["action"].as_str());
+            if id.starts_with("ping-") && result.is_some() {
+                self.pings.1 += 1;
+            } else if id.starts_with("ask-") && matches!(action, Some("accept" | "decline" | "cancel")) {
+                self.asks.1 += 1;
+            } else {
                 peer.violation("an answer to no request, or without a result");
             }
-            self.pings.1 += 1;
             return Answer::text(202, "", "");
         }
         if id.is_null() {

@@ -77,10 +77,20 @@ pub struct ScriptedMcp {
     pub forgotten: u32,
     /// Legacy only: requests that it made of the client, and how many of them the client answered.
     pub pings: (u32, u32),
+    /// Legacy only: forms that it put to the client, and how many of them the client answered.
+    pub asks: (u32, u32),
+    /// Modern only: states that it handed out and that have not come back, with the rounds to go.
+    states: BTreeMap<String, u64>,
     open_sessions: BTreeMap<String, Session>,
     ids: BTreeMap<String, u64>,
     writes: BTreeMap<String, u32>,
     next_session: u32,
+}
+
+/// What the tool `ask` asks.
+fn form() -> Value {
+    let days = json!({ "type": "integer", "minimum": 1, "default": 3 });
+    json!({ "message": "How many days?", "requestedSchema": { "type": "object", "properties": { "days": days } } })
 }
 
 impl ScriptedMcp {
@@ -104,6 +114,8 @@ impl ScriptedMcp {
             initialized: 0,
             forgotten: 0,
             pings: (0, 0),
+            asks: (0, 0),
+            states: BTreeMap::new(),
             open_sessions: BTreeMap::new(),
             ids: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -176,6 +188,16 @@ impl ScriptedMcp {
         if !arguments.is_object() {
             peer.violation("arguments are no object");
         }
+        let extras = params.get("inputResponses").is_some() || params.get("requestState").is_some();
+        if extras && (tool != ToolKind::Ask || self.era == Era::Legacy) {
+            peer.violation("answers or a state on a call that did not ask");
+        }
+        if tool == ToolKind::Ask
+            && self.era == Era::Modern
+            && let Some(round) = self.ask(params, peer)
+        {
+            return Ok((round, 0));
+        }
         self.calls.push(Call { tool, arguments: arguments.clone(), exchange: peer.exchange, at: peer.now });
         if tool == ToolKind::Note
             && let Some(key) = arguments.get("key").and_then(Value::as_str)
@@ -197,6 +219,38 @@ impl ScriptedMcp {
         Ok((result, notices))
     }
 
+    /// The next round of a call that asks; `None` when it has asked enough.
+    fn ask(&mut self, params: &Value, peer: &mut Peer<'_>) -> Option<Value> {
+        let left = match (params.get("requestState"), params.get("inputResponses")) {
+            (None, None) => peer.rng.within(0..=3),
+            (Some(Value::String(state)), responses) => match self.states.remove(state) {
+                Some(left) => {
+                    let action = responses.and_then(|responses| responses["form"]["action"].as_str());
+                    if !matches!(action, Some("accept" | "decline" | "cancel")) {
+                        peer.violation("an ask that was not answered");
+                    }
+                    left
+                }
+                None => {
+                    peer.violation(format!("a state that was not handed out, or came back before: {state:?}"));
+                    0
+                }
+            },
+            _ => {
+                peer.violation("answers without the state that came with the ask");
+                0
+            }
+        };
+        if left == 0 {
+            return None;
+        }
+        // Bytes that whoever tidies them changes.
+        let state = format!(" {{\"call\": {}}}\u{feff}\n", peer.exchange);
+        self.states.insert(state.clone(), left - 1);
+        let request = json!({ "method": "elicitation/create", "params": form() });
+        Some(json!({ "resultType": "input_required", "inputRequests": { "form": request }, "requestState": state }))
+    }
+
     /// Wraps an outcome as the answer to the request `id`: JSON, or an event stream with the notices before it.
     fn answer_rpc(
         &mut self,
@@ -210,7 +264,10 @@ impl ScriptedMcp {
             Err(error) => (json!({ "jsonrpc": "2.0", "id": id, "error": error }), 0),
         };
         let after = Millis(peer.rng.within(0..=self.latency.0));
-        if notices == 0 && peer.rng.chance(500) {
+        let asks = self.era == Era::Legacy
+            && message.get("result").is_some()
+            && params.get("name").and_then(Value::as_str) == Some(ToolKind::Ask.name());
+        if notices == 0 && !asks && peer.rng.chance(500) {
             return Answer::json(&message).after(after);
         }
         let mut stream = EventStream::new(peer.rng);
@@ -228,6 +285,14 @@ impl ScriptedMcp {
             self.pings.0 += 1;
             let ping = json!({ "jsonrpc": "2.0", "id": format!("ping-{}", self.pings.0), "method": "ping" });
             stream.event(None, &ping.to_string(), peer.rng);
+        }
+        if asks {
+            self.asks.0 += 1;
+            let id = format!("ask-{}", self.asks.0);
+            let ask = json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": form() });
+            stream.event(None, &ask.to_string(), peer.rng);
+            // Whether it is answered in time or not.
+            stream.wait(Millis(peer.rng.within(0..=4_000)));
         }
         if peer.rng.chance(100) {
             let other = json!({ "jsonrpc": "2.0", "method": "notifications/of_tomorrow", "params": {} });

@@ -38,7 +38,9 @@ impl ScriptedMcp {
             _ => return rpc_error(404, &id, -32601, "Method not found"),
         };
         let outcome = outcome.map(|(mut result, notices)| {
-            result["resultType"] = json!("complete");
+            if result.get("resultType").is_none() {
+                result["resultType"] = json!("complete");
+            }
             if method != "tools/call" {
                 result["ttlMs"] = json!(0);
                 result["cacheScope"] = json!("private");

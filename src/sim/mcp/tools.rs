@@ -19,11 +19,13 @@ pub enum ToolKind {
     Fail,
     /// Answers with a JSON-RPC error.
     Broken,
+    /// Asks the user before it answers, if need be several times.
+    Ask,
 }
 
 impl ToolKind {
     /// All of them.
-    pub const ALL: [ToolKind; 7] = [
+    pub const ALL: [ToolKind; 8] = [
         ToolKind::Add,
         ToolKind::Echo,
         ToolKind::Note,
@@ -31,6 +33,7 @@ impl ToolKind {
         ToolKind::Slow,
         ToolKind::Fail,
         ToolKind::Broken,
+        ToolKind::Ask,
     ];
 
     /// Name on the server.
@@ -43,6 +46,7 @@ impl ToolKind {
             ToolKind::Slow => "slow",
             ToolKind::Fail => "fail",
             ToolKind::Broken => "broken",
+            ToolKind::Ask => "ask",
         }
     }
 
@@ -78,14 +82,14 @@ impl ToolKind {
             ToolKind::Slow => ("takes its time", json!({ "steps": { "type": "integer" } }), json!([])),
             ToolKind::Fail => ("always fails", json!({}), json!([])),
             ToolKind::Broken => ("always breaks", json!({}), json!([])),
+            ToolKind::Ask => ("asks before it answers", json!({}), json!([])),
         };
         let mut definition = json!({
             "name": self.name(),
             "description": format!("{}: {what}", self.name()),
             "inputSchema": { "type": "object", "properties": properties, "required": required },
         });
-        let reads = matches!(self, ToolKind::Add | ToolKind::Echo | ToolKind::Slow | ToolKind::Fail | ToolKind::Broken);
-        if reads {
+        if !self.writes() {
             definition["annotations"] = json!({ "readOnlyHint": true, "openWorldHint": false });
         } else if self == ToolKind::Put {
             definition["annotations"] = json!({ "readOnlyHint": false, "idempotentHint": true });
@@ -103,6 +107,7 @@ impl ToolKind {
             ToolKind::Note => Some(format!("noted {}", text("key")?)),
             ToolKind::Put => Some(format!("put {}", text("key")?)),
             ToolKind::Slow => Some(format!("took {} steps", steps(arguments))),
+            ToolKind::Ask => Some("asked".to_owned()),
             ToolKind::Fail | ToolKind::Broken => None,
         }
     }
