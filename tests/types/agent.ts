@@ -6,6 +6,7 @@ import {
   type AgentOptions,
   type CallToolResult,
   type Code,
+  diagnose,
   EdgewiseError,
   init,
   McpClient,
@@ -43,6 +44,15 @@ new Agent({ model: { provider: "openai" } });
 new Agent({ model: { provider: "openai", id: "m", baseURL: "/llm" } });
 // @ts-expect-error unknown option
 new Agent({ model: { provider: "offline" }, server: [] });
+// @ts-expect-error changes are approved, reported or ignored
+new Agent({ model: { provider: "offline" }, servers: [{ name: "a", url: "/mcp", trust: { changes: "never" } }] });
+// diagnose
+const { usable, findings } = await diagnose("https://a.test/mcp", { token: "t", headers: { x: "y" }, timeoutMs: 1000 });
+same<typeof usable, boolean>(true);
+findings.map(({ code, level, message, fix }): string => (level === "error" ? `${code}: ${message}${fix ?? ""}` : code));
+// @ts-expect-error misspelt
+await diagnose("/mcp", { tokn: "t" });
+
 // @ts-expect-error approval is never, writes, always or a function
 new Agent({ model: { provider: "offline" }, approval: "sometimes" });
 
@@ -50,7 +60,7 @@ const options: AgentOptions = {
   model: { provider: "anthropic", id: "m", apiKey: "k", baseUrl: "/llm", headers: { a: "b" }, maxTokens: 100, temperature: 0 },
   servers: [
     { name: "a", url: "https://a.test/mcp", token: "t", headers: { x: "y" }, timeoutMs: 1000 },
-    { name: "b", url: new URL("https://b.test/mcp"), token: async () => "t" },
+    { name: "b", url: new URL("https://b.test/mcp"), token: async () => "t", validate: false, trust: { changes: "report" } },
     {
       name: "asks",
       url: "/mcp",
