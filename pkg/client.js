@@ -89,6 +89,11 @@ export class McpClient {
     return this.request("completion/complete", { ref, argument, context }, rest);
   }
 
+  async acceptTool(name) {
+    text(name, "name");
+    await this.#core.ask(undefined, [], (core, ticket) => core.acceptTool(ticket, name));
+  }
+
   ping(options) {
     return this.#core.ask(options, ["signal", "timeoutMs", "meta"], (core, ticket, json) => core.ping(ticket, json));
   }

@@ -792,6 +792,14 @@ export class McpClient {
    */
   watch(filter: WatchFilter, options?: { signal?: AbortSignal }): AsyncIterableIterator<Change>;
 
+  /**
+   * Takes the definition of a tool that `listTools` found changed (see `info().changedTools` and the option `trust`) for
+   * approved. A client never holds a call back: what to do about a change is up to its app.
+   *
+   * @throws {EdgewiseError} `misuse` for a tool that was not listed.
+   */
+  acceptTool(name: string): Promise<void>;
+
   /** Asks for a sign of life: `ping`, or `server/discover` where the revision has no ping. */
   ping(options?: ListOptions): Promise<void>;
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::drive::mcp::{Attendant, Connection};
+use crate::drive::trust::{changed_tools, compare};
 use crate::drive::wait::Cancel;
 use crate::error::Result;
 use crate::mcp::call_options::CallOptions;
@@ -51,16 +52,30 @@ impl<P: Platform> Client<P> {
 
     /// What is known of the server now; the TypeScript type `ServerInfo`.
     pub fn info(&self) -> Value {
-        self.0.info().to_value()
+        let mut info = self.0.info().to_value();
+        if let (Some(map), Some(changed)) = (info.as_object_mut(), changed_tools(&self.0.listed())) {
+            map.insert("changedTools".into(), changed);
+        }
+        info
     }
 
-    /// A list with all its pages, its elements as the server sent them.
+    pub(super) fn connection(&self) -> &Connection<P> {
+        &self.0
+    }
+
+    /// A list with all its pages, its elements as the server sent them. Tools are compared with what they were.
     ///
     /// # Errors
     ///
     /// As [`Connection::list`].
     pub async fn list(&self, list: List, options: &CallOptions, cancel: &Cancel) -> Result<Listing> {
-        self.0.list(list, options, cancel).await
+        let listing = self.0.list(list, options, cancel).await?;
+        if list == List::Tools {
+            let mut tools = self.0.listed().to_vec();
+            compare(self.0.platform(), self.0.config(), &mut tools).await;
+            self.0.set_listed(Rc::from(tools));
+        }
+        Ok(listing)
     }
 
     /// Sends a request of any method and gives its result as the server sent it.

@@ -205,6 +205,19 @@ impl<P: Platform> Connection<P> {
         tool.output_schema.clone()
     }
 
+    /// The tools of the last listing that a client asked for.
+    pub(crate) fn listed(&self) -> Rc<[Tool]> {
+        self.0.status.borrow().tools.clone()
+    }
+
+    pub(crate) fn set_listed(&self, tools: Rc<[Tool]>) {
+        self.0.status.borrow_mut().tools = tools;
+    }
+
+    pub(crate) fn config(&self) -> &ServerConfig {
+        &self.0.config
+    }
+
     pub(crate) fn platform(&self) -> &P {
         &self.0.platform
     }

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::lock::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::drive::mcp::Connection;
+use crate::drive::trust::{changed_tools, compare};
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
 use crate::json;
@@ -15,7 +16,6 @@ use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::text::clean;
-use crate::mcp::trust;
 use crate::mcp::types::Tool;
 use crate::platform::Platform;
 
@@ -142,7 +142,7 @@ impl<P: Platform> Server<P> {
         };
         let listed = match listed {
             Ok(mut tools) => {
-                self.compare(&mut tools).await;
+                compare(&*self.platform, &self.config, &mut tools).await;
                 Ok(tools)
             }
             failed => failed,
@@ -211,9 +211,8 @@ impl<P: Platform> Server<P> {
             map.insert("state".into(), json::tree(&self.state.get()));
             let tools = self.tools.borrow();
             map.insert("tools".into(), Value::from(tools.len()));
-            let changed: Vec<Value> = tools.iter().filter_map(changed).collect();
-            if !changed.is_empty() {
-                map.insert("changedTools".into(), Value::Array(changed));
+            if let Some(changed) = changed_tools(&tools) {
+                map.insert("changedTools".into(), changed);
             }
             if let Some(error) = &*self.error.borrow() {
                 map.insert("error".into(), json::tree(error));
@@ -221,13 +220,6 @@ impl<P: Platform> Server<P> {
         }
         info
     }
-}
-
-/// What the app is told of a tool whose definition has changed.
-fn changed(tool: &Tool) -> Option<Value> {
-    let change = tool.changed.as_ref()?;
-    let name = trust::visible(&tool.name).unwrap_or_else(|| tool.name.clone());
-    Some(json!({ "name": name, "parts": change.parts, "needsApproval": change.asks }))
 }
 
 struct Back<'a, P: Platform> {

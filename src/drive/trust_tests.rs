@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::drive::agent::Agent;
+use crate::drive::client::Client;
 use crate::drive::wait::Cancel;
 use crate::http::Request;
+use crate::mcp::config::ServerConfig;
+use crate::mcp::lists::List;
 use crate::sim::{Answer, Peer, SimPlatform};
 
 const URL: &str = "https://add.test";
@@ -173,4 +176,26 @@ fn what_a_server_links_to_is_never_fetched() {
     assert!(world.asked.borrow().iter().all(|url| url.starts_with("https://add.test/mcp")), "{:?}", world.asked);
     // A request to another host would have found none, and been noted.
     assert!(!world.sim.log().iter().any(|line| line.contains("docs.test") || line.contains("icons.test")));
+}
+
+#[test]
+fn a_client_tells_what_changed_and_may_accept_it() {
+    let world = world();
+    let client = || {
+        let config = json!({ "name": "calc", "url": format!("{URL}/mcp") });
+        let config = ServerConfig::read(&config, "").unwrap();
+        let client = Client::new(Rc::new(world.sim.clone()), config);
+        let never = Cancel::new();
+        world.sim.block_on(client.list(List::Tools, &Default::default(), &never)).unwrap().unwrap();
+        client
+    };
+    assert_eq!(client().info().get("changedTools"), None);
+    world.change("/description", json!("add: other"));
+    let changed = json!([{ "name": "add", "parts": ["description"], "needsApproval": true }]);
+    assert_eq!(client().info()["changedTools"], changed);
+    let client_now = client();
+    assert!(world.sim.block_on(client_now.accept_tool("sub")).unwrap().is_err());
+    world.sim.block_on(client_now.accept_tool("add")).unwrap().unwrap();
+    assert_eq!(client_now.info().get("changedTools"), None);
+    assert_eq!(client().info().get("changedTools"), None);
 }

@@ -116,6 +116,16 @@ impl ClientCore {
         });
     }
 
+    /// Takes the definition of a tool that has changed for approved.
+    #[wasm_bindgen(js_name = acceptTool)]
+    pub fn accept_tool(&self, ticket: u32, name: String) {
+        let client = self.client.clone();
+        work(ticket, |_| async move {
+            client.accept_tool(&name).await?;
+            Ok("null".to_owned())
+        });
+    }
+
     /// Answers null once the server gave a sign of life.
     pub fn ping(&self, ticket: u32, options: &str) -> Result<(), String> {
         let options = call_options(options)?;
