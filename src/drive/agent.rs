@@ -480,6 +480,11 @@ impl<P: Platform> Agent<P> {
         server.ensure(cancel, &mut told).await
     }
 
+    /// A server's tools have changed.
+    pub(crate) fn forget_catalog(&self) {
+        *self.0.catalog.borrow_mut() = None;
+    }
+
     /// Every tool known now.
     pub(crate) fn catalog(&self) -> Rc<Catalog> {
         let mut cached = self.0.catalog.borrow_mut();

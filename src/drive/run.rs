@@ -40,6 +40,7 @@ struct Context<P: Platform> {
 /// One thing that takes time.
 enum Job<P: Platform> {
     Connect(Rc<Server<P>>),
+    Follow(Rc<Server<P>>),
     GatherLimit(Millis),
     CallModel(Prepared),
     Sleep(Millis),
@@ -119,7 +120,7 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let catalog = context.agent.catalog();
             context.model.offer(catalog.definitions());
             handle.push(Fact::Tools(catalog.entries()));
-            Vec::new()
+            context.agent.servers_now().into_iter().map(Job::Follow).collect()
         }
         Step::CallModel => vec![Job::CallModel(context.model.prepare(run.messages()))],
         Step::Sleep(delay) => vec![Job::Sleep(delay)],
@@ -151,6 +152,8 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 handle.push(Fact::Gathered);
             }
         }
+        // A new list serves calls at once; the model is offered it in the next run.
+        Job::Follow(server) => server.follow(over, &|| agent.forget_catalog()).await,
         Job::GatherLimit(limit) => {
             if unless_cancelled(over, platform.sleep(limit)).await.is_ok() {
                 agent.servers_now().iter().for_each(|server| server.give_up_waiting());

@@ -1,5 +1,7 @@
 //! One MCP server of an agent: its connection and the tools it lists.
 
+mod follow;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -37,6 +39,8 @@ pub(crate) struct Server<P: Platform> {
     attempts: Cell<u64>,
     /// A run gave up waiting for it.
     slow: Cell<bool>,
+    /// The tools were just listed, so that nothing can have been missed.
+    fresh: Cell<bool>,
 }
 
 impl<P: Platform> Server<P> {
@@ -53,6 +57,7 @@ impl<P: Platform> Server<P> {
             connecting: Mutex::new(()),
             attempts: Cell::new(0),
             slow: Cell::new(false),
+            fresh: Cell::new(false),
         }
     }
 
@@ -158,6 +163,7 @@ impl<P: Platform> Server<P> {
                 *self.error.borrow_mut() = None;
                 self.state.set(ServerState::Ready);
                 self.slow.set(false);
+                self.fresh.set(true);
                 changed(ServerState::Ready, None);
                 Ok(())
             }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use super::Inner;
 use super::answers::Asked;
 use crate::drive::share::Share;
-use crate::drive::wait::{Stop, within};
+use crate::drive::wait::{Jobs, Stop, within};
 use crate::error::{Code, Error};
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Exchange, Failure, Message};
@@ -84,8 +84,17 @@ impl<P: Platform> Inner<P> {
 /// Reads the stream to its end; then the link that stands on it is none any more.
 async fn keep_reading<P: Platform>(inner: Weak<Inner<P>>, url: String, mut exchange: Exchange, mut body: P::Body) {
     let session = Session { endpoint: Some(url.clone()), ..Session::default() };
+    // An answer to the server may take a user's time, and the stream is read on meanwhile.
+    let mut asides = Jobs::default();
     loop {
-        let chunk = body.chunk().await;
+        let chunk = {
+            let mut chunk = pin!(body.chunk());
+            poll_fn(|context| {
+                let _ = asides.poll(context);
+                chunk.as_mut().poll(context)
+            })
+            .await
+        };
         let Some(inner) = inner.upgrade() else { return };
         let mut messages = Vec::new();
         let over = match chunk {
@@ -96,7 +105,8 @@ async fn keep_reading<P: Platform>(inner: Weak<Inner<P>>, url: String, mut excha
             let _ = inner.inbox.deliver(stray);
         }
         for message in messages {
-            inner.aside(message, &session).await;
+            let (inner, session) = (inner.clone(), session.clone());
+            asides.push(async move { inner.aside(message, &session).await });
         }
         if over {
             let mut status = inner.status.borrow_mut();

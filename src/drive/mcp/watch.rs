@@ -80,6 +80,12 @@ impl<P: Platform> Connection<P> {
         outcome
     }
 
+    /// True when the server declares that it tells of something that the filter wants; false before it is connected.
+    pub fn tells(&self, filter: &Filter) -> bool {
+        let status = self.0.status.borrow();
+        status.link.as_ref().is_some_and(|link| !filter.declared(&link.capabilities, false).is_empty())
+    }
+
     /// The shared work of all watches.
     fn pump(&self) -> Share<Result<()>> {
         let mut known = self.0.hub.pump.borrow_mut();

@@ -24,6 +24,7 @@ pub(in crate::drive::mcp) struct Hub {
     waker: RefCell<Option<Waker>>,
     /// The legacy session that had a stream of its own, and the resources that it was told to watch.
     session: RefCell<Option<Rc<Link>>>,
+    mute: RefCell<Option<Rc<Link>>>,
     pub(super) subscribed: RefCell<Vec<String>>,
 }
 
@@ -110,6 +111,16 @@ impl Hub {
             self.subscribed.borrow_mut().clear();
             *self.session.borrow_mut() = streams.then(|| link.clone());
         }
+    }
+
+    /// That session has no stream.
+    pub(super) fn is_mute(&self, link: &Rc<Link>) -> bool {
+        self.mute.borrow().as_ref().is_some_and(|known| Rc::ptr_eq(known, link))
+    }
+
+    /// Notes that the session has no stream, so that it is not asked for again.
+    pub(super) fn note_mute(&self, link: &Rc<Link>) {
+        *self.mute.borrow_mut() = Some(link.clone());
     }
 
     /// Wakes the shared work: there is another session.

@@ -75,6 +75,10 @@ impl<P: Platform> Inner<P> {
             self.forget(link);
             return Ok(());
         }
+        if self.hub.is_mute(link) {
+            absent.set(true);
+            return pending().await;
+        }
         let known = self.hub.is_known(link);
         let point = track.resume.borrow().point().map(str::to_owned).filter(|_| known);
         let build = |_, token: Option<&Secret>| resume::get(point.as_deref(), &link.session, &self.config, token);
@@ -103,6 +107,7 @@ impl<P: Platform> Inner<P> {
                 if !none || lost {
                     return Err(failure);
                 }
+                self.hub.note_mute(link);
                 absent.set(true);
                 pending().await
             }

@@ -8,6 +8,7 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
 use crate::drive::mcp::Connection;
+use crate::drive::server::Server as AgentServer;
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Result};
 use crate::http::{Method, Request};
@@ -38,6 +39,7 @@ struct Told {
     /// Methods of other requests, with the URI that they name.
     seen: Vec<String>,
     aborted: u32,
+    tools: Vec<&'static str>,
 }
 
 impl Told {
@@ -55,6 +57,7 @@ impl Told {
             opened: vec![],
             seen: vec![],
             aborted: 0,
+            tools: vec!["add"],
         }
     }
 
@@ -122,6 +125,10 @@ impl Server for Told {
             }
             ("notifications/initialized", _) => return Http::text(202, "", ""),
             _ if lost => return Http::text(404, "", ""),
+            ("tools/list", _) => {
+                let tool = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
+                json!({ "tools": self.tools.iter().map(tool).collect::<Vec<_>>() })
+            }
             _ => json!({}),
         };
         let uri = params["uri"].as_str().unwrap_or("");
@@ -389,6 +396,49 @@ fn a_legacy_server_is_subscribed_to_what_it_declares() {
             "resources/unsubscribe r:1"
         ]
     );
+}
+
+#[test]
+fn an_agents_tools_follow_the_server() {
+    for era in [Era::Modern, Era::Legacy] {
+        let world = World::new(1, Told::new(era, vec![vec![wait(1_000), changed("tools"), Step::Hang]]));
+        let options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
+        let config = ServerConfig::read(&options, "servers[0]").unwrap();
+        let server = AgentServer::new(Rc::new(world.sim.clone()), config);
+        let names = || server.tools().iter().map(|tool| tool.name.clone()).collect::<Vec<_>>();
+        let told = Cell::new(0);
+        world.run(server.ensure(&Cancel::new(), &mut |_, _| ())).unwrap();
+        world.server.borrow_mut().tools.push("mul");
+        let run = |until: u64| {
+            let (cancel, world, server, told) = (Cancel::new(), &world, &server, &told);
+            async move {
+                let end = async {
+                    world.sim.sleep(Millis(until)).await;
+                    cancel.cancel();
+                };
+                join(server.follow(&cancel, &|| told.set(told.get() + 1)), end).await;
+            }
+        };
+        world.run(run(900));
+        assert_eq!((names(), told.get()), (vec!["add".to_owned()], 0), "just listed, and told of nothing");
+        world.server.borrow_mut().streams.push(vec![wait(1_000), changed("tools"), Step::Hang]);
+        world.run(run(900));
+        assert_eq!((names().len(), told.get()), (2, 1), "nobody watched between the two");
+        world.server.borrow_mut().tools.push("sub");
+        world.server.borrow_mut().streams.push(vec![wait(1_000), changed("tools"), Step::Hang]);
+        world.run(run(2_000));
+        assert_eq!(names(), ["add", "mul", "sub"]);
+        assert!(told.get() >= 2);
+        world.run(server.close());
+    }
+    let mut silent = Told::new(Era::Modern, vec![]);
+    silent.capabilities = json!({ "tools": {} });
+    let world = World::new(1, silent);
+    let options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
+    let server = AgentServer::new(Rc::new(world.sim.clone()), ServerConfig::read(&options, "servers[0]").unwrap());
+    world.run(server.ensure(&Cancel::new(), &mut |_, _| ())).unwrap();
+    world.run(server.follow(&Cancel::new(), &|| ()));
+    assert!(world.opened().is_empty());
 }
 
 #[test]
