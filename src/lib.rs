@@ -6,7 +6,8 @@
 //!
 //! # In scope
 //!
-//! - The MCP client: Streamable HTTP, revision 2026-07-28 ("modern") and the 2025 revisions ("legacy").
+//! - The MCP client: Streamable HTTP, revision 2026-07-28 ("modern") and the 2025 revisions ("legacy"), down to the
+//!   HTTP+SSE of 2024-11-05.
 //! - Model wires over `fetch`: Anthropic Messages, OpenAI Chat Completions, and the embedded `offline` model.
 //! - The agent loop: turns, parallel tool calls, approvals, retries, cancel.
 //!
