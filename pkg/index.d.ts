@@ -959,7 +959,8 @@ export interface RunOptions {
   /** History to go on from, as `done.messages` of an earlier run gave it. Default: none. */
   messages?: Message[];
   /**
-   * Whoever reads the events cannot answer: a call that would need an approval is denied at once. Default: false;
+   * Whoever reads the events cannot answer: a call that would need an approval is denied at once, and what a server asks of
+   * the user is cancelled unless there is an `onInput`. Default: false;
    * a run whose events nobody reads is unattended in any case.
    */
   unattended?: boolean;

@@ -145,6 +145,15 @@ same<typeof cacheScope, "public" | "private" | undefined>(true);
 for (const { uriTemplate } of (await client.listResourceTemplates()).resourceTemplates) same<typeof uriTemplate, string>(true);
 same<Awaited<ReturnType<typeof client.callTool>>["isError"], boolean | undefined>(true);
 await client.callTool("add", { a: 1 }, { signal: AbortSignal.timeout(1), onProgress: ({ progress }) => progress, timeoutMs: 5, meta: {} });
+await client.callTool("dig", {}, { onTask: (taskId) => same<typeof taskId, string>(true) });
+for (const { taskId, tool, startedAt } of await client.tasks()) same<[typeof taskId, typeof tool, typeof startedAt], [string, string, number]>(true);
+same<Awaited<ReturnType<typeof client.resumeTask>>["isError"], boolean | undefined>(true);
+const { status, result: dug } = await client.getTask("t1", { timeoutMs: 5 });
+if (status === "completed") same<typeof dug, typeof dug>(true);
+await client.cancelTask("t1", { signal: AbortSignal.timeout(1) });
+await client.rootsChanged();
+// @ts-expect-error a task has an id
+await client.resumeTask();
 await client.getPrompt("greet", { who: "you" });
 // @ts-expect-error arguments of prompts are text
 await client.getPrompt("greet", { who: 1 });

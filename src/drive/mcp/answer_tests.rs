@@ -138,6 +138,7 @@ impl World {
 
     fn with(era: Era, results: Vec<Value>, before: Vec<Bytes>, more: Value) -> World {
         let sim = SimPlatform::new(7);
+        sim.set_time_limit(Millis::from_secs(20_000));
         let (calls, replies, declared) = (Vec::new(), Vec::new(), Vec::new());
         let script =
             Script { era, results, before, calls, replies, declared, cancelled: 0, aborted: 0, roots_changed: 0 };

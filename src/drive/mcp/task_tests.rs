@@ -130,6 +130,7 @@ struct World {
 impl World {
     fn new(era: Era, states: Vec<Value>) -> World {
         let sim = SimPlatform::new(5);
+        sim.set_time_limit(Millis::from_secs(2_000));
         let (asks, seen, replies) = (Vec::new(), Vec::new(), Vec::new());
         let server = sim.host(ORIGIN, Script { era, states, asks, seen, replies });
         let connection = World::connect(&sim);
