@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::Server;
+use crate::drive::trust::compare;
 use crate::drive::wait::Cancel;
 use crate::error::Result;
 use crate::mcp::listen::{Change, Filter};
@@ -61,7 +62,7 @@ impl<P: Platform> Server<P> {
 
     async fn list_again(&self, cancel: &Cancel) -> Result<()> {
         let mut tools = self.connection.list_tools(cancel).await?;
-        self.compare(&mut tools).await;
+        compare(&*self.platform, &self.config, &mut tools).await;
         if self.state() == ServerState::Ready {
             self.set_tools(tools.into());
         }
