@@ -161,12 +161,12 @@ export class Host {
     Promise.resolve().then(run).then((json) => this.#settle(id, true, json), (thrown) => this.#settle(id, false, words(thrown)));
   }
 
-  part(id, name, request) {
+  part(id, name, table, request) {
     const signal = this.signal(id);
     const ask = async () => {
       const { host, glue } = await this.#parts();
       signal.throwIfAborted();
-      return host.ask((ticket) => glue.ask(ticket, name, request), { signal });
+      return host.ask((ticket) => glue.ask(ticket, name, table, request), { signal });
     };
     ask().then((text) => this.#settle(id, true, text), (thrown) => this.#settle(id, false, words(thrown)));
   }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::time::Millis;
 
@@ -182,6 +183,26 @@ impl Error {
         self
     }
 
+    /// Reads an error of ours that went over JSON; `None` when it is none. What a request that nobody repeats had to
+    /// say of options and JSON-RPC is not read.
+    // By hand, because serde's derived readers bring kilobytes of wasm.
+    pub(crate) fn read(value: &Value) -> Option<Error> {
+        let text = |name: &str| value.get(name).and_then(Value::as_str);
+        let mut error = Error::new(Code::parse(text("code")?)?, text("message")?);
+        error.retry = match value.get("retry") {
+            Some(Value::String(retry)) if retry == "backoff" => Retry::Backoff,
+            Some(retry) => {
+                retry.get("after").and_then(Value::as_u64).map_or(Retry::Never, |ms| Retry::After(Millis(ms)))
+            }
+            None => Retry::Never,
+        };
+        error.status = value.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+        error.maybe_cors = value.get("maybeCors").and_then(Value::as_bool).unwrap_or(false);
+        error.authorization_url = text("authorizationUrl").map(Box::from);
+        error.cause = value.get("cause").and_then(Error::read).map(Box::new);
+        Some(error)
+    }
+
     /// Cancelled by the app or the user, while `doing`.
     pub fn cancelled(doing: &str) -> Error {
         Error::new(Code::Cancelled, [doing, ": cancelled"].concat())
@@ -224,6 +245,17 @@ mod tests {
         let error = Error::config("servers[1].url", "expected a string, got a number");
         assert_eq!(error.path.as_deref(), Some("servers[1].url"));
         assert_eq!(error.to_string(), "config: servers[1].url: expected a string, got a number");
+    }
+
+    #[test]
+    fn an_error_survives_the_way_through_json() {
+        let mut cause = Error::new(Code::Network, "gone").retry(Retry::Backoff);
+        cause.maybe_cors = true;
+        let mut error =
+            Error::new(Code::AuthRequired, "sign in").status(401).retry(Retry::After(Millis(7))).cause(cause);
+        error.authorization_url = Some("https://as.test/".into());
+        assert_eq!(Error::read(&serde_json::to_value(&error).unwrap()), Some(error));
+        assert_eq!(Error::read(&serde_json::json!({ "code": "odd", "message": "m" })), None);
     }
 
     #[test]

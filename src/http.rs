@@ -24,6 +24,11 @@ impl Method {
             Method::Delete => "DELETE",
         }
     }
+
+    /// The method of that upper-case name.
+    pub fn parse(name: &str) -> Option<Method> {
+        [Method::Get, Method::Post, Method::Delete].into_iter().find(|method| method.as_str() == name)
+    }
 }
 
 /// Header fields in order; names compare without regard to ASCII case.

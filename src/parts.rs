@@ -7,21 +7,40 @@
 //!
 //! - Which part answers; nothing of what they do.
 
+mod oauth;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::drive::oauth::Authorizer;
 use crate::llm::offline_wire;
 use crate::mcp::diagnose;
-use crate::platform::{Part, PartResult};
+use crate::platform::{Part, PartResult, Platform};
 use crate::schema;
 
-/// Answers a request to a part.
+/// What the parts of one wasm remember between requests.
+pub struct State<P: Platform> {
+    /// By the id that their connection gave them.
+    authorizers: RefCell<Vec<(String, Authorizer<P>)>>,
+}
+
+impl<P: Platform> Default for State<P> {
+    fn default() -> State<P> {
+        State { authorizers: RefCell::default() }
+    }
+}
+
+/// Answers a request to a part, which does on `platform` what it has to do.
 ///
 /// # Errors
 ///
 /// Words for people when the request cannot be read.
-pub async fn answer(part: Part, request: &str) -> PartResult {
+pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part, request: &str) -> PartResult {
     match part {
         Part::Offline => offline_wire::answer(request),
         Part::Schema => schema::answer(request),
         Part::Diagnose => diagnose::answer(request),
+        Part::Oauth => oauth::answer(state, platform, request).await,
     }
 }
 

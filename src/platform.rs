@@ -87,11 +87,13 @@ pub enum Part {
     Schema,
     /// Finds out why a server cannot be used: facts of [`crate::mcp::diagnose`] in, probes or the report out.
     Diagnose,
+    /// Authorization of MCP servers: what a connection wants to know in, what it may go on with out.
+    Oauth,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 3] = [Part::Offline, Part::Schema, Part::Diagnose];
+    pub const ALL: [Part; 4] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
@@ -99,6 +101,7 @@ impl Part {
             Part::Offline => "offline",
             Part::Schema => "schema",
             Part::Diagnose => "diagnose",
+            Part::Oauth => "oauth",
         }
     }
 }

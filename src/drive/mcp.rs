@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use futures_util::lock::Mutex;
 
-use crate::drive::oauth::Authorizer;
+use crate::drive::authorizer::Authorizer;
 use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
@@ -25,8 +25,6 @@ use crate::mcp::config::ServerConfig;
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::legacy::{self, Session};
-#[cfg(feature = "oauth")]
-use crate::mcp::oauth::Url;
 use crate::mcp::request::{self, Call};
 use crate::mcp::server::{Link, ServerInfo, State};
 use crate::mcp::types::Tool;
@@ -90,23 +88,10 @@ impl<P: Platform> Clone for Connection<P> {
 impl<P: Platform> Connection<P> {
     /// A connection that nobody has asked for anything yet; no request is sent.
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
-        #[cfg(feature = "oauth")]
-        let authorizer = config
-            .oauth
-            .clone()
-            // The options were refused if the URL is none.
-            .zip(Url::parse(&config.url))
-            .map(|(oauth, url)| Authorizer::new(platform.clone(), oauth, &config.name, url, config.timeout));
-        #[cfg(not(feature = "oauth"))]
-        let authorizer = None;
-        Connection::with_authorizer(platform, config, authorizer)
-    }
-
-    fn with_authorizer(platform: Rc<P>, config: ServerConfig, authorizer: Option<Authorizer<P>>) -> Connection<P> {
         let inner = Inner {
+            authorizer: Authorizer::new(platform.clone(), &config),
             platform,
             config,
-            authorizer,
             next_id: Cell::new(1),
             status: RefCell::default(),
             inbox: Inbox::default(),

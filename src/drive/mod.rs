@@ -2,17 +2,15 @@
 //!
 //! No policy lives here. A driver asks its machine for the next step, does it, and reports the fact back.
 pub mod agent;
+mod authorizer;
 mod check;
 pub mod client;
 pub mod diagnose;
 pub mod handle;
 pub mod mcp;
 mod model;
-#[cfg(feature = "oauth")]
-pub mod oauth;
-#[cfg(not(feature = "oauth"))]
-#[path = "oauth_off.rs"]
-mod oauth;
+#[cfg(feature = "parts")]
+pub(crate) mod oauth;
 mod question;
 mod run;
 mod server;

@@ -81,6 +81,16 @@ impl<P: Platform> Authorizer<P> {
         self.0.state.borrow().tokens.as_ref().map(|tokens| tokens.access.clone())
     }
 
+    /// What a connection keeps of the token: `{ access, staleAt?, dpop }`, null when there is none. `staleAt` is when it
+    /// is worth to come back for another.
+    pub(crate) fn held(&self) -> Value {
+        let state = self.0.state.borrow();
+        state.tokens.as_ref().map_or(Value::Null, |tokens| {
+            let stale_at = tokens.refresh.as_ref().and(tokens.stale_at).map(|at| at.0);
+            json!({ "access": tokens.access.reveal(), "staleAt": stale_at, "dpop": tokens.dpop })
+        })
+    }
+
     /// The access token for the next request; refreshed before it ends. `None` when there is none: the server's
     /// refusal tells better than anything else what it wants.
     pub(crate) async fn token(&self) -> Option<Secret> {

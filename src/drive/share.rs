@@ -69,7 +69,7 @@ impl<T> Share<T> {
     }
 
     /// The outcome is known.
-    #[cfg(feature = "oauth")]
+    #[cfg(feature = "parts")]
     pub(crate) fn is_over(&self) -> bool {
         // It is borrowed only while the work is at it.
         self.state.work.try_borrow().is_ok_and(|work| matches!(*work, Work::Ended(_)))

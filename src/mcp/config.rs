@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::http::TRANSPORT;
+use crate::json;
 use crate::mcp::input::Answerers;
 use crate::mcp::oauth::{OauthConfig, Url};
 use crate::mcp::trust::OnChange;
@@ -30,7 +31,9 @@ pub struct ServerConfig {
     /// Bearer token for `Authorization`.
     pub token: Option<Token>,
     /// How to come by a token; instead of `token`.
-    pub oauth: Option<OauthConfig>,
+    ///
+    /// JSON text of the option, which was checked ([`OauthConfig::read`]); secret, since it may hold a client's.
+    pub oauth: Option<Secret>,
     /// Further headers on each request. Values may be credentials.
     pub headers: Vec<(String, Secret)>,
     /// Longest silence within one request before it fails; default 60,000 ms. Progress starts it anew.
@@ -95,16 +98,16 @@ impl ServerConfig {
         };
         let oauth = match fields.value("oauth") {
             None => None,
-            Some(_) if !cfg!(feature = "oauth") => {
-                return Err(Error::config(fields.path("oauth"), "is not in `edgewise/lean`; import `edgewise`"));
-            }
             Some(_) if token.is_some() => {
                 return Err(Error::config(fields.path("oauth"), "cannot go with `token`; give one of the two"));
             }
             Some(_) if Url::parse(url).is_none() => {
                 return Err(Error::config(fields.path("url"), "must be absolute where `oauth` is given"));
             }
-            Some(value) => Some(OauthConfig::read(value, &fields.path("oauth"))?),
+            Some(value) => {
+                OauthConfig::read(value, &fields.path("oauth"))?;
+                Some(Secret::new(json::text(value)))
+            }
         };
         let headers = fields.strings("headers")?;
         let timeout = fields.whole("timeoutMs", 1..=Millis::MAX_TIMER.0)?;

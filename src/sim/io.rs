@@ -118,7 +118,7 @@ impl Platform for SimPlatform {
         if self.world.parts_missing.get() {
             return Err("could not be loaded".to_owned());
         }
-        crate::parts::answer(part, &request).await
+        crate::parts::answer(&self.world.parts, &Rc::new(self.clone()), part, &request).await
     }
 }
 

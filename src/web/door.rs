@@ -52,7 +52,7 @@ extern "C" {
     /// words for people.
     #[cfg(not(feature = "parts"))]
     #[wasm_bindgen(method)]
-    fn part(this: &Host, id: u32, name: &str, request: &str);
+    fn part(this: &Host, id: u32, name: &str, table: u32, request: &str);
 
     /// Calls [`settle`] with a secret of the agent with that table, or undefined.
     #[wasm_bindgen(method, js_name = loadSecret)]
@@ -282,8 +282,8 @@ pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
 
 /// Asks a part in the other wasm.
 #[cfg(not(feature = "parts"))]
-pub(crate) fn part(name: &str, request: &str) -> Wait {
-    Wait::new(|host, id| host.part(id, name, request))
+pub(crate) fn part(name: &str, table: u32, request: &str) -> Wait {
+    Wait::new(|host, id| host.part(id, name, table, request))
 }
 
 /// Reads a secret of the agent with that table: text, or undefined.

@@ -1,20 +1,35 @@
 //! The entry of the wasm with the parts: [`crate::parts`] for the shell.
 
+use std::rc::Rc;
+
 use wasm_bindgen::prelude::*;
 
+use super::WebPlatform;
 use super::work::{text, work};
 use crate::drive::wait::unless_cancelled;
 use crate::error::{Code, Error};
-use crate::parts;
+use crate::parts::{self, State};
+use crate::platform::{Part, PartResult};
 
-/// Asks a part by its name; answers with its text as a JSON string. Cancelled like everything that has a ticket.
+thread_local! {
+    static STATE: Rc<State<WebPlatform>> = Rc::default();
+}
+
+/// Answers for the agent whose functions the shell keeps under `table`.
+pub(super) async fn answer(table: u32, part: Part, request: &str) -> PartResult {
+    let state = STATE.with(Rc::clone);
+    parts::answer(&state, &Rc::new(WebPlatform::new(table)), part, request).await
+}
+
+/// Asks a part by its name; answers with its text as a JSON string. Cancelled like everything that has a ticket. `table` is
+/// the shell's number for the functions of the agent that asks.
 #[wasm_bindgen]
-pub fn ask(ticket: u32, name: &str, request: String) {
+pub fn ask(ticket: u32, name: &str, table: u32, request: String) {
     let part = parts::find(name);
     work(ticket, |cancel| async move {
         let answer = async {
             match part {
-                Some(part) => parts::answer(part, &request).await,
+                Some(part) => self::answer(table, part, &request).await,
                 None => Err("there is no such part".to_owned()),
             }
         };

@@ -106,12 +106,12 @@ impl Platform for WebPlatform {
 
     #[cfg(feature = "parts")]
     async fn call_part(&self, part: Part, request: String) -> PartResult {
-        crate::parts::answer(part, &request).await
+        super::part::answer(self.table, part, &request).await
     }
 
     #[cfg(not(feature = "parts"))]
     async fn call_part(&self, part: Part, request: String) -> PartResult {
         let text = |value: JsValue| value.as_string().unwrap_or_default();
-        door::part(part.as_str(), &request).await.map(text).map_err(text)
+        door::part(part.as_str(), self.table, &request).await.map(text).map_err(text)
     }
 }

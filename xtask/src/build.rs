@@ -24,7 +24,7 @@ struct Module {
 
 /// What every page loads, and what is loaded when first used; see `[features]` in `Cargo.toml`.
 const MODULES: [Module; 2] = [
-    Module { name: "edgewise", features: "face,oauth", inline: "inline.js" },
+    Module { name: "edgewise", features: "face", inline: "inline.js" },
     Module { name: "edgewise_parts", features: "parts", inline: "inline-parts.js" },
 ];
 

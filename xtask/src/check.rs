@@ -29,7 +29,7 @@ pub(crate) fn everything() -> Outcome {
                 "--lib",
                 "--no-default-features",
                 "--features",
-                "face,oauth",
+                "face",
             ])
         }),
         ("clippy parts", || {

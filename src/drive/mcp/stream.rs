@@ -225,8 +225,8 @@ impl<P: Platform> Inner<P> {
         last: Option<&str>,
         session: &legacy::Session,
     ) -> Result<crate::platform::Response<P::Body>, NetworkError> {
-        let refused = |words: &'static str| NetworkError { message: words.to_owned(), maybe_cors: false };
-        let token = self.token().await.map_err(refused)?;
+        let refused = |message: String| NetworkError { message, maybe_cors: false };
+        let token = self.token().await.map_err(|words| refused(words.to_owned()))?;
         let mut request = resume::get(last, session, &self.config, token.as_ref());
         self.prove(&mut request, token.as_ref()).await.map_err(refused)?;
         self.platform.fetch(request).await

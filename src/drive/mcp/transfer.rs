@@ -5,13 +5,13 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{Attendant, Desk};
 use super::single::beside;
 use super::stream::Taker;
 use super::{COURTESY, Inner};
-use crate::drive::oauth::{Authorizer, Hopeless};
+use crate::drive::authorizer::{Authorizer, Hopeless, Refused};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Retry};
 use crate::http::Request;
@@ -21,7 +21,6 @@ use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
 use crate::mcp::legacy::resume::Resume;
 use crate::mcp::legacy::{self, Session};
 use crate::mcp::listen::Pulse;
-use crate::mcp::oauth::{Refusal, Tries};
 use crate::platform::{AppCall, Platform};
 use crate::secret::Secret;
 use crate::time::Millis;
@@ -98,9 +97,9 @@ impl<P: Platform> Inner<P> {
         let Some(authorizer) = &self.authorizer else {
             return self.attempt_once(job, None, &RefCell::default(), on_message).await;
         };
-        let mut tries = Tries::default();
+        let mut tries = Value::Null;
         loop {
-            let token = self.patiently(job, authorizer.token()).await?;
+            let token = self.patiently(job, authorizer.token()).await??;
             let refusal = RefCell::default();
             let outcome = self.attempt_once(job, token.as_ref(), &refusal, on_message).await;
             let (mut failure, refusal) = match (outcome, refusal.take()) {
@@ -111,7 +110,7 @@ impl<P: Platform> Inner<P> {
                 Ok(()) => {}
                 Err(Hopeless::Refused(words)) => {
                     failure.error.message.push_str("; ");
-                    failure.error.message.push_str(words);
+                    failure.error.message.push_str(&words);
                     return Err(failure);
                 }
                 Err(Hopeless::Failed(error)) => return Err(error.cause(failure.error).into()),
@@ -133,7 +132,7 @@ impl<P: Platform> Inner<P> {
         &self,
         job: &Job<'_>,
         token: Option<&Secret>,
-        refusal: &RefCell<Option<Refusal>>,
+        refusal: &RefCell<Option<Refused>>,
         on_message: &mut dyn FnMut(Message),
     ) -> Result<Reply, Failure> {
         let heard = Cell::new(None);
@@ -159,7 +158,7 @@ impl<P: Platform> Inner<P> {
         id: Option<u64>,
         authorized: Option<&Secret>,
         heard: &Cell<Option<Millis>>,
-        refusal: &RefCell<Option<Refusal>>,
+        refusal: &RefCell<Option<Refused>>,
         on_message: &mut dyn FnMut(Message),
     ) -> Result<Reply, Failure> {
         let token = match authorized {
@@ -171,7 +170,7 @@ impl<P: Platform> Inner<P> {
         };
         let mut request = (job.build)(id.unwrap_or(0), token.as_ref());
         self.prove(&mut request, token.as_ref()).await.map_err(|words| {
-            let message = [&job.what, ": ", words].concat();
+            let message = [&job.what, ": ", &words].concat();
             Failure::from(Error::new(Code::AuthRequired, message))
         })?;
         let mut exchange = Exchange::new(job.era, job.what.as_str(), id).safe(job.safe);
@@ -184,8 +183,8 @@ impl<P: Platform> Inner<P> {
         };
         job.hear(heard, Millis(0));
         if let Some(authorizer) = &self.authorizer {
-            authorizer.note_nonce(&response.head.headers);
-            refusal.replace(Refusal::read(response.head.status, &response.head.headers));
+            authorizer.note_nonce(&response.head);
+            refusal.replace(Refused::read(&response.head));
         }
         let (resume, desk) = (Resume::default(), Desk::default());
         if let Some(single) = single.filter(|_| response.head.is_success()) {
@@ -268,7 +267,7 @@ impl<P: Platform> Inner<P> {
     }
 
     /// Adds a proof where the token is bound to a key of the app.
-    pub(super) async fn prove(&self, request: &mut Request, token: Option<&Secret>) -> Result<(), &'static str> {
+    pub(super) async fn prove(&self, request: &mut Request, token: Option<&Secret>) -> Result<(), String> {
         match (&self.authorizer, token) {
             (Some(authorizer), Some(token)) => authorizer.prove(request, token).await,
             _ => Ok(()),

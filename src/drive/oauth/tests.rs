@@ -395,3 +395,13 @@ fn a_bad_network_never_hangs_reuses_or_leaks() {
     }
     assert!(listed > 100, "{listed}");
 }
+
+#[test]
+fn without_the_part_a_request_fails_in_words_and_the_next_one_may_succeed() {
+    let world = World::new(1, Era::Modern);
+    world.sim.set_parts_missing(true);
+    let error = world.list().unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (Code::Network, "authorization for calc: could not be loaded"));
+    world.sim.set_parts_missing(false);
+    assert_eq!(world.list(), Ok(1));
+}

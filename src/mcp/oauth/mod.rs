@@ -49,9 +49,9 @@ pub use challenge::{Challenge, Refusal};
 pub use client::{AuthMethod, Client, Origin};
 pub use config::{Dpop, Grant, Idp, OauthConfig, Signer, Store};
 pub use flow::{Ask, Fact, Flow, Key, Known, Step};
-#[cfg(feature = "oauth")]
+#[cfg(feature = "parts")]
 pub(crate) use jwt::{dpop_proof, is_signature};
-#[cfg(feature = "oauth")]
+#[cfg(feature = "parts")]
 pub(crate) use redirect::state_of;
 pub use remedy::{Remedy, Tries};
 pub use token::Tokens;

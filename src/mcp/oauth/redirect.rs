@@ -96,7 +96,7 @@ impl Pending {
     }
 }
 
-#[cfg(feature = "oauth")]
+#[cfg(feature = "parts")]
 /// The state in what a user came back with: which sign-in it belongs to, if to any.
 pub(crate) fn state_of(answer: &str) -> Option<String> {
     let pairs = pairs(query(answer));

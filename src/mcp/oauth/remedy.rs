@@ -1,5 +1,7 @@
 //! What to do about a refusal.
 
+use serde_json::{Value, json};
+
 use super::challenge::Refusal;
 use super::scope;
 use super::token::Tokens;
@@ -27,6 +29,21 @@ pub struct Tries {
     pub authorized: u8,
     /// How often the request was sent again only because there was another token.
     pub again: u8,
+}
+
+impl Tries {
+    /// Reads what [`Tries::to_value`] wrote; nothing was done where there is nothing.
+    pub fn read(value: Option<&Value>) -> Tries {
+        let count = |name: &str| value.and_then(|value| value.get(name)).and_then(Value::as_u64).unwrap_or(0);
+        // Saturating: what cannot be would end the tries.
+        let small = |name: &str| u8::try_from(count(name)).unwrap_or(u8::MAX);
+        Tries { refreshed: count("refreshed") > 0, authorized: small("authorized"), again: small("again") }
+    }
+
+    /// As JSON.
+    pub fn to_value(self) -> Value {
+        json!({ "refreshed": u8::from(self.refreshed), "authorized": self.authorized, "again": self.again })
+    }
 }
 
 /// Most times that one request leads a user to sign in.
