@@ -12,6 +12,7 @@ use crate::drive::wait::Cancel;
 use crate::http::Request;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
+use crate::mcp::trust::Change;
 use crate::sim::{Answer, Peer, SimPlatform};
 
 const URL: &str = "https://add.test";
@@ -198,4 +199,27 @@ fn a_client_tells_what_changed_and_may_accept_it() {
     world.sim.block_on(client_now.accept_tool("add")).unwrap().unwrap();
     assert_eq!(client_now.info().get("changedTools"), None);
     assert_eq!(client().info().get("changedTools"), None);
+}
+
+#[test]
+fn a_tool_that_changes_between_the_offer_and_the_call_is_withheld() {
+    let world = world();
+    let agent = world.agent("never", Value::Null);
+    world.sim.block_on(agent.connect(&Cancel::new())).unwrap().unwrap();
+    let mut offered = agent.catalog().entries()[0].clone();
+    assert_eq!(world.sim.block_on(agent.confirm(&offered)).unwrap(), None);
+    let server = agent.servers_now()[0].clone();
+    let change = Change { parts: vec!["description".into()], fingerprint: "new".into(), asks: true };
+    let mut tools = server.tools().to_vec();
+    (tools[0].fingerprint, tools[0].changed) = ("new".into(), Some(change.clone()));
+    server.set_tools(Rc::from(tools));
+    agent.forget_catalog();
+    let why = "calc.add: not called: its definition has just changed and is not approved";
+    assert_eq!(world.sim.block_on(agent.confirm(&offered)).unwrap().as_deref(), Some(why));
+    // An approval of some other definition does not count either; that of this one does.
+    offered.changed = Some(Change { fingerprint: "other".into(), asks: false, ..change.clone() });
+    assert_eq!(world.sim.block_on(agent.confirm(&offered)).unwrap().as_deref(), Some(why));
+    offered.changed = Some(Change { asks: false, ..change });
+    assert_eq!(world.sim.block_on(agent.confirm(&offered)).unwrap(), None);
+    assert_eq!(server.tools()[0].changed, None);
 }
