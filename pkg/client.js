@@ -98,6 +98,11 @@ export class McpClient {
     return this.#core.ask(options, ["signal", "timeoutMs", "meta"], (core, ticket, json) => core.ping(ticket, json));
   }
 
+  async setLogLevel(level, options) {
+    text(level, "level");
+    await this.#core.ask(options, ["signal"], (core, ticket) => core.setLogLevel(ticket, level));
+  }
+
   async request(method, params, options) {
     if (text(method, "method") === "") throw config("method", "must not be empty");
     const data = encodePlain(params ?? {}, "params");

@@ -183,6 +183,11 @@ export class Host {
     this.wait(id, lock(name, until));
   }
 
+  tell(table, index, argument) {
+    // Nobody waits for what it does; a listener that throws must not end the process.
+    Promise.resolve().then(() => tables.get(table)?.deref()?.[index]?.(JSON.parse(argument))).catch(() => {});
+  }
+
   /** The answer of a function that stands for `fetch`. */
   async through(table, index, init) {
     // App code runs only after this: from a clean stack.

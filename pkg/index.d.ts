@@ -252,6 +252,10 @@ export interface ServerOptions {
   headers?: { [name: string]: string };
   /** Longest silence within one request, in milliseconds, before it fails. Progress starts it anew. Default: 60,000. */
   timeoutMs?: number;
+  /** Gets what the server logs, as it sent it. What it throws is ignored. */
+  onLog?(entry: LogEntry): void;
+  /** From which level on the server is to log; only with `onLog`. Default: `"info"`. */
+  logLevel?: LogLevel;
   /** See {@link TransportServerOptions}. */
   transport?: undefined;
   /** Whether values are checked against the schemas of its tools. Default: true. */
@@ -317,6 +321,20 @@ export interface Root {
   /** Starts with `file://`. */
   uri: string;
   name?: string;
+}
+
+/** How important an entry of a server's log is, the least first. */
+export type LogLevel = "debug" | "info" | "notice" | "warning" | "error" | "critical" | "alert" | "emergency";
+
+/** An entry of a server's log. */
+export interface LogEntry {
+  /** Name of the server. */
+  server: string;
+  level: LogLevel;
+  /** Which part of the server it comes from. */
+  logger?: string;
+  data: Json;
+  [member: string]: unknown;
 }
 
 /** An MCP server that is reached by a transport of yours in place of a URL: stdio in Node, memory, WebSocket, messages. */
@@ -799,6 +817,13 @@ export class McpClient {
    * @throws {EdgewiseError} `misuse` for a tool that was not listed.
    */
   acceptTool(name: string): Promise<void>;
+
+  /**
+   * Says from which level on the server is to log.
+   *
+   * @throws {EdgewiseError} `misuse` without the option `onLog`.
+   */
+  setLogLevel(level: LogLevel, options?: { signal?: AbortSignal }): Promise<void>;
 
   /** Asks for a sign of life: `ping`, or `server/discover` where the revision has no ping. */
   ping(options?: ListOptions): Promise<void>;

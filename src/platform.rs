@@ -69,6 +69,9 @@ pub trait Platform: 'static {
     /// `AbortSignal` that the function was given.
     async fn call_app(&self, call: AppCall) -> AppResult;
 
+    /// Tells a function of the app something. Nobody waits for it, and what it returns or throws is ignored.
+    fn tell_app(&self, call: AppCall);
+
     /// Asks a part of this crate that is loaded when first used, and waits for its answer. What the texts mean is
     /// between the caller and the part, see `crate::parts`.
     ///

@@ -156,6 +156,15 @@ impl<P: Platform> Client<P> {
         self.0.watch(filter, cancel, on_change).await
     }
 
+    /// Says from which level on the server is to log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::set_log_level`].
+    pub async fn set_log_level(&self, level: &str, cancel: &Cancel) -> Result<()> {
+        self.0.set_log_level(level, cancel).await
+    }
+
     /// Ends the connection, and with it every request; again does nothing.
     pub async fn close(&self) {
         self.0.close().await;

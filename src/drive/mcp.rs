@@ -5,6 +5,7 @@
 mod answers;
 mod greet;
 mod inbox;
+mod log;
 mod methods;
 mod single;
 mod stream;
@@ -34,6 +35,7 @@ use crate::time::Millis;
 
 pub use answers::Attendant;
 use inbox::Inbox;
+use log::Logging;
 use single::Single;
 use transfer::Job;
 use watch::Hub;
@@ -58,6 +60,7 @@ struct Inner<P: Platform> {
     single: Single,
     /// A session that was begun and is of no use.
     orphan: RefCell<Option<Session>>,
+    logging: RefCell<Logging>,
     closed: Cancel,
     /// Held while the stored list of tasks is changed.
     ledger: Mutex<()>,
@@ -88,6 +91,7 @@ impl<P: Platform> Clone for Connection<P> {
 impl<P: Platform> Connection<P> {
     /// A connection that nobody has asked for anything yet; no request is sent.
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
+        let logging = RefCell::new(Logging::new(config.log));
         let inner = Inner {
             authorizer: Authorizer::new(platform.clone(), &config),
             platform,
@@ -98,6 +102,7 @@ impl<P: Platform> Connection<P> {
             hub: Hub::default(),
             single: Single::default(),
             orphan: RefCell::default(),
+            logging,
             closed: Cancel::new(),
             ledger: Mutex::new(()),
         };

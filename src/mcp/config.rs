@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::http::TRANSPORT;
 use crate::json;
 use crate::mcp::input::Answerers;
+use crate::mcp::log::Log;
 use crate::mcp::oauth::{OauthConfig, Url};
 use crate::mcp::trust::OnChange;
 use crate::options::{Fields, FunctionId, expected};
@@ -44,6 +45,8 @@ pub struct ServerConfig {
     pub answerers: Answerers,
     /// Arguments and structured results are checked against the schemas of the tools; default true.
     pub validate: bool,
+    /// Who gets what the server logs.
+    pub log: Log,
 }
 
 impl ServerConfig {
@@ -121,6 +124,7 @@ impl ServerConfig {
             validate: fields.boolean("validate")?.unwrap_or(true),
             on_change: OnChange::read(fields.value("trust"), &fields.path("trust"))?,
             answerers: Answerers::read(&mut fields)?,
+            log: Log::read(&mut fields)?,
         };
         fields.finish()?;
         Ok(config)

@@ -14,6 +14,7 @@ pub mod input;
 pub mod legacy;
 pub mod listen;
 pub mod lists;
+pub mod log;
 pub mod oauth;
 pub mod param_headers;
 pub mod reconnect;

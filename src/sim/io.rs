@@ -96,6 +96,16 @@ impl Platform for SimPlatform {
         SimLock::wait(self, name).await
     }
 
+    fn tell_app(&self, call: AppCall) {
+        let function = self.world.functions.borrow().get(&call.function).cloned();
+        let Some(function) = function else {
+            return self.violation(format!("unknown function {} is told something", call.function.0));
+        };
+        self.note(format!("function {} is told something", call.function.0));
+        let mut rng = Rng::new(self.world.app.borrow_mut().next_u64());
+        let _ = function.borrow_mut()(&call.argument, &mut rng);
+    }
+
     async fn call_app(&self, call: AppCall) -> AppResult {
         let function = self.world.functions.borrow().get(&call.function).cloned();
         let number = call.function.0;

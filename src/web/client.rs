@@ -151,6 +151,16 @@ impl ClientCore {
         Ok(())
     }
 
+    /// Answers null once the server is told from which level on to log.
+    #[wasm_bindgen(js_name = setLogLevel)]
+    pub fn set_log_level(&self, ticket: u32, level: String) {
+        let client = self.client.clone();
+        work(ticket, |cancel| async move {
+            client.set_log_level(&level, &cancel).await?;
+            Ok("null".to_owned())
+        });
+    }
+
     /// Ends the connection.
     pub fn close(&self, ticket: u32) {
         let client = self.client.clone();

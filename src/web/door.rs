@@ -66,6 +66,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn lock(this: &Host, id: u32, name: &str, until: &AbortSignal);
 
+    /// Calls a function of the app soon; nobody waits for it.
+    #[wasm_bindgen(method)]
+    fn tell(this: &Host, table: u32, function: u32, argument: &str);
+
     /// What a function of the app that stands for `fetch` answers: a promise.
     #[wasm_bindgen(method)]
     fn through(this: &Host, table: u32, function: u32, init: &web_sys::RequestInit) -> JsValue;
@@ -299,6 +303,11 @@ pub(crate) fn save_secret(table: u32, key: &str, value: Option<&str>) -> Wait {
 /// Waits for a lock; it is held until `until` is dropped, even before it was given.
 pub(crate) fn lock(name: &str, until: &Aborter) -> Wait {
     Wait::new(|host, id| host.lock(id, name, &until.signal))
+}
+
+/// Calls a function of the app soon; whatever comes of it is ignored.
+pub(crate) fn tell(table: u32, function: u32, argument: &str) {
+    with_host(|host| host.tell(table, function, argument));
 }
 
 /// The promise of what a function of the app that stands for `fetch` answers; `None` before [`start`].

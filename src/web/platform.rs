@@ -96,6 +96,10 @@ impl Platform for WebPlatform {
         WebLock { _held: held }
     }
 
+    fn tell_app(&self, call: AppCall) {
+        door::tell(self.table, call.function.0, &crate::json::text(&call.argument));
+    }
+
     async fn call_app(&self, call: AppCall) -> AppResult {
         let text = |value: JsValue| value.as_string().unwrap_or_default();
         match door::call(self.table, call.function.0, &crate::json::text(&call.argument)).await {

@@ -162,6 +162,35 @@ test("a client survives a crash of the instance", async (t) => {
   assert.deepEqual((await client.callTool("add", { a: 1, b: 2 })).structuredContent, { sum: 3 });
 });
 
+test("what a server logs reaches whoever listens, and a listener that throws harms nobody", async () => {
+  const sent = [];
+  const transport = {
+    async start() {},
+    async close() {},
+    async send({ id, method, params }) {
+      sent.push([method, params._meta["io.modelcontextprotocol/logLevel"]]);
+      const discovered = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: {} };
+      const say = (message) => queueMicrotask(() => transport.onmessage({ jsonrpc: "2.0", ...message }));
+      if (method === "own/method") say({ method: "notifications/message", params: { level: "error", logger: "db", data: ["lost"] } });
+      say({ id, result: method === "server/discover" ? discovered : {} });
+    },
+  };
+  const entries = [];
+  const onLog = (entry) => {
+    entries.push(entry);
+    throw new Error("from the listener");
+  };
+  const client = new McpClient({ transport, name: "own", onLog, logLevel: "warning" });
+  await client.request("own/method");
+  await client.setLogLevel("debug");
+  await client.request("own/method");
+  const entry = { server: "own", level: "error", logger: "db", data: ["lost"] };
+  assert.deepEqual(entries, [entry, entry]);
+  assert.deepEqual(sent, [["server/discover", undefined], ["own/method", "warning"], ["own/method", "debug"]]);
+  assert.equal((await rejected(new McpClient({ transport }).setLogLevel("debug"))).code, "misuse");
+  await client.close();
+});
+
 test("the example runs", async (t) => {
   const { url } = await started(t, modern);
   await cp(join(root, "examples/node/client.ts"), join(path, "client.ts"));

@@ -159,6 +159,10 @@ await client.getPrompt("greet", { who: "you" });
 await client.getPrompt("greet", { who: 1 });
 await client.complete({ type: "ref/prompt", name: "greet" }, { name: "city", value: "Os" });
 await client.ping();
+await client.setLogLevel("debug");
+// @ts-expect-error no such level
+await client.setLogLevel("loud");
+new McpClient({ url: "/mcp", logLevel: "info", onLog: ({ server, level, data }) => console.log(server, level, data) });
 same<Awaited<ReturnType<typeof client.request<{ own: number }>>>["own"], number>(true);
 await client.close();
 

@@ -9,19 +9,23 @@ use crate::agent::config::{AgentConfig, RunOptions};
 use crate::drive::agent::Agent;
 use crate::error::Code;
 use crate::http::Request;
-use crate::sim::{Answer, Peer, Server, SimPlatform};
+use crate::options::FunctionId;
+use crate::sim::{Answer, AppAnswer, Peer, Server, SimPlatform, Step};
+use crate::time::Millis;
 
 const ORIGIN: &str = "https://docs.test";
 
 /// A server with pages of everything; keeps what it was asked.
 struct Script {
     modern: bool,
+    /// Lists a tool that is refused without its header.
+    picky: bool,
     seen: Vec<(String, Value, Vec<String>)>,
 }
 
 impl Script {
     fn result(&self, method: &str, params: &Value) -> Option<Value> {
-        let capabilities = json!({ "tools": {}, "resources": {}, "x": { "y": 1 } });
+        let capabilities = json!({ "tools": {}, "resources": {}, "logging": {}, "x": { "y": 1 } });
         let cursor = params["cursor"].as_str();
         let schema = json!({ "type": "object", "properties": { "a": { "type": "string", "x-mcp-header": "A" } } });
         let bad = json!({ "type": "object", "properties": { "a": { "type": "number", "x-mcp-header": "A" } } });
@@ -34,6 +38,10 @@ impl Script {
                 "tools": [{ "name": "b", "inputSchema": schema, "own": [1, { "deep": null }], "icons": [] }, { "name": "bad", "inputSchema": bad }],
                 "nextCursor": "", "ttlMs": 9000, "cacheScope": "public"
             }),
+            ("tools/list", Some("")) if self.picky => {
+                let schema = json!({ "properties": { "p": { "type": "string", "x-mcp-header": "P" } } });
+                json!({ "tools": [{ "name": "picky", "inputSchema": schema }] })
+            }
             ("tools/list", Some("")) => json!({ "tools": [{ "name": "a" }], "ttlMs": 4000, "cacheScope": "public" }),
             ("resources/list", None) => json!({
                 "resources": [{ "uri": "doc://1", "name": "1", "_meta": { "k": "v" } }, "odd"],
@@ -46,7 +54,9 @@ impl Script {
                     json!({ "content": [{ "type": "text", "text": "x", "own": 1 }], "resultType": "complete", "more": [2] })
                 }
             },
-            ("resources/read" | "ping" | "own/method", _) => json!({ "contents": [], "echo": params }),
+            ("resources/read" | "ping" | "own/method" | "logging/setLevel", _) => {
+                json!({ "contents": [], "echo": params })
+            }
             _ => return None,
         })
     }
@@ -66,6 +76,18 @@ impl Server for Script {
         if modern != self.modern {
             return error(400, -32000);
         }
+        if body["params"]["name"] == "picky" && request.headers.get("mcp-param-p").is_none() {
+            return error(400, -32020);
+        }
+        if method == "own/log" {
+            let entry = json!({ "level": "warning", "data": { "own": 1 } });
+            let messages = [
+                json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": entry }),
+                json!({ "jsonrpc": "2.0", "id": body["id"], "result": {} }),
+            ];
+            let text = messages.map(|message| format!("data: {message}\n\n")).concat();
+            return Answer::events(vec![Step::Bytes(text.into_bytes())]);
+        }
         if method.starts_with("notifications/") {
             return Answer::text(202, "", "");
         }
@@ -84,9 +106,13 @@ struct World {
 
 impl World {
     fn new(modern: bool) -> World {
+        World::with(modern, json!({ "url": "https://docs.test/mcp" }))
+    }
+
+    fn with(modern: bool, options: Value) -> World {
         let sim = SimPlatform::new(7);
-        let server = sim.host(ORIGIN, Script { modern, seen: Vec::new() });
-        let config = ServerConfig::read_alone(&json!({ "url": "https://docs.test/mcp" })).unwrap();
+        let server = sim.host(ORIGIN, Script { modern, picky: false, seen: Vec::new() });
+        let config = ServerConfig::read_alone(&options).unwrap();
         World { client: Client::new(Rc::new(sim.clone()), config), sim, server }
     }
 
@@ -179,6 +205,62 @@ fn any_request_carries_what_the_app_says_beside_what_the_protocol_demands() {
 }
 
 #[test]
+fn a_tool_that_was_never_listed_is_looked_up_when_its_headers_are_missed() {
+    let world = World::new(true);
+    world.server.borrow_mut().picky = true;
+    let call = || world.ask("tools/call", json!({ "name": "picky", "arguments": { "p": "x" } }), Value::Null).unwrap();
+    call();
+    assert!(world.last().1.contains(&"Mcp-Param-P: x".to_owned()));
+    let calls = || world.server.borrow().seen.iter().filter(|(method, ..)| method == "tools/call").count();
+    assert_eq!(calls(), 2, "it was refused once, and so not executed");
+    call();
+    assert_eq!(calls(), 3, "from now on it is known");
+}
+
+#[test]
+fn what_a_server_logs_reaches_whoever_listens() {
+    for modern in [true, false] {
+        let options = json!({ "url": "https://docs.test/mcp", "onLog": { "$function": 5 }, "logLevel": "warning" });
+        let world = World::with(modern, options);
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let listener = heard.clone();
+        world.sim.function(FunctionId(5), move |entry, _| {
+            listener.borrow_mut().push(entry.clone());
+            AppAnswer::value(Millis(0), Value::Null)
+        });
+        world.ask("own/log", json!({}), Value::Null).unwrap();
+        let entry = json!({ "server": "docs.test", "level": "warning", "data": { "own": 1 } });
+        assert_eq!(*heard.borrow(), [entry]);
+        let meta = world.last().0["_meta"]["io.modelcontextprotocol/logLevel"].clone();
+        let levels = || {
+            let seen = &world.server.borrow().seen;
+            let told = seen.iter().filter(|(method, ..)| method == "logging/setLevel");
+            told.map(|(_, params, _)| params["level"].clone()).collect::<Vec<_>>()
+        };
+        if modern {
+            assert_eq!(meta, "warning");
+        } else {
+            assert_eq!((meta, levels()), (Value::Null, vec![json!("warning")]));
+        }
+        world.ask("own/method", json!({}), Value::Null).unwrap();
+        world.run(world.client.set_log_level("debug", &Cancel::new())).unwrap();
+        world.ask("own/method", json!({}), Value::Null).unwrap();
+        if modern {
+            assert_eq!(world.last().0["_meta"]["io.modelcontextprotocol/logLevel"], "debug");
+        } else {
+            assert_eq!(levels(), [json!("warning"), json!("debug")], "once for each level");
+        }
+        let error = world.run(world.client.set_log_level("loud", &Cancel::new())).unwrap_err();
+        assert_eq!(error.path.as_deref(), Some("level"));
+    }
+    let world = World::new(true);
+    let error = world.run(world.client.set_log_level("debug", &Cancel::new())).unwrap_err();
+    assert_eq!(error.code, Code::Misuse);
+    world.ask("own/method", json!({}), Value::Null).unwrap();
+    assert_eq!(world.last().0["_meta"].get("io.modelcontextprotocol/logLevel"), None, "nobody listens");
+}
+
+#[test]
 fn a_sign_of_life_in_either_era() {
     for (modern, method) in [(true, "server/discover"), (false, "ping")] {
         let world = World::new(modern);
@@ -199,7 +281,7 @@ fn a_closed_client_says_so() {
 /// An agent on two such servers and one that is not there.
 fn agent(sim: &SimPlatform) -> Agent<SimPlatform> {
     for origin in [ORIGIN, "https://old.test"] {
-        sim.host(origin, Script { modern: origin == ORIGIN, seen: Vec::new() });
+        sim.host(origin, Script { modern: origin == ORIGIN, picky: false, seen: Vec::new() });
     }
     let server = |name: &str| json!({ "name": name, "url": format!("https://{name}.test/mcp") });
     let servers = json!([server("gone"), server("old"), server("docs")]);

@@ -12,6 +12,7 @@ use crate::mcp::call_options::{CallOptions, check_meta};
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Message};
 use crate::mcp::lists::{List, Listing};
+use crate::mcp::log;
 use crate::mcp::param_headers;
 use crate::mcp::request::Call;
 use crate::mcp::tools::{Pages, check_call_result, read_call_result, read_tools, sift_tools};
@@ -145,6 +146,14 @@ impl<P: Platform> Connection<P> {
             }
         }
         let params = rest;
+        // A server that refuses to be told logs as it likes; that is no reason not to ask it.
+        let _ = self.tell_log_level(cancel).await;
+        let level = self.log_level().filter(|_| self.era() == Era::Modern).map(Value::from);
+        if let Some(level) = &level
+            && !meta.iter().any(|(name, _)| *name == log::META)
+        {
+            meta.push((log::META, level));
+        }
         let is_call = method == "tools/call";
         let mut call = Call::new(method, &params);
         call.meta = &meta;
@@ -165,13 +174,17 @@ impl<P: Platform> Connection<P> {
             }
         };
         let mut answered = self.request(&call, timeout, cancel, &mut on_message).await;
-        if let (Err(error), Some(tool)) = (&answered, tool)
+        if let Err(error) = &answered
+            && is_call
             && error.rpc_code == Some(HEADER_MISMATCH)
         {
-            // Nothing was executed: the tool wants other headers than when it was listed.
-            let listing: Pin<Box<dyn Future<Output = Result<Vec<Tool>>> + '_>> = Box::pin(self.list_tools(cancel));
-            let tools = listing.await.map_err(|failed| failed.cause(error.clone()))?;
-            if let Some(tool) = tools.iter().find(|known| known.name == tool.name) {
+            // Nothing was executed: the tool wants other headers than when it was listed, or was never listed.
+            let fresh = CallOptions::default();
+            let listing: Pin<Box<dyn Future<Output = Result<Listing>> + '_>> =
+                Box::pin(self.list(List::Tools, &fresh, cancel));
+            listing.await.map_err(|failed| failed.cause(error.clone()))?;
+            let tools = self.0.status.borrow().tools.clone();
+            if let Some(tool) = tools.iter().find(|known| Some(known.name.as_str()) == call.subject()) {
                 let arguments = params.iter().find(|(name, _)| *name == "arguments");
                 let arguments = arguments.map_or(&Value::Null, |(_, value)| value);
                 call.param_headers = param_headers::mirrored(&tool.input_schema, arguments).unwrap_or_default();

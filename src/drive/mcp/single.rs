@@ -75,7 +75,10 @@ impl<P: Platform> Inner<P> {
             Message::Request { id, method, params } => {
                 self.serve(Asked { id, method, params }, session, None, &Cell::new(false)).await;
             }
-            Message::Notification { method, params } => self.hub.notice(&method, params.as_ref()),
+            Message::Notification { method, params } => {
+                self.note_log(&method, params.as_ref());
+                self.hub.notice(&method, params.as_ref());
+            }
             Message::Progress(_) | Message::Answer(_) => {}
         }
     }

@@ -181,9 +181,12 @@ impl<P: Platform> Taker<'_, P> {
                     }
                 }
                 message => {
-                    if let (Era::Legacy, Message::Notification { method, params }) = (self.job.era, &message) {
-                        self.desk.withdraw(method, params.as_ref());
-                        self.inner.hub.notice(method, params.as_ref());
+                    if let Message::Notification { method, params } = &message {
+                        self.inner.note_log(method, params.as_ref());
+                        if self.job.era == Era::Legacy {
+                            self.desk.withdraw(method, params.as_ref());
+                            self.inner.hub.notice(method, params.as_ref());
+                        }
                     }
                     (self.on_message)(message);
                 }
