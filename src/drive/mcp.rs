@@ -3,6 +3,7 @@
 //! Everything that is decided is decided in [`crate::mcp`]; here it is waited for.
 
 mod answers;
+mod ear;
 mod greet;
 mod inbox;
 mod log;
@@ -34,6 +35,7 @@ use crate::secret::Secret;
 use crate::time::Millis;
 
 pub use answers::Attendant;
+use ear::Ear;
 use inbox::Inbox;
 use log::Logging;
 use single::Single;
@@ -61,6 +63,7 @@ struct Inner<P: Platform> {
     /// A session that was begun and is of no use.
     orphan: RefCell<Option<Session>>,
     logging: RefCell<Logging>,
+    ear: RefCell<Option<Ear>>,
     closed: Cancel,
     /// Held while the stored list of tasks is changed.
     ledger: Mutex<()>,
@@ -103,6 +106,7 @@ impl<P: Platform> Connection<P> {
             single: Single::default(),
             orphan: RefCell::default(),
             logging,
+            ear: RefCell::default(),
             closed: Cancel::new(),
             ledger: Mutex::new(()),
         };
@@ -169,7 +173,8 @@ impl<P: Platform> Connection<P> {
         on_message: &mut dyn FnMut(Message),
     ) -> std::result::Result<Answer, Failure> {
         let mut link = self.link(cancel).await?;
-        let mut failure = match self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message).await {
+        let sent = self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message);
+        let mut failure = match self.0.listening(&link, sent).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -178,7 +183,8 @@ impl<P: Platform> Connection<P> {
             let renewed = self.link(cancel).await.map_err(|error| error.cause(failure.error.clone()))?;
             // If it is still modern, then it refused this request, not its era.
             if renewed.era == Era::Legacy || link.era == Era::Legacy {
-                failure = match self.0.send(&renewed, call, timeout, cancel, self.1.as_deref(), on_message).await {
+                let sent = self.0.send(&renewed, call, timeout, cancel, self.1.as_deref(), on_message);
+                failure = match self.0.listening(&renewed, sent).await {
                     Ok(answer) => return Ok(answer),
                     Err(failure) => failure,
                 };

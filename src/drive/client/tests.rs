@@ -8,7 +8,7 @@ use super::*;
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::drive::agent::Agent;
 use crate::error::Code;
-use crate::http::Request;
+use crate::http::{Method, Request};
 use crate::options::FunctionId;
 use crate::sim::{Answer, AppAnswer, Peer, Server, SimPlatform, Step};
 use crate::time::Millis;
@@ -67,8 +67,20 @@ impl Server for Script {
         let body: Value = serde_json::from_str(request.body.as_deref().unwrap_or("{}")).unwrap();
         let method = body["method"].as_str().unwrap_or_default().to_owned();
         let modern = request.headers.get("mcp-method").is_some();
+        if request.method == Method::Get {
+            self.seen.push(("GET".into(), Value::Null, Vec::new()));
+            let form = json!({ "type": "object", "properties": { "city": { "type": "string", "default": "Oslo" } } });
+            let params = json!({ "message": "Where?", "requestedSchema": form });
+            let asked = json!({ "jsonrpc": "2.0", "id": "e1", "method": "elicitation/create", "params": params });
+            let asked = Step::Bytes(format!("data: {asked}\n\n").into_bytes());
+            return Answer::events(vec![Step::Wait(Millis(50)), asked, Step::Hang]);
+        }
         let headers = request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        self.seen.push((method.clone(), body["params"].clone(), headers));
+        let content = if method.is_empty() { &body["result"] } else { &body["params"] };
+        self.seen.push((method.clone(), content.clone(), headers));
+        if method.is_empty() {
+            return Answer::text(202, "", "");
+        }
         let error = |status: u16, code: i64| {
             let error = json!({ "jsonrpc": "2.0", "id": body["id"], "error": { "code": code, "message": "no" } });
             Answer::text(status, "application/json", error.to_string())
@@ -92,7 +104,10 @@ impl Server for Script {
             return Answer::text(202, "", "");
         }
         match self.result(&method, &body["params"]) {
-            Some(result) => Answer::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })),
+            Some(result) => {
+                let slow = if method == "own/method" { Millis(200) } else { Millis(0) };
+                Answer::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).after(slow)
+            }
             None => error(if modern { 404 } else { 200 }, -32601),
         }
     }
@@ -258,6 +273,21 @@ fn what_a_server_logs_reaches_whoever_listens() {
     assert_eq!(error.code, Code::Misuse);
     world.ask("own/method", json!({}), Value::Null).unwrap();
     assert_eq!(world.last().0["_meta"].get("io.modelcontextprotocol/logLevel"), None, "nobody listens");
+}
+
+#[test]
+fn an_older_server_may_ask_on_the_stream_of_its_session() {
+    let options = json!({ "url": "https://docs.test/mcp", "onInput": { "$function": 5 } });
+    let world = World::with(false, options);
+    world.sim.function(FunctionId(5), |_, _| AppAnswer::value(Millis(0), json!({ "action": "accept", "content": {} })));
+    world.ask("own/method", json!({}), Value::Null).unwrap();
+    let seen = world.server.borrow().seen.clone();
+    let order: Vec<&str> = seen.iter().map(|(method, ..)| method.as_str()).skip(3).collect();
+    assert_eq!(order, ["GET", "own/method", ""], "the stream first, so that nothing is missed");
+    assert_eq!(seen.last().unwrap().1, json!({ "action": "accept", "content": { "city": "Oslo" } }));
+    let quiet = World::new(false);
+    quiet.ask("own/method", json!({}), Value::Null).unwrap();
+    assert!(!quiet.server.borrow().seen.iter().any(|(method, ..)| method == "GET"), "nobody could answer");
 }
 
 #[test]

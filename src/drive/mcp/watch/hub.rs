@@ -57,6 +57,11 @@ impl Hub {
         Watch { hub: self, id }
     }
 
+    /// Somebody watches.
+    pub(in crate::drive::mcp) fn is_watched(&self) -> bool {
+        !self.seats.borrow().is_empty()
+    }
+
     /// What all watches want together.
     pub(super) fn union(&self) -> Filter {
         let mut union = Filter::default();
