@@ -109,6 +109,22 @@ impl Request {
     pub fn follows_redirects(&self) -> bool {
         self.headers.get("content-type") != Some("application/x-www-form-urlencoded")
     }
+
+    /// Where an answer sends this request, if it may be sent there as it is, token and all: by a status that keeps
+    /// method and body (307, 308), and within its origin. `None` for every other answer.
+    pub fn redirected(&self, head: &Head) -> Option<String> {
+        if !matches!(head.status, 307 | 308) || !self.follows_redirects() {
+            return None;
+        }
+        let to = head.headers.get("location")?;
+        let scheme = self.url.find("://")? + 3;
+        let end = self.url[scheme..].find(['/', '?']).map_or(self.url.len(), |end| scheme + end);
+        let origin = &self.url[..end];
+        if to.starts_with('/') && !to.starts_with("//") && !to.contains('\\') {
+            return Some([origin, to].concat());
+        }
+        to.strip_prefix(origin)?.starts_with(['/', '?']).then(|| to.to_owned())
+    }
 }
 
 /// Status and fields of an answer whose body is still to come.
@@ -180,6 +196,40 @@ mod tests {
         let shown = format!("{headers:?}");
         assert!(!shown.contains("very-secret"), "{shown}");
         assert!(shown.contains("text/event-stream"));
+    }
+
+    #[test]
+    fn a_token_stays_with_its_origin() {
+        let request =
+            |url: &str| Request { method: Method::Post, url: url.to_owned(), headers: Headers::new(), body: None };
+        let to = |status, location: &str| {
+            let mut head = Head { status, ..Head::default() };
+            head.headers.set("Location", location);
+            request("https://a.test/mcp?x=1").redirected(&head)
+        };
+        assert_eq!(to(307, "/mcp/").as_deref(), Some("https://a.test/mcp/"));
+        assert_eq!(to(308, "https://a.test/v2?y=2").as_deref(), Some("https://a.test/v2?y=2"));
+        for elsewhere in [
+            "https://b.test/mcp",
+            "http://a.test/mcp",
+            "https://a.test.evil.test/",
+            "https://a.test@evil.test/",
+            "//evil.test/",
+            "/\\evil.test",
+            "https://a.test:8443/mcp",
+            "mcp/",
+            "",
+        ] {
+            assert_eq!(to(307, elsewhere), None, "{elsewhere}");
+        }
+        for status in [200, 301, 302, 303, 304, 401] {
+            assert_eq!(to(status, "/mcp/"), None, "{status}");
+        }
+        let mut form = request("https://a.test/token");
+        form.headers.set("Content-Type", "application/x-www-form-urlencoded");
+        let mut head = Head { status: 307, ..Head::default() };
+        head.headers.set("Location", "/elsewhere");
+        assert_eq!(form.redirected(&head), None);
     }
 
     #[test]

@@ -35,10 +35,29 @@ extern "C" {
     static LOCATION: Option<Location>;
 }
 
+/// Most redirects that are followed by hand.
+const MAX_HOPS: u8 = 3;
+
 /// Sends the request; the answer's body stays open until it is read to its end or dropped.
 ///
+/// A token stays with the origin that it is for. Browsers take `Authorization` off a request that is redirected to
+/// another origin; not every runtime without a page does, so there redirects are followed by hand, and only within the
+/// origin. One that leads elsewhere is itself the answer.
+///
 /// `table` holds the functions that URLs of the scheme `transport` name.
-pub(super) async fn fetch(request: Request, table: u32) -> Result<Response<WebBody>, NetworkError> {
+pub(super) async fn fetch(mut request: Request, table: u32) -> Result<Response<WebBody>, NetworkError> {
+    let mut hops = 0;
+    loop {
+        let response = send(&request, table).await?;
+        match request.redirected(&response.head) {
+            Some(url) if hops < MAX_HOPS => request.url = url,
+            _ => return Ok(response),
+        }
+        hops += 1;
+    }
+}
+
+async fn send(request: &Request, table: u32) -> Result<Response<WebBody>, NetworkError> {
     let aborter = Aborter::new().ok_or_else(|| broken("the package is not started"))?;
     let init = RequestInit::new();
     init.set_method(request.method.as_str());
@@ -47,7 +66,8 @@ pub(super) async fn fetch(request: Request, table: u32) -> Result<Response<WebBo
     if let Some(body) = &request.body {
         init.set_body(&JsValue::from_str(body));
     }
-    if !request.follows_redirects() {
+    let by_hand = request.headers.get("authorization").is_some() && LOCATION.with(Option::is_none);
+    if by_hand || !request.follows_redirects() {
         // Not `error`, which Workers do not know.
         let set = Reflect::set(&init, &"redirect".into(), &"manual".into());
         set.map_err(|thrown| broken(&describe(&thrown)))?;
