@@ -83,6 +83,8 @@ class ServerView {
   #retry = h("button", { type: "button", class: "icon-button", onclick: () => this.#again() }, icon("retry"));
   #remove = h("button", { type: "button", class: "icon-button", onclick: () => this.#drop() }, icon("trash"));
   #fault = h("div", { class: "server-fault" });
+  #signIn = h("button", { type: "button", class: "button primary", onclick: () => this.#authorize() }, "Sign in");
+  #entry = h("div", { class: "sign-in", hidden: true }, h("p", null, "This server wants to know who you are. You sign in on a page of its own, and this page is let in."), this.#signIn);
   #tools = toolList([]);
   #server = null;
   #diagnosis = null;
@@ -98,6 +100,7 @@ class ServerView {
       h("div", { class: "server-head" }, h("span", { class: "dot" }), this.#name, this.#state, this.#retry, this.#remove),
       this.#url,
       this.#facts,
+      this.#entry,
       this.#fault,
       this.#tools.element,
     );
@@ -124,7 +127,11 @@ class ServerView {
     this.#fault.replaceChildren();
     this.#diagnosis?.stop();
     this.#diagnosis = null;
-    if (server.error) {
+    this.#entry.hidden = server.state !== "auth_required";
+    this.#signIn.setAttribute("aria-label", `Sign in to ${server.name}`);
+    if (server.state === "auth_required") {
+      if (before !== "auth_required") announce(`${server.name} wants you to sign in.`);
+    } else if (server.error) {
       const peer = { kind: "server", name: server.name, url: server.url };
       // The buttons are beside the name already.
       const words = { ...explain(server.error, peer), action: null };
@@ -142,10 +149,24 @@ class ServerView {
       );
       box.append(this.#diagnosis.element);
       if (before !== "failed") announce(`${words.title}.`);
-    } else if (before === "connecting" && server.state === "ready") {
+    } else if (["connecting", "auth_required"].includes(before) && server.state === "ready") {
       announce(`${server.name} is ready: ${count(server.list.length, "tool")}.`);
     }
     this.#tools.update(server.list);
+  }
+
+  async #authorize() {
+    const { name, url } = this.#server;
+    this.#fault.replaceChildren();
+    this.#signIn.disabled = true;
+    try {
+      await this.#session.signIn(name);
+    } catch (error) {
+      const words = { ...explain(error, { kind: "server", name, url }), title: `You are not signed in to ${name}`, advice: "Nothing has changed. You can try again.", action: null };
+      this.#fault.replaceChildren(errorBox(error, words, () => {}));
+    } finally {
+      this.#signIn.disabled = false;
+    }
   }
 
   async #again() {

@@ -132,6 +132,15 @@ export class Session extends EventTarget {
     this.changed();
   }
 
+  /** Lets the person sign in to a server that asks for it. To be called right in a click: it opens a window. */
+  async signIn(name) {
+    const { error } = this.#agent.servers().find((server) => server.name === name);
+    const back = this.#library.authorizeInPopup({ onBlocked: "fail" })(error.authorizationUrl);
+    // The settings may have made another agent meanwhile; the sign-in is kept for that one as well.
+    await this.#agent.finishAuthorization(await back);
+    this.changed();
+  }
+
   /** Tries a failed server anew. */
   async retryServer(name) {
     const server = this.#servers.get(name);
@@ -186,6 +195,11 @@ export class Session extends EventTarget {
   }
 }
 
+// A server that wants a user to sign in says so when it is asked; the panel then shows a button.
 function serverOptions({ name, url, token }) {
-  return token ? { name, url, token } : { name, url };
+  if (token) return { name, url, token };
+  const redirectUrl = new URL("callback.html", document.baseURI);
+  const safe = redirectUrl.protocol === "https:" || /^(localhost|127\.[\d.]+|\[::1\])$/.test(redirectUrl.hostname);
+  if (!safe || !/^https?:/i.test(url)) return { name, url };
+  return { name, url, oauth: { redirectUrl: redirectUrl.href } };
 }

@@ -142,5 +142,6 @@ export const SERVER_STATES = {
   connecting: "Connecting",
   ready: "Ready",
   failed: "Failed",
+  auth_required: "Sign-in needed",
   closed: "Closed",
 };
