@@ -1,4 +1,4 @@
-// The official server-everything over Streamable HTTP, as its own process: the 2025 era, sessions and all.
+// The official server-everything over Streamable HTTP or HTTP+SSE, as its own process: the 2025 era, sessions and all.
 
 import { fork } from "node:child_process";
 import { createRequire } from "node:module";
@@ -11,11 +11,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 /**
  * Starts the server on loopback. Its own CORS reflects the requested headers and exposes `Mcp-Session-Id`, so a page
- * can use it directly.
+ * can use it directly. `transport`: "streamableHttp", or "sse" for HTTP+SSE of 2024-11-05.
  */
-export async function start({ port = 0 } = {}) {
+export async function start({ port = 0, transport = "streamableHttp" } = {}) {
   const root = dirname(require.resolve("@modelcontextprotocol/server-everything/package.json"));
-  const child = fork(join(root, "dist/index.js"), ["streamableHttp"], {
+  const child = fork(join(root, "dist/index.js"), [transport], {
     env: { ...process.env, PORT: String(port) },
     execArgv: ["--import", join(here, "loopback.mjs")],
     stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -30,7 +30,7 @@ export async function start({ port = 0 } = {}) {
     }),
   ]);
   return {
-    url: `http://127.0.0.1:${listening.port}/mcp`,
+    url: `http://127.0.0.1:${listening.port}/${transport === "sse" ? "sse" : "mcp"}`,
     async close() {
       child.kill("SIGKILL");
       await exited;
