@@ -1,5 +1,7 @@
 //! Connections against scripted servers in the simulator.
 
+mod hostile;
+
 use std::cell::Cell;
 
 use futures_util::future::LocalBoxFuture;
