@@ -1,6 +1,6 @@
 //! What few pages need at once, behind one function from text to text.
 //!
-//! The core asks for it through [`Platform::call_part`](crate::platform::Platform::call_part). In the package, parts lie
+//! The core asks for it through [`Platform::call_part`]. In the package, parts lie
 //! in a second wasm that the shell loads when the first one is asked; in the simulator they are linked in.
 //!
 //! # In scope
