@@ -61,8 +61,8 @@ export class Agent {
   async callTool(name, input = {}, options) {
     text(name, "name");
     const json = encodePlain(input, "input");
-    const known = ["signal", "onProgress", "onTask"];
-    return this.#core.ask(options, known, (core, ticket) => core.callTool(ticket, name, json));
+    const known = ["signal", "onProgress", "onTask", "meta"];
+    return this.#core.ask(options, known, (core, ticket, more) => core.callTool(ticket, name, json, more));
   }
 
   async rootsChanged() {

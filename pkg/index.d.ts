@@ -595,7 +595,13 @@ export class Agent {
   callTool(
     name: string,
     input?: { [name: string]: unknown },
-    options?: { signal?: AbortSignal; onProgress?(progress: Progress): void; onTask?(taskId: string): void },
+    options?: {
+      signal?: AbortSignal;
+      onProgress?(progress: Progress): void;
+      onTask?(taskId: string): void;
+      /** What every MCP request for the call carries in `_meta` besides, such as `traceparent`, `tracestate`, `baggage`. */
+      meta?: { [name: string]: Json };
+    },
   ): Promise<CallToolResult>;
 
   /** Tells every server that `roots` are others now; older servers ask for them again, modern ones do whenever they need them. */
@@ -989,6 +995,11 @@ export interface RunOptions {
    * a run whose events nobody reads is unattended in any case.
    */
   unattended?: boolean;
+  /**
+   * What every MCP request of the run's tool calls carries in `_meta` besides, such as `traceparent`, `tracestate` and
+   * `baggage` (W3C Trace Context). Members that the client sets itself are refused.
+   */
+  meta?: { [name: string]: Json };
 }
 
 /**

@@ -1,11 +1,12 @@
 //! Everything an agent is told when it is made.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::llm::config::ModelConfig;
 use crate::llm::types::Message;
+use crate::mcp::call_options::read_meta;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::types::Annotations;
 use crate::options::{Fields, FunctionId, expected};
@@ -205,6 +206,8 @@ pub struct RunOptions {
     pub messages: Vec<Message>,
     /// Most turns of this run, instead of the agent's.
     pub max_turns: Option<u32>,
+    /// What the MCP requests of its tool calls carry in `_meta` besides, such as `traceparent`.
+    pub meta: Map<String, Value>,
 }
 
 impl RunOptions {
@@ -224,8 +227,9 @@ impl RunOptions {
             let message = Message::read(item);
             messages.push(message.ok_or_else(|| Error::config(path, "is not a message: `{ role, content: [...] }`"))?);
         }
+        let meta = read_meta(&mut fields)?;
         fields.finish()?;
-        Ok(RunOptions { messages, max_turns })
+        Ok(RunOptions { messages, max_turns, meta })
     }
 }
 
@@ -276,5 +280,11 @@ mod tests {
         assert_eq!(options.messages, [Message::user("hi")]);
         let error = RunOptions::read(&json!({ "messages": [good, { "role": "user" }] })).unwrap_err();
         assert_eq!(error.path.as_deref(), Some("messages[1]"));
+        let options = RunOptions::read(&json!({ "meta": { "traceparent": "00-1", "own": [1] } })).unwrap();
+        assert_eq!((options.meta.len(), &options.meta["own"]), (2, &json!([1])));
+        for name in ["progressToken", "io.modelcontextprotocol/clientInfo"] {
+            let error = RunOptions::read(&json!({ "meta": { name: 1 } })).unwrap_err();
+            assert_eq!(error.path, Some(["meta.", name].concat()));
+        }
     }
 }

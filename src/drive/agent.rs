@@ -426,7 +426,7 @@ impl<P: Platform> Agent<P> {
         let run = Run::new(id, prompt, options.messages, limits, config.approval, seed);
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), limits.turn_timeout, config.system.clone());
-        let driven = drive(self.clone(), run, model, handle.clone());
+        let driven = drive(self.clone(), run, model, handle.clone(), options.meta);
         if self.0.closed.get() {
             handle.cancel();
         }

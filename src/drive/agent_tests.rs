@@ -124,6 +124,59 @@ fn a_call_by_hand_connects_first_and_names_what_is_not_there() {
     assert_eq!(sim.block_on(call("calc.add")).unwrap().unwrap_err().code, Code::Misuse);
 }
 
+/// A server that makes a task of each call; notes each method with the `_meta` that came.
+fn traced(seen: Rc<RefCell<Vec<(String, Value)>>>) -> impl crate::sim::Server {
+    move |request: &crate::http::Request, _: &mut Peer<'_>| {
+        let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
+        let method = body["method"].as_str().unwrap().to_owned();
+        let schema =
+            json!({ "type": "object", "properties": { "a": { "type": "number" }, "b": { "type": "number" } } });
+        let task = |kind: &str, status: &str| {
+            json!({ "resultType": kind, "taskId": "t", "status": status, "ttlMs": 60_000, "pollIntervalMs": 1_000,
+                "result": { "content": [{ "type": "text", "text": "42" }] } })
+        };
+        let capabilities = json!({ "tools": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } });
+        let result = match method.as_str() {
+            "server/discover" => {
+                json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": capabilities })
+            }
+            "tools/list" => json!({ "resultType": "complete",
+                "tools": [{ "name": "add", "description": "Adds two numbers.", "inputSchema": schema }] }),
+            "tools/call" => task("task", "working"),
+            _ => task("complete", "completed"),
+        };
+        seen.borrow_mut().push((method, body["params"]["_meta"].clone()));
+        Answer::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }))
+    }
+}
+
+#[test]
+fn a_trace_goes_along_with_every_request_of_a_tool_call() {
+    let sim = SimPlatform::new(1);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    sim.host(ADD, traced(seen.clone()));
+    let agent = agent(
+        &sim,
+        json!({ "model": { "provider": "offline" }, "servers": [server("calc", ADD)], "approval": "never" }),
+    );
+    let meta = json!({ "traceparent": "00-1", "baggage": "a=b" });
+    let (handle, driven) = agent.run("What is 17 + 25?".into(), RunOptions::read(&json!({ "meta": meta })).unwrap());
+    let (_, end) = sim.block_on(futures_util::future::join(driven, handle.terminal())).unwrap();
+    assert!(end.contains("42"), "{end}");
+    let carried: Vec<(String, bool)> = seen
+        .take()
+        .into_iter()
+        .map(|(method, sent)| {
+            let all = meta.as_object().unwrap().iter().all(|(name, value)| sent.get(name) == Some(value));
+            assert!(sent.get("io.modelcontextprotocol/protocolVersion").is_some());
+            (method, all)
+        })
+        .collect();
+    let expected = [("server/discover", false), ("tools/list", false), ("tools/call", true), ("tasks/get", true)];
+    assert_eq!(carried, expected.map(|(method, traced)| (method.to_owned(), traced)));
+    assert_eq!(sim.leftovers(), "");
+}
+
 #[test]
 fn servers_come_and_go() {
     let sim = world();

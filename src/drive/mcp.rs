@@ -173,6 +173,12 @@ impl<P: Platform> Connection<P> {
         on_message: &mut dyn FnMut(Message),
     ) -> std::result::Result<Answer, Failure> {
         let mut link = self.link(cancel).await?;
+        let mut meta = call.meta.to_vec();
+        if let Some(attendant) = &self.1 {
+            let new = attendant.meta().iter().filter(|(name, _)| !call.meta.iter().any(|(own, _)| own == name));
+            meta.extend(new.map(|(name, value)| (name.as_str(), value)));
+        }
+        let call = &Call { meta: &meta, ..call.clone() };
         let sent = self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message);
         let mut failure = match self.0.listening(&link, sent).await {
             Ok(answer) => return Ok(answer),

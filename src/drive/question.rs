@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::agent::fact::Fact;
 use crate::drive::handle::RunHandle;
@@ -84,9 +84,15 @@ pub(crate) struct StandingBy {
     pub(crate) questions: Questions,
     /// Id of the call.
     pub(crate) call: String,
+    /// What its requests carry in `_meta` besides.
+    pub(crate) meta: Rc<Map<String, Value>>,
 }
 
 impl Attendant for StandingBy {
+    fn meta(&self) -> &Map<String, Value> {
+        &self.meta
+    }
+
     fn task(&self, id: &str) {
         self.handle.push(Fact::ToolTask { id: self.call.clone(), task: id.to_owned() });
     }

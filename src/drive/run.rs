@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, Step, ToolOutput};
@@ -35,6 +35,8 @@ struct Context<P: Platform> {
     /// Servers that the run still waits for.
     connecting: Cell<usize>,
     questions: Questions,
+    /// What the requests of its tool calls carry in `_meta` besides.
+    meta: Rc<Map<String, Value>>,
 }
 
 /// One thing that takes time.
@@ -52,15 +54,20 @@ impl<P: Platform> Context<P> {
     /// Whoever puts questions of servers to the reader of this run, for a call of that id.
     fn standing_by(self: Rc<Self>, call: String) -> Rc<dyn Attendant> {
         let questions = self.questions.clone();
-        Rc::new(StandingBy { handle: self.handle.clone(), questions, call })
+        Rc::new(StandingBy { handle: self.handle.clone(), questions, call, meta: self.meta.clone() })
     }
 }
 
 /// Drives `run` to its terminal event, and whatever it started to its end.
-pub(crate) async fn drive<P: Platform>(agent: Agent<P>, mut run: Run, model: Model, handle: RunHandle) {
-    let over = Cancel::new();
-    let context =
-        Rc::new(Context { agent, handle, model, over, connecting: Cell::new(0), questions: Questions::default() });
+pub(crate) async fn drive<P: Platform>(
+    agent: Agent<P>,
+    mut run: Run,
+    model: Model,
+    handle: RunHandle,
+    meta: Map<String, Value>,
+) {
+    let (over, connecting, questions) = (Cancel::new(), Cell::new(0), Questions::default());
+    let context = Rc::new(Context { agent, handle, model, over, connecting, questions, meta: Rc::new(meta) });
     let platform = context.agent.platform().clone();
     let mut jobs = Jobs::default();
     loop {

@@ -30,16 +30,26 @@ impl CallOptions {
         }
         let mut fields = Fields::open(value, "")?;
         let timeout = fields.whole("timeoutMs", 1..=Millis::MAX_TIMER.0)?.map(Millis);
-        let meta = match fields.value("meta") {
-            None => Map::new(),
-            Some(Value::Object(meta)) => meta.clone(),
-            Some(other) => return Err(expected("meta", "an object", other)),
-        };
-        check_meta(&meta, "meta")?;
+        let meta = read_meta(&mut fields)?;
         let progress = fields.boolean("progress")?.unwrap_or(false);
         fields.finish()?;
         Ok(CallOptions { timeout, meta, progress })
     }
+}
+
+/// Reads the option `meta`: further members of `_meta`, such as `traceparent`.
+///
+/// # Errors
+///
+/// `config` when it is no object or holds what the client sets itself.
+pub(crate) fn read_meta(fields: &mut Fields<'_>) -> Result<Map<String, Value>> {
+    let meta = match fields.value("meta") {
+        None => Map::new(),
+        Some(Value::Object(meta)) => meta.clone(),
+        Some(other) => return Err(expected(&fields.path("meta"), "an object", other)),
+    };
+    check_meta(&meta, &fields.path("meta"))?;
+    Ok(meta)
 }
 
 /// Refuses members of `_meta` that only the client can set rightly: `path` names the object.

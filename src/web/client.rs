@@ -68,7 +68,7 @@ impl ClientCore {
     pub fn ask(&self, ticket: u32, method: String, params: &str, options: &str) -> Result<(), String> {
         let params = params_of(params)?;
         let options = call_options(options)?;
-        let client = self.client.attended(Rc::new(Teller(ticket)));
+        let client = self.client.attended(Rc::new(Teller(ticket, options.meta.clone())));
         work(ticket, |cancel| async move {
             let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
             let result = client.ask(&method, &params, &options, &cancel, &mut report).await?;
@@ -171,12 +171,17 @@ impl ClientCore {
     }
 }
 
-/// Tells the shell that a call became a task; the user is asked by the functions of the app.
-pub(super) struct Teller(pub(super) u32);
+/// Tells the shell that a call became a task; the user is asked by the functions of the app. All requests for the call
+/// carry the same in `_meta`.
+pub(super) struct Teller(pub(super) u32, pub(super) Map<String, Value>);
 
 impl Attendant for Teller {
     fn ask<'a>(&'a self, _: &'a str, _: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>> {
         Box::pin(async { None })
+    }
+
+    fn meta(&self) -> &Map<String, Value> {
+        &self.1
     }
 
     fn task(&self, id: &str) {

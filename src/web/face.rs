@@ -20,6 +20,7 @@ use crate::drive::mcp::Attendant;
 use crate::error::Error;
 use crate::json;
 use crate::llm::config::Provider;
+use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::types::{CallToolResult, Progress};
@@ -99,12 +100,13 @@ impl AgentCore {
 
     /// Calls a tool; answers with its result.
     #[wasm_bindgen(js_name = callTool)]
-    pub fn call_tool(&self, ticket: u32, name: String, input: &str) -> std::result::Result<(), String> {
+    pub fn call_tool(&self, ticket: u32, name: String, input: &str, options: &str) -> std::result::Result<(), String> {
         let input = parse(input, "input")?;
+        let CallOptions { meta, .. } = call_options(options)?;
         let agent = self.agent.clone();
         work(ticket, |cancel| async move {
             let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let attendant = Some(Rc::new(Teller(ticket)) as Rc<dyn Attendant>);
+            let attendant = Some(Rc::new(Teller(ticket, meta)) as Rc<dyn Attendant>);
             let result = agent.call_attended(&name, input, &cancel, &mut report, attendant).await?;
             Ok(json::text(&result_json(result)))
         });

@@ -235,7 +235,7 @@ impl Stage {
     /// Starts a run with its driver, its reader and whoever cancels it.
     fn start(&mut self, index: usize, messages: Vec<edgewise::llm::types::Message>) -> Rc<Watched> {
         let prompt = format!("prompt {index}");
-        let options = RunOptions { messages, max_turns: None };
+        let options = RunOptions { messages, ..RunOptions::default() };
         let (handle, driver) = self.agent.run(prompt.clone(), options);
         let watched = Rc::new(Watched {
             prompt,

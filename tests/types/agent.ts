@@ -167,7 +167,7 @@ same<Awaited<ReturnType<typeof client.request<{ own: number }>>>["own"], number>
 await client.close();
 
 // a run
-const run = agent.run("hello", { signal: AbortSignal.timeout(1), maxTurns: 2, messages: [], unattended: true });
+const run = agent.run("hello", { signal: AbortSignal.timeout(1), maxTurns: 2, messages: [], unattended: true, meta: { traceparent: "00-1" } });
 same<typeof run, Run>(true);
 // @ts-expect-error runs come from agents
 new Run();

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::transfer::REPLY;
 use super::{Connection, Inner};
@@ -33,6 +33,10 @@ pub trait Attendant {
 
     /// Is told that the server made a task of the call, by the id with which it can be resumed.
     fn task(&self, id: &str);
+
+    /// What every request for the call carries in `_meta` besides, such as the context of a trace; the members of a
+    /// request's own win.
+    fn meta(&self) -> &Map<String, Value>;
 }
 
 /// Most requests of a legacy server that are answered at once for one request of ours; more are refused.

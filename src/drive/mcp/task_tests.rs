@@ -109,7 +109,7 @@ fn asking(keys: &[&str]) -> Value {
 }
 
 /// Notes the ids of tasks.
-struct Ids(RefCell<Vec<String>>);
+struct Ids(RefCell<Vec<String>>, Map<String, Value>);
 
 impl Attendant for Ids {
     fn ask<'a>(&'a self, _: &'a str, _: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>> {
@@ -118,6 +118,10 @@ impl Attendant for Ids {
 
     fn task(&self, id: &str) {
         self.0.borrow_mut().push(id.to_owned());
+    }
+
+    fn meta(&self) -> &Map<String, Value> {
+        &self.1
     }
 }
 
@@ -177,7 +181,7 @@ impl World {
 fn a_task_is_polled_to_its_result_and_remembered_until_then() {
     let states = vec![state("working", json!({ "statusMessage": "Reading" })), Value::Null, completed()];
     let world = World::new(Era::Modern, states);
-    let ids = Rc::new(Ids(RefCell::default()));
+    let ids = Rc::new(Ids(RefCell::default(), Map::new()));
     let mut progress = Vec::new();
     let remembered = RefCell::new(Vec::new());
     let result = world.run(async {
