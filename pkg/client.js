@@ -5,6 +5,9 @@ import { config } from "./error.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
 import { closeAll } from "./transport.js";
 
+/** In Workers what a request has opened ends with it, so that there streams are opened for each call. */
+const LASTING = globalThis.navigator?.userAgent !== "Cloudflare-Workers";
+
 export class McpClient {
   #core;
   #functions = [];
@@ -14,7 +17,7 @@ export class McpClient {
   constructor(options, live) {
     const json = JSON.stringify(encode(options, this.#functions)) ?? "null";
     this.#core = new Core(live, this.#functions, (glue, table, host) => {
-      const core = new glue.ClientCore(table, json);
+      const core = new glue.ClientCore(table, json, LASTING);
       if (this.#closed) host.ask((ticket) => core.close(ticket)).catch(() => {});
       return core;
     });

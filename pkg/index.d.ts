@@ -846,7 +846,12 @@ export class McpClient {
     options?: CallOptions,
   ): Promise<Result>;
 
-  /** Ends the connection (the session of a legacy server too) and every request. Again does nothing. */
+  /**
+   * Ends the connection (the session of a legacy server too) and every request. Again does nothing.
+   *
+   * With `onInput`, `onSampling`, `roots` or `onLog`, the stream of a legacy server's session is open until then, since it may
+   * ask and log at any time; an open stream keeps a Node process alive.
+   */
   close(): Promise<void>;
 }
 

@@ -37,6 +37,8 @@ impl<P: Platform> Client<P> {
     /// As [`Connection::connect`].
     pub async fn connect(&self, cancel: &Cancel) -> Result<Value> {
         self.0.connect(cancel).await?;
+        // It may log before anything is asked.
+        let _ = self.0.tell_log_level(cancel).await;
         Ok(self.info())
     }
 
@@ -154,6 +156,16 @@ impl<P: Platform> Client<P> {
     /// As [`Connection::watch`].
     pub async fn watch(&self, filter: Filter, cancel: &Cancel, on_change: &mut dyn FnMut(Change)) -> Result<()> {
         self.0.watch(filter, cancel, on_change).await
+    }
+
+    /// Whether there is something to hear from the server between requests; see [`Connection::has_ears`].
+    pub fn has_ears(&self) -> bool {
+        self.0.has_ears()
+    }
+
+    /// Listens to an older server between requests as well; see [`Connection::stand_by`].
+    pub async fn stand_by(&self) {
+        self.0.stand_by().await;
     }
 
     /// Says from which level on the server is to log.

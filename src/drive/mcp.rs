@@ -35,7 +35,6 @@ use crate::secret::Secret;
 use crate::time::Millis;
 
 pub use answers::Attendant;
-use ear::Ear;
 use inbox::Inbox;
 use log::Logging;
 use single::Single;
@@ -63,7 +62,6 @@ struct Inner<P: Platform> {
     /// A session that was begun and is of no use.
     orphan: RefCell<Option<Session>>,
     logging: RefCell<Logging>,
-    ear: RefCell<Option<Ear>>,
     closed: Cancel,
     /// Held while the stored list of tasks is changed.
     ledger: Mutex<()>,
@@ -106,7 +104,6 @@ impl<P: Platform> Connection<P> {
             single: Single::default(),
             orphan: RefCell::default(),
             logging,
-            ear: RefCell::default(),
             closed: Cancel::new(),
             ledger: Mutex::new(()),
         };
@@ -180,7 +177,7 @@ impl<P: Platform> Connection<P> {
         }
         let call = &Call { meta: &meta, ..call.clone() };
         let sent = self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message);
-        let mut failure = match self.0.listening(&link, sent).await {
+        let mut failure = match self.listening(&link, sent).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -190,7 +187,7 @@ impl<P: Platform> Connection<P> {
             // If it is still modern, then it refused this request, not its era.
             if renewed.era == Era::Legacy || link.era == Era::Legacy {
                 let sent = self.0.send(&renewed, call, timeout, cancel, self.1.as_deref(), on_message);
-                failure = match self.0.listening(&renewed, sent).await {
+                failure = match self.listening(&renewed, sent).await {
                     Ok(answer) => return Ok(answer),
                     Err(failure) => failure,
                 };
@@ -359,6 +356,8 @@ fn explain(mut failure: Failure, link: &Link) -> Failure {
 
 #[cfg(test)]
 mod answer_tests;
+#[cfg(test)]
+mod ear_tests;
 #[cfg(test)]
 mod single_tests;
 #[cfg(test)]

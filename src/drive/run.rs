@@ -42,6 +42,7 @@ struct Context<P: Platform> {
 /// One thing that takes time.
 enum Job<P: Platform> {
     Connect(Rc<Server<P>>),
+    StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
     CallModel(Prepared),
@@ -127,7 +128,8 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let catalog = context.agent.catalog();
             context.model.offer(catalog.definitions());
             handle.push(Fact::Tools(catalog.entries()));
-            context.agent.servers_now().into_iter().map(Job::Follow).collect()
+            let servers = context.agent.servers_now().into_iter();
+            servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect()
         }
         Step::CallModel => vec![Job::CallModel(context.model.prepare(run.messages()))],
         Step::Sleep(delay) => vec![Job::Sleep(delay)],
@@ -160,6 +162,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             }
         }
         // A new list serves calls at once; the model is offered it in the next run.
+        Job::StandBy(server) => {
+            let _ = unless_cancelled(over, server.connection.stand_by()).await;
+        }
         Job::Follow(server) => server.follow(over, &|| agent.forget_catalog()).await,
         Job::GatherLimit(limit) => {
             if unless_cancelled(over, platform.sleep(limit)).await.is_ok() {

@@ -1,5 +1,6 @@
 //! The class behind `McpClient`, as [`AgentCore`](super::AgentCore) is behind `Agent`.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use super::face::{parse, progress_json};
 use super::work::{thrown, work};
 use crate::drive::client::Client;
 use crate::drive::mcp::Attendant;
+use crate::drive::wait::Cancel;
 use crate::error::{Code, Error};
 use crate::json;
 use crate::mcp::call_options::CallOptions;
@@ -26,21 +28,30 @@ use crate::mcp::types::Progress;
 #[wasm_bindgen]
 pub struct ClientCore {
     client: Client<WebPlatform>,
+    ear: Ear,
 }
 
 #[wasm_bindgen]
 impl ClientCore {
-    /// A client whose functions the shell keeps under `table`.
+    /// A client whose functions the shell keeps under `table`. If it is `lasting`, streams may outlive the request that
+    /// opened them.
     #[wasm_bindgen(constructor)]
-    pub fn new(table: u32, options: &str) -> Result<ClientCore, String> {
+    pub fn new(table: u32, options: &str, lasting: bool) -> Result<ClientCore, String> {
         let config = ServerConfig::read_alone(&parse(options, "options")?).map_err(|error| thrown(&error))?;
-        Ok(ClientCore { client: Client::new(Rc::new(WebPlatform::new(table)), config) })
+        let client = Client::new(Rc::new(WebPlatform::new(table)), config);
+        let wanted = lasting && client.has_ears();
+        let ear = Ear { client: client.clone(), wanted, open: Rc::default() };
+        Ok(ClientCore { client, ear })
     }
 
     /// Connects; answers with what is known of the server.
     pub fn connect(&self, ticket: u32) {
         let client = self.client.clone();
-        work(ticket, |cancel| async move { Ok(json::text(&client.connect(&cancel).await?)) });
+        let ear = self.ear.clone();
+        work(ticket, |cancel| async move {
+            ear.open(&cancel).await?;
+            Ok(json::text(&client.connect(&cancel).await?))
+        });
     }
 
     /// Goes on with a sign-in; answers with what is known of the server.
@@ -60,7 +71,11 @@ impl ClientCore {
         let list = List::of(key).ok_or_else(|| thrown(&Error::config("list", "there is no such list")))?;
         let options = call_options(options)?;
         let client = self.client.clone();
-        work(ticket, |cancel| async move { Ok(json::text(&client.list(list, &options, &cancel).await?.into_value())) });
+        let ear = self.ear.clone();
+        work(ticket, |cancel| async move {
+            ear.open(&cancel).await?;
+            Ok(json::text(&client.list(list, &options, &cancel).await?.into_value()))
+        });
         Ok(())
     }
 
@@ -69,7 +84,9 @@ impl ClientCore {
         let params = params_of(params)?;
         let options = call_options(options)?;
         let client = self.client.attended(Rc::new(Teller(ticket, options.meta.clone())));
+        let ear = self.ear.clone();
         work(ticket, |cancel| async move {
+            ear.open(&cancel).await?;
             let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
             let result = client.ask(&method, &params, &options, &cancel, &mut report).await?;
             Ok(json::text(&Value::Object(result)))
@@ -98,7 +115,9 @@ impl ClientCore {
     pub fn resume_task(&self, ticket: u32, id: String, options: &str) -> Result<(), String> {
         let options = call_options(options)?;
         let client = self.client.clone();
+        let ear = self.ear.clone();
         work(ticket, |cancel| async move {
+            ear.open(&cancel).await?;
             let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
             let result = client.resume_task(&id, &options, &cancel, &mut report).await?;
             Ok(json::text(&Value::Object(result)))
@@ -130,7 +149,9 @@ impl ClientCore {
     pub fn ping(&self, ticket: u32, options: &str) -> Result<(), String> {
         let options = call_options(options)?;
         let client = self.client.clone();
+        let ear = self.ear.clone();
         work(ticket, |cancel| async move {
+            ear.open(&cancel).await?;
             client.ping(&options, &cancel).await?;
             Ok("null".to_owned())
         });
@@ -155,7 +176,9 @@ impl ClientCore {
     #[wasm_bindgen(js_name = setLogLevel)]
     pub fn set_log_level(&self, ticket: u32, level: String) {
         let client = self.client.clone();
+        let ear = self.ear.clone();
         work(ticket, |cancel| async move {
+            ear.open(&cancel).await?;
             client.set_log_level(&level, &cancel).await?;
             Ok("null".to_owned())
         });
@@ -168,6 +191,32 @@ impl ClientCore {
             client.close().await;
             Ok("null".to_owned())
         });
+    }
+}
+
+/// Listens to an older server from the first request on.
+#[derive(Clone)]
+struct Ear {
+    client: Client<WebPlatform>,
+    wanted: bool,
+    open: Rc<Cell<bool>>,
+}
+
+impl Ear {
+    /// Connects and begins to listen, where there is something to hear and nobody listens yet. Goes on until the session
+    /// or the client ends.
+    async fn open(self, cancel: &Cancel) -> crate::error::Result<()> {
+        if !self.wanted {
+            return Ok(());
+        }
+        self.client.connect(cancel).await?;
+        if !self.open.replace(true) {
+            door::spawn(async move {
+                self.client.stand_by().await;
+                self.open.set(false);
+            });
+        }
+        Ok(())
     }
 }
 

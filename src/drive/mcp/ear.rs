@@ -1,90 +1,76 @@
-//! Listens on the stream of an older session while requests of the app are open.
+//! Listens on the stream of an older session where nobody need watch anything: for what the server asks, and for its log.
 //!
-//! Such a server may ask on that stream what belongs to a call, and whoever does not listen is not asked.
+//! Such a server may ask there what belongs to a call, and whoever does not listen is not asked. The stream is the one
+//! of the watches, so that a session never has two.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use super::Inner;
-use super::transfer::{Job, Track};
-use crate::drive::share::{Share, WeakShare};
-use crate::drive::wait::Cancel;
+use super::Connection;
+use crate::drive::share::Share;
+use crate::drive::wait::unless_cancelled;
+use crate::error::Result;
 use crate::mcp::era::Era;
-use crate::mcp::legacy::resume;
 use crate::mcp::server::Link;
 use crate::platform::Platform;
-use crate::secret::Secret;
 use crate::time::Millis;
 
 /// How long a request waits for the stream to be there. Servers need not say so before they have something to say.
 const READY: Millis = Millis(500);
 
-/// The stream of one session, as long as somebody waits for an answer.
-pub(super) struct Ear {
-    link: Rc<Link>,
-    track: Rc<Track>,
-    work: WeakShare<()>,
-    /// The server has no such stream.
-    refused: Rc<Cell<bool>>,
-}
-
-impl<P: Platform> Inner<P> {
+impl<P: Platform> Connection<P> {
     /// Does `work` with an ear on the stream of the session, where a function of the app could answer what is asked
-    /// there, and nobody watches: a watch listens already.
-    pub(super) async fn listening<T>(self: &Rc<Inner<P>>, link: &Rc<Link>, work: impl Future<Output = T>) -> T {
-        let Some((track, ear)) = self.ear(link) else { return work.await };
-        let (mut work, mut ear, mut ready) = (pin!(work), pin!(ear), pin!(self.platform.sleep(READY)));
-        let (mut waiting, mut deaf) = (true, false);
+    /// there.
+    pub(super) async fn listening<T>(&self, link: &Rc<Link>, work: impl Future<Output = T>) -> T {
+        // The one stream of a server of 2024-11-05 is read in any case.
+        if !self.0.config.answerers.has_function() || link.session.endpoint.is_some() || !self.has_stream(link) {
+            return work.await;
+        }
+        let hub = &self.0.hub;
+        let _ear = hub.lend_ear();
+        let mut pump = Some(self.pump());
+        let (mut work, mut ready) = (pin!(work), pin!(self.0.platform.sleep(READY)));
+        let mut waiting = true;
         poll_fn(|context| {
-            deaf = deaf || ear.as_mut().poll(context).is_ready();
-            waiting = waiting && !deaf && !track.opened.get() && ready.as_mut().poll(context).is_pending();
+            self.hear(&mut pump, link, context);
+            waiting = waiting && pump.is_some() && !hub.is_open() && ready.as_mut().poll(context).is_pending();
             if waiting { Poll::Pending } else { work.as_mut().poll(context) }
         })
         .await
     }
 
-    /// The ear in force, or a new one.
-    fn ear(self: &Rc<Inner<P>>, link: &Rc<Link>) -> Option<(Rc<Track>, Share<()>)> {
-        let answers = &self.config.answerers;
-        let asked = answers.input.is_some() || answers.sampling.is_some() || answers.roots.is_some();
-        if link.era == Era::Modern || link.session.endpoint.is_some() || !asked || self.hub.is_watched() {
-            return None;
-        }
-        let mut known = self.ear.borrow_mut();
-        if let Some(ear) = known.as_ref().filter(|ear| Rc::ptr_eq(&ear.link, link)) {
-            if ear.refused.get() {
-                return None;
-            }
-            if let Some(work) = ear.work.upgrade() {
-                return Some((ear.track.clone(), work));
-            }
-        }
-        let (track, refused) = (Rc::new(Track::default()), Rc::new(Cell::new(false)));
-        let work = Share::new(listen(self.clone(), link.clone(), track.clone(), refused.clone()));
-        *known = Some(Ear { link: link.clone(), track: track.clone(), work: work.downgrade(), refused });
-        Some((track, work))
+    /// Whether the app has something to hear from its server between requests: it answers what is asked, or listens to
+    /// the log.
+    pub fn has_ears(&self) -> bool {
+        self.0.config.answerers.has_function() || self.0.config.log.listener.is_some()
     }
-}
 
-/// Reads the stream to its end.
-async fn listen<P: Platform>(inner: Rc<Inner<P>>, link: Rc<Link>, track: Rc<Track>, refused: Rc<Cell<bool>>) {
-    let build = |_, token: Option<&Secret>| resume::get(None, &link.session, &inner.config, token);
-    let job = Job {
-        era: Era::Legacy,
-        what: ["the stream of ", &inner.config.name].concat(),
-        expects: false,
-        safe: true,
-        session: Some(&link.session),
-        build: &build,
-        attendant: None,
-        thinking: Cell::new(false),
-        timeout: Millis::MAX_TIMER,
-        cancel: &Cancel::new(),
-        track: Some(&track),
-    };
-    let ended = inner.run(&job, &mut |_| {}).await;
-    refused.set(ended.is_err_and(|failure| failure.error.status.is_some_and(|status| (400..500).contains(&status))));
+    /// Keeps an ear on the stream of the session, if there is one and [`has_ears`](Connection::has_ears), until the session
+    /// or the connection ends or the server refuses. At once for modern servers: they ask and log only in answers.
+    pub async fn stand_by(&self) {
+        let heard = || self.0.status.borrow().link.clone().filter(|link| self.has_stream(link));
+        let Some(link) = heard().filter(|_| self.has_ears()) else { return };
+        let _ear = self.0.hub.lend_ear();
+        let mut pump = Some(self.pump());
+        let up = poll_fn(|context| {
+            self.hear(&mut pump, &link, context);
+            if pump.is_none() || heard().is_none() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _ = unless_cancelled(&self.0.closed, up).await;
+    }
+
+    /// The session may have a stream.
+    fn has_stream(&self, link: &Rc<Link>) -> bool {
+        link.era == Era::Legacy && !self.0.hub.is_mute(link) && !self.0.hub.is_refused(link)
+    }
+
+    /// Lets the stream go on. One that was refused for good is not asked for again.
+    fn hear(&self, pump: &mut Option<Share<Result<()>>>, link: &Rc<Link>, context: &mut Context<'_>) {
+        if pump.as_mut().is_some_and(|pump| Pin::new(pump).poll(context).is_ready()) {
+            *pump = None;
+            self.0.hub.note_refused(link);
+        }
+    }
 }

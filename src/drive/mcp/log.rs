@@ -49,7 +49,7 @@ impl<P: Platform> Connection<P> {
     /// # Errors
     ///
     /// Why it could not be told.
-    pub(super) async fn tell_log_level(&self, cancel: &Cancel) -> Result<()> {
+    pub(crate) async fn tell_log_level(&self, cancel: &Cancel) -> Result<()> {
         let Some(level) = self.log_level() else { return Ok(()) };
         let link = self.link(cancel).await?;
         if link.era == Era::Modern || !link.capabilities.contains_key("logging") {

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 pub(super) use hub::Hub;
+use hub::Keeper;
 
 use super::transfer::{Job, Track};
 use super::{Connection, Inner};
@@ -87,7 +88,7 @@ impl<P: Platform> Connection<P> {
     }
 
     /// The shared work of all watches.
-    fn pump(&self) -> Share<Result<()>> {
+    pub(super) fn pump(&self) -> Share<Result<()>> {
         let mut known = self.0.hub.pump.borrow_mut();
         if let Some(pump) = known.as_ref().and_then(WeakShare::upgrade) {
             return pump;
@@ -101,6 +102,7 @@ impl<P: Platform> Connection<P> {
     /// Keeps a stream open until the server refuses for good.
     async fn keep_listening(&self) -> Result<()> {
         let inner = &*self.0;
+        let _keeper = Keeper(&inner.hub);
         let mut reconnect = Reconnect::default();
         let (mut established, mut refuted) = (false, false);
         let track = Track::default();

@@ -54,6 +54,11 @@ impl Answerers {
         Ok(Answerers { input, sampling, roots, attended: false })
     }
 
+    /// The app has a function, or roots, for something that servers ask.
+    pub fn has_function(&self) -> bool {
+        self.input.is_some() || self.sampling.is_some() || self.roots.is_some()
+    }
+
     /// Somebody can be asked for input.
     pub fn elicits(&self) -> bool {
         self.attended || self.input.is_some()

@@ -25,6 +25,9 @@ pub(in crate::drive::mcp) struct Hub {
     /// The legacy session that had a stream of its own, and the resources that it was told to watch.
     session: RefCell<Option<Rc<Link>>>,
     mute: RefCell<Option<Rc<Link>>>,
+    refused: RefCell<Option<Rc<Link>>>,
+    /// How many want the stream of an older session whatever is watched.
+    ears: Cell<u32>,
     pub(super) subscribed: RefCell<Vec<String>>,
 }
 
@@ -57,9 +60,20 @@ impl Hub {
         Watch { hub: self, id }
     }
 
-    /// Somebody watches.
-    pub(in crate::drive::mcp) fn is_watched(&self) -> bool {
-        !self.seats.borrow().is_empty()
+    /// Wants the stream of an older session even if nobody watches.
+    pub(in crate::drive::mcp) fn lend_ear(&self) -> Ear<'_> {
+        self.ears.set(self.ears.get() + 1);
+        Ear(self)
+    }
+
+    /// Somebody wants the stream of an older session even if nobody watches.
+    pub(super) fn has_ears(&self) -> bool {
+        self.ears.get() > 0
+    }
+
+    /// The stream is there, or it is known that there will be none.
+    pub(in crate::drive::mcp) fn is_open(&self) -> bool {
+        self.standing.borrow().is_some()
     }
 
     /// What all watches want together.
@@ -119,13 +133,23 @@ impl Hub {
     }
 
     /// That session has no stream.
-    pub(super) fn is_mute(&self, link: &Rc<Link>) -> bool {
+    pub(in crate::drive::mcp) fn is_mute(&self, link: &Rc<Link>) -> bool {
         self.mute.borrow().as_ref().is_some_and(|known| Rc::ptr_eq(known, link))
     }
 
     /// Notes that the session has no stream, so that it is not asked for again.
     pub(super) fn note_mute(&self, link: &Rc<Link>) {
         *self.mute.borrow_mut() = Some(link.clone());
+    }
+
+    /// The stream of that session was refused to those who do not watch.
+    pub(in crate::drive::mcp) fn is_refused(&self, link: &Rc<Link>) -> bool {
+        self.refused.borrow().as_ref().is_some_and(|known| Rc::ptr_eq(known, link))
+    }
+
+    /// Notes that the stream of that session was refused.
+    pub(in crate::drive::mcp) fn note_refused(&self, link: &Rc<Link>) {
+        *self.refused.borrow_mut() = Some(link.clone());
     }
 
     /// Wakes the shared work: there is another session.
@@ -138,6 +162,24 @@ impl Hub {
     /// Has the shared work woken at the next change of what is wanted.
     pub(super) fn wait(&self, context: &Context<'_>) {
         *self.waker.borrow_mut() = Some(context.waker().clone());
+    }
+}
+
+/// Somebody who wants the stream; no longer when dropped.
+pub(in crate::drive::mcp) struct Ear<'a>(&'a Hub);
+
+impl Drop for Ear<'_> {
+    fn drop(&mut self) {
+        self.0.ears.set(self.0.ears.get() - 1);
+    }
+}
+
+/// Notes that the stream is gone when whoever kept it open is.
+pub(super) struct Keeper<'a>(pub(super) &'a Hub);
+
+impl Drop for Keeper<'_> {
+    fn drop(&mut self) {
+        self.0.lost();
     }
 }
 

@@ -60,9 +60,10 @@ impl<P: Platform> Inner<P> {
     /// The stream of the session, taken up after the last event where there was one.
     async fn session_stream(&self, link: &Rc<Link>, track: &Track, absent: &Cell<bool>) -> Ended {
         let declared = || self.hub.union().declared(&link.capabilities, false);
-        if declared().is_empty() {
+        let idle = || declared().is_empty() && !self.hub.has_ears();
+        if idle() {
             absent.set(true);
-            poll_fn(|_| if declared().is_empty() { Poll::Pending } else { Poll::Ready(()) }).await;
+            poll_fn(|_| if idle() { Poll::Pending } else { Poll::Ready(()) }).await;
             absent.set(false);
         }
         if let Some(endpoint) = &link.session.endpoint {
