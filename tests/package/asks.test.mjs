@@ -117,6 +117,29 @@ test("legacy: a form with its defaults, a model's answer, pages", async (t) => {
   assert.ok(!names.some((name) => /elicitation|sampling/.test(name)), "nothing is declared that nobody answers");
 });
 
+test("legacy: a server asks and logs while no request is open", { timeout: 30_000 }, async (t) => {
+  const { url } = await started(t, everything);
+  const asked = new Promise((resolve) => {
+    const roots = ({ server }) => {
+      resolve(server);
+      return [{ uri: "file:///work", name: "work" }];
+    };
+    const client = new McpClient({ url, name: "every", roots });
+    t.after(() => client.close());
+    client.connect();
+  });
+  assert.equal(await asked, "every", "it asks as soon as it is connected");
+  const entries = [];
+  let two;
+  const logged = new Promise((resolve) => (two = resolve));
+  const onLog = (entry) => entries.push(entry) === 2 && two();
+  const listener = new McpClient({ url, name: "every", onLog, logLevel: "debug" });
+  t.after(() => listener.close());
+  await listener.callTool("toggle-simulated-logging");
+  await logged;
+  assert.ok(entries.every(({ server, level, data }) => server === "every" && level && /message/.test(data)), JSON.stringify(entries));
+});
+
 test("legacy: a call as a task, with a question, its progress, resumed and cancelled", async (t) => {
   const { url } = await started(t, everything);
   const client = new McpClient({ url, onInput: answers([{ interpretation: "snake" }]) });
