@@ -21,18 +21,23 @@ use crate::time::Millis;
 const READY: Millis = Millis(500);
 
 impl<P: Platform> Connection<P> {
-    /// Does `work` with an ear on the stream of the session, where a function of the app could answer what is asked
-    /// there.
+    /// Does `work` with an ear on the stream of the session, where a function of the app, or whoever stands by, could
+    /// answer what is asked there.
+    ///
+    /// For a function the work waits until the stream is there. Each call of a run has somebody who stands by, and few
+    /// servers ever ask: those calls do not wait.
     pub(super) async fn listening<T>(&self, link: &Rc<Link>, work: impl Future<Output = T>) -> T {
         // The one stream of a server of 2024-11-05 is read in any case.
-        if !self.0.config.answerers.has_function() || link.session.endpoint.is_some() || !self.has_stream(link) {
+        let asks_functions = self.0.config.answerers.has_function();
+        let asked = asks_functions || self.1.is_some();
+        if !asked || link.session.endpoint.is_some() || !self.has_stream(link) {
             return work.await;
         }
         let hub = &self.0.hub;
-        let _ear = hub.lend_ear();
+        let _ear = hub.lend_ear(self.1.clone());
         let mut pump = Some(self.pump());
         let (mut work, mut ready) = (pin!(work), pin!(self.0.platform.sleep(READY)));
-        let mut waiting = true;
+        let mut waiting = asks_functions;
         poll_fn(|context| {
             self.hear(&mut pump, link, context);
             waiting = waiting && pump.is_some() && !hub.is_open() && ready.as_mut().poll(context).is_pending();
@@ -52,7 +57,7 @@ impl<P: Platform> Connection<P> {
     pub async fn stand_by(&self) {
         let heard = || self.0.status.borrow().link.clone().filter(|link| self.has_stream(link));
         let Some(link) = heard().filter(|_| self.has_ears()) else { return };
-        let _ear = self.0.hub.lend_ear();
+        let _ear = self.0.hub.lend_ear(None);
         let mut pump = Some(self.pump());
         let up = poll_fn(|context| {
             self.hear(&mut pump, &link, context);

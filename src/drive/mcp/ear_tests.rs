@@ -284,3 +284,38 @@ fn an_agent_listens_while_a_run_goes_on() {
     assert_eq!((logged.get(), server.borrow().open), (1, (0, 1)), "{}", sim.report());
     assert_eq!(sim.leftovers(), "", "{}", sim.report());
 }
+
+#[test]
+fn what_is_asked_on_the_stream_during_a_run_is_put_to_its_reader() {
+    let sim = SimPlatform::new(3);
+    let form = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
+    let asked = message(json!({
+        "jsonrpc": "2.0", "id": "e1", "method": "elicitation/create",
+        "params": { "message": "Where?", "requestedSchema": form }
+    }));
+    let (server, _) = host(&sim, Era::Legacy, vec![vec![Step::Wait(Millis(500)), asked, Step::Hang]]);
+    let options = json!({
+        "model": { "provider": "offline" }, "approval": "never",
+        "servers": [{ "name": "calc", "url": "https://calc.test/mcp" }]
+    });
+    let agent = Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap());
+    let (handle, driven) = agent.run("What is 17 + 25?".into(), RunOptions::default());
+    handle.set_answerable(true);
+    let mut questions = 0;
+    let read = async {
+        while let Some(batch) = handle.next_events().await {
+            for event in serde_json::from_str::<Vec<Value>>(&batch).unwrap() {
+                if event["type"] == "input_request" {
+                    questions += 1;
+                    let answer = json!({ "action": "accept", "content": { "city": "Oslo" } });
+                    handle.answer(event["id"].as_str().unwrap(), answer).unwrap();
+                }
+            }
+        }
+    };
+    sim.block_on(join(driven, read)).unwrap();
+    let result = json!({ "action": "accept", "content": { "city": "Oslo" } });
+    assert_eq!(server.borrow().replies, [json!({ "jsonrpc": "2.0", "id": "e1", "result": result })]);
+    assert_eq!((questions, server.borrow().open), (1, (0, 1)), "{}", sim.report());
+    assert_eq!(sim.leftovers(), "", "{}", sim.report());
+}

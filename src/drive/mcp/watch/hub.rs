@@ -2,13 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::drive::mcp::answers::Attendant;
 use crate::drive::share::WeakShare;
 use crate::error::Result;
+use crate::mcp::input::Ask;
 use crate::mcp::listen::{Change, Filter};
 use crate::mcp::server::Link;
 
@@ -26,9 +30,11 @@ pub(in crate::drive::mcp) struct Hub {
     session: RefCell<Option<Rc<Link>>>,
     mute: RefCell<Option<Rc<Link>>>,
     refused: RefCell<Option<Rc<Link>>>,
-    /// How many want the stream of an older session whatever is watched.
-    ears: Cell<u32>,
+    /// Who wants the stream of an older session whatever is watched, by number, and who stands by each.
+    ears: RefCell<Vec<(u64, Option<Rc<dyn Attendant>>)>>,
     pub(super) subscribed: RefCell<Vec<String>>,
+    /// The stream is nobody's call.
+    no_meta: Map<String, Value>,
 }
 
 struct Seat {
@@ -60,15 +66,17 @@ impl Hub {
         Watch { hub: self, id }
     }
 
-    /// Wants the stream of an older session even if nobody watches.
-    pub(in crate::drive::mcp) fn lend_ear(&self) -> Ear<'_> {
-        self.ears.set(self.ears.get() + 1);
-        Ear(self)
+    /// Wants the stream of an older session even if nobody watches. What the server asks there, the attendant may be
+    /// asked.
+    pub(in crate::drive::mcp) fn lend_ear(&self, attendant: Option<Rc<dyn Attendant>>) -> Ear<'_> {
+        let id = self.last.replace(self.last.get() + 1);
+        self.ears.borrow_mut().push((id, attendant));
+        Ear(self, id)
     }
 
     /// Somebody wants the stream of an older session even if nobody watches.
     pub(super) fn has_ears(&self) -> bool {
-        self.ears.get() > 0
+        !self.ears.borrow().is_empty()
     }
 
     /// The stream is there, or it is known that there will be none.
@@ -166,11 +174,25 @@ impl Hub {
 }
 
 /// Somebody who wants the stream; no longer when dropped.
-pub(in crate::drive::mcp) struct Ear<'a>(&'a Hub);
+pub(in crate::drive::mcp) struct Ear<'a>(&'a Hub, u64);
 
 impl Drop for Ear<'_> {
     fn drop(&mut self) {
-        self.0.ears.set(self.0.ears.get() - 1);
+        self.0.ears.borrow_mut().retain(|(id, _)| *id != self.1);
+    }
+}
+
+/// A server does not say which call its question belongs to: it goes to whoever stands by the latest one.
+impl Attendant for Hub {
+    fn ask<'a>(&'a self, server: &'a str, ask: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>> {
+        let attendant = self.ears.borrow().iter().rev().find_map(|(_, attendant)| attendant.clone());
+        Box::pin(async move { attendant?.ask(server, ask).await })
+    }
+
+    fn task(&self, _: &str) {}
+
+    fn meta(&self) -> &Map<String, Value> {
+        &self.no_meta
     }
 }
 

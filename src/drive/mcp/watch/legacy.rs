@@ -90,7 +90,7 @@ impl<P: Platform> Inner<P> {
             safe: true,
             session: Some(&link.session),
             build: &build,
-            attendant: None,
+            attendant: Some(&self.hub),
             thinking: Cell::new(false),
             // Some say nothing, not even a status, until there is something to tell.
             timeout: Millis::MAX_TIMER,
