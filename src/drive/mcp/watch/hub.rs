@@ -31,11 +31,14 @@ pub(in crate::drive::mcp) struct Hub {
     mute: RefCell<Option<Rc<Link>>>,
     refused: RefCell<Option<Rc<Link>>>,
     /// Who wants the stream of an older session whatever is watched, by number, and who stands by each.
-    ears: RefCell<Vec<(u64, Option<Rc<dyn Attendant>>)>>,
+    ears: RefCell<Vec<Lent>>,
     pub(super) subscribed: RefCell<Vec<String>>,
     /// The stream is nobody's call.
     no_meta: Map<String, Value>,
 }
+
+/// An ear by its number, and who stands by.
+type Lent = (u64, Option<Rc<dyn Attendant>>);
 
 struct Seat {
     id: u64,
