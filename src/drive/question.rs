@@ -89,6 +89,10 @@ pub(crate) struct StandingBy {
 }
 
 impl Attendant for StandingBy {
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     fn meta(&self) -> &Map<String, Value> {
         &self.meta
     }

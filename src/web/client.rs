@@ -229,6 +229,10 @@ impl Attendant for Teller {
         Box::pin(async { None })
     }
 
+    fn is_asked(&self) -> bool {
+        false
+    }
+
     fn meta(&self) -> &Map<String, Value> {
         &self.1
     }

@@ -31,6 +31,9 @@ pub trait Attendant {
     /// Puts a form or URL to the user: `{ action, content? }` that fits it, or `None` when nobody is there to be asked.
     fn ask<'a>(&'a self, server: &'a str, ask: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>>;
 
+    /// Whether there is anybody to put questions to; an older server is listened to for their sake.
+    fn is_asked(&self) -> bool;
+
     /// Is told that the server made a task of the call, by the id with which it can be resumed.
     fn task(&self, id: &str);
 

@@ -29,7 +29,7 @@ impl<P: Platform> Connection<P> {
     pub(super) async fn listening<T>(&self, link: &Rc<Link>, work: impl Future<Output = T>) -> T {
         // The one stream of a server of 2024-11-05 is read in any case.
         let asks_functions = self.0.config.answerers.has_function();
-        let asked = asks_functions || self.1.is_some();
+        let asked = asks_functions || self.1.as_ref().is_some_and(|attendant| attendant.is_asked());
         if !asked || link.session.endpoint.is_some() || !self.has_stream(link) {
             return work.await;
         }

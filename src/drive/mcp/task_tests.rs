@@ -120,6 +120,10 @@ impl Attendant for Ids {
         self.0.borrow_mut().push(id.to_owned());
     }
 
+    fn is_asked(&self) -> bool {
+        false
+    }
+
     fn meta(&self) -> &Map<String, Value> {
         &self.1
     }

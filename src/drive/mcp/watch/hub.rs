@@ -194,6 +194,10 @@ impl Attendant for Hub {
 
     fn task(&self, _: &str) {}
 
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     fn meta(&self) -> &Map<String, Value> {
         &self.no_meta
     }
