@@ -8,7 +8,7 @@ use crate::drive::client::Client;
 use crate::drive::server::Server;
 use crate::error::{Code, Error, Result};
 use crate::mcp::config::ServerConfig;
-use crate::mcp::trust::{self, Change, Known, OnChange, store_key};
+use crate::mcp::trust::{self, Change, Known, OnChange};
 use crate::mcp::types::Tool;
 use crate::platform::Platform;
 
@@ -46,12 +46,12 @@ async fn approve<P: Platform>(platform: &P, config: &ServerConfig, listed: &[Too
 }
 
 async fn known<P: Platform>(platform: &P, config: &ServerConfig) -> Known {
-    let stored = platform.load(&store_key(&config.store_name())).await;
+    let stored = platform.load(&config.store_key("tools")).await;
     stored.map_or_else(Known::default, |text| Known::read(&text))
 }
 
 async fn remember<P: Platform>(platform: &P, config: &ServerConfig, known: &Known) {
-    platform.save(&store_key(&config.store_name()), Some(known.text().as_bytes())).await;
+    platform.save(&config.store_key("tools"), Some(known.text().as_bytes())).await;
 }
 
 /// What the app is told of the tools whose definition has changed; `None` when there are none.

@@ -135,9 +135,13 @@ impl ServerConfig {
         self.url.starts_with(TRANSPORT)
     }
 
-    /// What stored facts about the server go by: its URL, or its name where it has none.
-    pub fn store_name(&self) -> String {
-        if self.is_transport() { [TRANSPORT, &self.name].concat() } else { self.url.clone() }
+    /// Where facts of that kind about the server are stored: by origin and path, since a query may hold credentials; by
+    /// its name where it has no URL.
+    pub fn store_key(&self, kind: &str) -> String {
+        if self.is_transport() {
+            return [kind, "/", TRANSPORT, &self.name].concat();
+        }
+        [kind, "/", self.url.split('?').next().unwrap_or(&self.url)].concat()
     }
 }
 
@@ -195,7 +199,9 @@ mod tests {
         let transport = json!({ "$function": 7 });
         let read = |value: Value| ServerConfig::read(&value, "servers[0]");
         let config = read(json!({ "name": "local", "transport": transport })).unwrap();
-        assert_eq!((config.url.as_str(), config.store_name().as_str()), ("transport:7", "transport:local"));
+        assert_eq!((config.url.as_str(), config.store_key("era").as_str()), ("transport:7", "era/transport:local"));
+        let with_query = read(json!({ "name": "s", "url": "https://a.test/mcp?key=1" })).unwrap();
+        assert_eq!(with_query.store_key("tools"), "tools/https://a.test/mcp");
         assert_eq!(ServerConfig::read_alone(&json!({ "transport": transport })).unwrap().name, "server");
         let message = |value| read(value).unwrap_err().message;
         assert_eq!(

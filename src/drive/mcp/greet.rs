@@ -21,7 +21,7 @@ use crate::secret::Secret;
 impl<P: Platform> Inner<P> {
     /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
     pub(super) async fn attempt(self: &Rc<Inner<P>>) -> Result<Rc<Link>> {
-        let key = era_key(&self.config.store_name());
+        let key = self.config.store_key("era");
         let known = self.status.borrow().era;
         let remembered = match known {
             Some(era) => Some(era),
@@ -134,9 +134,4 @@ fn result(answer: Answer, call: &Call<'_>) -> std::result::Result<Map<String, Va
         Answer::Complete(result) => Ok(result),
         _ => Err(Error::new(Code::Protocol, [call.method, ": answered without a result"].concat()).into()),
     }
-}
-
-/// Where the era of a server is stored: by origin and path, since a query may hold credentials.
-fn era_key(url: &str) -> String {
-    ["era/", url.split('?').next().unwrap_or(url)].concat()
 }

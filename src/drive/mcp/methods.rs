@@ -159,9 +159,8 @@ impl<P: Platform> Connection<P> {
         call.meta = &meta;
         // A tool that says how far it is may take longer than the timeout.
         call.progress = options.progress || is_call;
+        let arguments = params.iter().find(|(name, _)| *name == "arguments").map_or(&Value::Null, |(_, value)| value);
         if let Some(tool) = tool {
-            let arguments =
-                params.iter().find(|(name, _)| *name == "arguments").map_or(&Value::Null, |(_, value)| value);
             // Tools with invalid annotations were left out of the list, and only the modern era knows them.
             call.param_headers = param_headers::mirrored(&tool.input_schema, arguments).unwrap_or_default();
             self.connect(cancel).await?;
@@ -185,8 +184,6 @@ impl<P: Platform> Connection<P> {
             listing.await.map_err(|failed| failed.cause(error.clone()))?;
             let tools = self.0.status.borrow().tools.clone();
             if let Some(tool) = tools.iter().find(|known| Some(known.name.as_str()) == call.subject()) {
-                let arguments = params.iter().find(|(name, _)| *name == "arguments");
-                let arguments = arguments.map_or(&Value::Null, |(_, value)| value);
                 call.param_headers = param_headers::mirrored(&tool.input_schema, arguments).unwrap_or_default();
                 answered = self.request(&call, timeout, cancel, &mut on_message).await;
             }
@@ -235,7 +232,7 @@ impl<P: Platform> Connection<P> {
         })
     }
 
-    fn era(&self) -> Era {
+    pub(super) fn era(&self) -> Era {
         self.0.status.borrow().era.unwrap_or(Era::Modern)
     }
 }

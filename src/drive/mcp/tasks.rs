@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use super::{COURTESY, Connection};
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
-use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::request::Call;
 use crate::mcp::tasks::{Polling, Step};
@@ -161,7 +160,7 @@ impl<P: Platform> Connection<P> {
     ) -> Result<Map<String, Value>> {
         self.connect(cancel).await?;
         let what = ["task ", id, " on ", &self.0.config.name].concat();
-        let polling = Polling::resume(self.0.status.borrow().era.unwrap_or(Era::Modern), &what, id);
+        let polling = Polling::resume(self.era(), &what, id);
         let known = self.tasks().await;
         let tool = known.iter().find(|task| task["taskId"] == id).and_then(|task| task["tool"].as_str()).unwrap_or("");
         let mut on_message = |message| {
@@ -186,7 +185,7 @@ impl<P: Platform> Connection<P> {
 
     /// The tasks of this server that are remembered: `{ taskId, tool, startedAt }` each, the oldest first.
     pub async fn tasks(&self) -> Vec<Value> {
-        let stored = self.0.platform.load(&self.task_key()).await;
+        let stored = self.0.platform.load(&self.0.config.store_key("tasks")).await;
         let parsed = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
         let mut tasks: Vec<Value> = match parsed {
             Some(Value::Array(tasks)) => tasks,
@@ -215,12 +214,6 @@ impl<P: Platform> Connection<P> {
         }
         let text = crate::json::text(&Value::Array(tasks));
         let value = Some(text.as_bytes()).filter(|text| *text != b"[]");
-        self.0.platform.save(&self.task_key(), value).await;
-    }
-
-    /// By origin and path, since a query may hold credentials.
-    fn task_key(&self) -> String {
-        let url = &self.0.config.url;
-        ["tasks/", url.split('?').next().unwrap_or(url)].concat()
+        self.0.platform.save(&self.0.config.store_key("tasks"), value).await;
     }
 }

@@ -148,11 +148,6 @@ impl Known {
     }
 }
 
-/// Where the fingerprints of a server's tools are stored: by origin and path, since a query may hold credentials.
-pub fn store_key(url: &str) -> String {
-    ["tools/", url.split('?').next().unwrap_or(url)].concat()
-}
-
 /// `U+200B, U+202E`, for people; at most ten.
 pub(crate) fn code_points(found: &[char]) -> String {
     let mut words = String::new();
