@@ -136,7 +136,7 @@ impl<P: Platform> Agent<P> {
             place.map(|place| servers.remove(place))
         };
         let Some(server) = removed else {
-            return Err(Error::new(Code::Misuse, ["there is no server named `", name, "`"].concat()));
+            return Err(unknown_server(name));
         };
         *self.0.catalog.borrow_mut() = None;
         server.close().await;
@@ -247,8 +247,7 @@ impl<P: Platform> Agent<P> {
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<CallToolResult> {
         self.check_open()?;
-        let unknown = || Error::new(Code::Misuse, ["there is no server named `", server, "`"].concat());
-        let server = self.server_named(server).ok_or_else(unknown)?;
+        let server = self.server_named(server).ok_or_else(|| unknown_server(server))?;
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
         let timeout = self.0.config.limits.tool_timeout;
         server.connection.resume_task(task, timeout, cancel, on_progress).await.map(read_call_result)
@@ -376,8 +375,7 @@ impl<P: Platform> Agent<P> {
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Map<String, Value>> {
         self.check_open()?;
-        let unknown = || Error::new(Code::Misuse, ["there is no server named `", server, "`"].concat());
-        let server = self.server_named(server).ok_or_else(unknown)?;
+        let server = self.server_named(server).ok_or_else(|| unknown_server(server))?;
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
         server.connection.ask(method, params, options, cancel, on_progress).await
     }
@@ -513,6 +511,10 @@ impl<P: Platform> Agent<P> {
     fn check_open(&self) -> Result<()> {
         if self.0.closed.get() { Err(Error::new(Code::Misuse, "the agent was closed")) } else { Ok(()) }
     }
+}
+
+fn unknown_server(name: &str) -> Error {
+    Error::new(Code::Misuse, ["there is no server named `", name, "`"].concat())
 }
 
 /// A server of an agent: its runs can always put a question to the user, or say that nobody is there.

@@ -36,20 +36,10 @@ fn unsure(words: String) -> Outcome {
     Outcome { problems: Vec::new(), unsure: vec![words] }
 }
 
-fn absent() -> Outcome {
-    Outcome { problems: vec!["there is none".into()], unsure: Vec::new() }
-}
-
-/// What is wrong with the structured content of a result: nothing for a result that the tool itself calls an error.
-pub(crate) async fn structured<P: Platform>(
-    platform: &P,
-    schema: &Value,
-    result: &CallToolResult,
-    cancel: &Cancel,
-) -> Outcome {
-    match &result.structured_content {
-        _ if result.is_error => Outcome::default(),
-        None => absent(),
+/// What is wrong with the structured content of a result that the tool does not call an error itself: it has to be there.
+async fn structured<P: Platform>(platform: &P, schema: &Value, content: Option<&Value>, cancel: &Cancel) -> Outcome {
+    match content {
+        None => Outcome { problems: vec!["there is none".into()], unsure: Vec::new() },
         Some(value) => check(platform, schema, value, cancel).await,
     }
 }
@@ -72,10 +62,7 @@ impl<P: Platform> Connection<P> {
         let name = params.get("name").and_then(Value::as_str).unwrap_or("");
         let failed = result.get("isError") == Some(&Value::Bool(true));
         let Some(schema) = self.promise(name).filter(|_| !failed) else { return Ok(()) };
-        let outcome = match result.get("structuredContent") {
-            None => absent(),
-            Some(value) => check(self.platform(), &schema, value, cancel).await,
-        };
+        let outcome = structured(self.platform(), &schema, result.get("structuredContent"), cancel).await;
         if outcome.problems.is_empty() {
             return Ok(());
         }
@@ -111,8 +98,10 @@ impl<P: Platform> Agent<P> {
             }
         }
         let mut output = self.call_attended(name, call.input.clone(), cancel, on_progress, attendant).await;
-        if let (Ok(result), Some(schema)) = (&mut output, schemas.and_then(|schemas| schemas.output)) {
-            let outcome = structured(&**self.platform(), &schema, result, cancel).await;
+        if let (Ok(result), Some(schema)) = (&mut output, schemas.and_then(|schemas| schemas.output))
+            && !result.is_error
+        {
+            let outcome = structured(&**self.platform(), &schema, result.structured_content.as_ref(), cancel).await;
             self.warn(name, &outcome);
             if !outcome.problems.is_empty() {
                 // The model is shown the structured content where there is no other.

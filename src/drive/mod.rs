@@ -2,7 +2,7 @@
 //!
 //! No policy lives here. A driver asks its machine for the next step, does it, and reports the fact back.
 pub mod agent;
-mod authorizer;
+pub(crate) mod authorizer;
 mod check;
 pub mod client;
 pub mod diagnose;

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use crate::drive::authorizer::Hopeless;
 use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, within};
 use crate::error::{Code, Error, Result};
@@ -137,7 +138,7 @@ impl<P: Platform> Authorizer<P> {
                 Remedy::choose(refusal, used, state.tokens.as_ref(), *tries, &state.in_vain)
             };
             match remedy {
-                Remedy::Nothing(words) => return Err(Hopeless::Refused(words)),
+                Remedy::Nothing(words) => return Err(Hopeless::Refused(words.to_owned())),
                 Remedy::Again => {
                     tries.again += 1;
                     return Ok(());
@@ -243,15 +244,6 @@ impl<P: Platform> Authorizer<P> {
         self.0.state.borrow_mut().work = Some((kind, work.downgrade()));
         work
     }
-}
-
-/// Why a refused request stays refused.
-#[derive(Debug)]
-pub(crate) enum Hopeless {
-    /// Nothing was tried; the refusal stands, and these words say why it is final.
-    Refused(&'static str),
-    /// What was tried failed.
-    Failed(Error),
 }
 
 impl<P: Platform> Inner<P> {

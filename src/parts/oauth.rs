@@ -13,7 +13,8 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::State;
-use crate::drive::oauth::{Authorizer, Hopeless};
+use crate::drive::authorizer::Hopeless;
+use crate::drive::oauth::Authorizer;
 use crate::error::Error;
 use crate::http::{Headers, Method, Request};
 use crate::json;

@@ -20,30 +20,8 @@ pub(crate) fn everything() -> Outcome {
         ("layers", layer_rules),
         ("clippy", || clippy(&["--workspace", "--all-targets"])),
         ("clippy wasm32", clippy_wasm),
-        ("clippy core", || {
-            clippy(&[
-                "--package",
-                "edgewise",
-                "--target",
-                TARGET,
-                "--lib",
-                "--no-default-features",
-                "--features",
-                "face",
-            ])
-        }),
-        ("clippy parts", || {
-            clippy(&[
-                "--package",
-                "edgewise",
-                "--target",
-                TARGET,
-                "--lib",
-                "--no-default-features",
-                "--features",
-                "parts",
-            ])
-        }),
+        ("clippy core", || clippy_module("face")),
+        ("clippy parts", || clippy_module("parts")),
         ("docs", || quietly(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))),
         ("types", types),
         ("size", budget::report),
@@ -80,6 +58,11 @@ fn clippy_wasm() -> Outcome {
     let tests = test::browser_targets();
     args.extend(tests.iter().map(String::as_str).filter(|arg| *arg != "--lib"));
     clippy(&args)
+}
+
+/// One of the package's two wasm files, by its feature.
+fn clippy_module(feature: &str) -> Outcome {
+    clippy(&["--package", "edgewise", "--target", TARGET, "--lib", "--no-default-features", "--features", feature])
 }
 
 fn layer_rules() -> Outcome {
