@@ -18,18 +18,18 @@ export class Agent {
     this.#options = encode(options, this.#functions);
     this.#core = new Core(live, this.#functions, (glue, table, host) => {
       const core = new glue.AgentCore(table, JSON.stringify(this.#options) ?? "null");
-      if (this.#closed) host.ask((ticket) => core.close(ticket)).catch(() => {});
+      if (this.#closed) host.ask((ticket) => core.call(ticket, "close", "{}")).catch(() => {});
       return core;
     });
   }
 
   connect(options) {
-    return this.#core.ask(options, ["signal"], (core, ticket) => core.connect(ticket));
+    return this.#core.call("connect", {}, options, ["signal"]);
   }
 
   async finishAuthorization(callbackUrl, options) {
     const callback = text(callbackUrl instanceof URL ? callbackUrl.href : callbackUrl, "callbackUrl");
-    return this.#core.ask(options, ["signal"], (core, ticket) => core.finishAuthorization(ticket, callback));
+    return this.#core.call("finishAuthorization", { callback }, options, ["signal"]);
   }
 
   servers() {
@@ -52,7 +52,7 @@ export class Agent {
 
   async removeServer(name) {
     text(name, "name");
-    await this.#core.hold((core, ticket) => core.removeServer(ticket, name));
+    await this.#core.call("removeServer", { name });
     const gone = this.#options.servers?.find((server) => server.name === name);
     this.#options.servers = this.#options.servers?.filter((server) => server.name !== name);
     if (gone?.transport) await closeAll([this.#functions[gone.transport.$function]]);
@@ -60,23 +60,21 @@ export class Agent {
 
   async callTool(name, input = {}, options) {
     text(name, "name");
-    const json = encodePlain(input, "input");
-    const known = ["signal", "onProgress", "onTask", "meta"];
-    return this.#core.ask(options, known, (core, ticket, more) => core.callTool(ticket, name, json, more));
+    return this.#core.call("callTool", { name, input }, options, ["signal", "onProgress", "onTask", "meta"]);
   }
 
   async rootsChanged() {
-    await this.#core.hold((core, ticket) => core.rootsChanged(ticket));
+    await this.#core.call("rootsChanged", {});
   }
 
   tasks() {
-    return this.#core.hold((core, ticket) => core.tasks(ticket));
+    return this.#core.call("tasks", {});
   }
 
   async resumeTask(server, taskId, options) {
     text(server, "server");
     text(taskId, "taskId");
-    return this.#core.ask(options, ["signal", "onProgress"], (core, ticket) => core.resumeTask(ticket, server, taskId));
+    return this.#core.call("resumeTask", { server, task: taskId }, options, ["signal", "onProgress"]);
   }
 
   listResources(options) {
@@ -106,7 +104,7 @@ export class Agent {
 
   async acceptTool(name) {
     text(name, "name");
-    await this.#core.hold((core, ticket) => core.acceptTool(ticket, name));
+    await this.#core.call("acceptTool", { name });
   }
 
   run(prompt, options) {
@@ -120,7 +118,7 @@ export class Agent {
       const history = [...(data.messages ?? []), { role: "user", content: [{ type: "text", text: prompt }] }];
       const run = new Run(host, core, !unattended, history);
       // Lasts as long as the run, and holds the functions that the run may call.
-      const over = host.ask((ticket) => core.over(ticket), { keep: this.#functions });
+      const over = host.ask((ticket) => core.next(ticket, true), { keep: this.#functions });
       over.catch(() => {}).then(() => signal?.removeEventListener("abort", cancel));
       signal?.addEventListener("abort", cancel);
       if (signal?.aborted) cancel();
@@ -130,17 +128,16 @@ export class Agent {
 
   async close() {
     this.#closed = true;
-    await this.#core.hold((core, ticket) => core.close(ticket));
+    await this.#core.call("close", {});
     await closeAll(this.#functions);
   }
 
   #list(key, options) {
-    return this.#core.ask(options, ["signal"], (core, ticket) => core.list(ticket, key));
+    return this.#core.call("list", { key }, options, ["signal"]);
   }
 
   #ask(server, method, params, options) {
     text(server, "server");
-    const data = encodePlain(params, "params");
-    return this.#core.ask(options, CALL_OPTIONS, (core, ticket, json) => core.ask(ticket, server, method, data, json));
+    return this.#core.call("ask", { server, method, params }, options, CALL_OPTIONS);
   }
 }

@@ -18,18 +18,18 @@ export class McpClient {
     const json = JSON.stringify(encode(options, this.#functions)) ?? "null";
     this.#core = new Core(live, this.#functions, (glue, table, host) => {
       const core = new glue.ClientCore(table, json, LASTING);
-      if (this.#closed) host.ask((ticket) => core.close(ticket)).catch(() => {});
+      if (this.#closed) host.ask((ticket) => core.call(ticket, "close", "{}")).catch(() => {});
       return core;
     });
   }
 
   connect(options) {
-    return this.#core.ask(options, ["signal"], (core, ticket) => core.connect(ticket));
+    return this.#core.call("connect", {}, options, ["signal"]);
   }
 
   async finishAuthorization(callbackUrl, options) {
     const callback = text(callbackUrl instanceof URL ? callbackUrl.href : callbackUrl, "callbackUrl");
-    return this.#core.ask(options, ["signal"], (core, ticket) => core.finishAuthorization(ticket, callback));
+    return this.#core.call("finishAuthorization", { callback }, options, ["signal"]);
   }
 
   info() {
@@ -53,21 +53,21 @@ export class McpClient {
   }
 
   async callTool(name, input, options) {
-    const json = encodePlain({ name: text(name, "name"), arguments: input ?? {} }, "params");
-    return this.#core.ask(options, [...CALL_OPTIONS, "onTask"], (core, ticket, more) => core.ask(ticket, "tools/call", json, more));
+    const params = { name: text(name, "name"), arguments: input ?? {} };
+    return this.#core.call("ask", { method: "tools/call", params }, options, [...CALL_OPTIONS, "onTask"]);
   }
 
   async rootsChanged() {
-    await this.#core.hold((core, ticket) => core.rootsChanged(ticket));
+    await this.#core.call("rootsChanged", {});
   }
 
   tasks() {
-    return this.#core.hold((core, ticket) => core.tasks(ticket));
+    return this.#core.call("tasks", {});
   }
 
   async resumeTask(taskId, options) {
     text(taskId, "taskId");
-    return this.#core.ask(options, ["signal", "onProgress", "timeoutMs"], (core, ticket, json) => core.resumeTask(ticket, taskId, json));
+    return this.#core.call("resumeTask", { id: taskId }, options, ["signal", "onProgress", "timeoutMs"]);
   }
 
   async getTask(taskId, options) {
@@ -76,7 +76,7 @@ export class McpClient {
 
   async cancelTask(taskId, options) {
     text(taskId, "taskId");
-    await this.#core.ask(options, ["signal"], (core, ticket) => core.cancelTask(ticket, taskId));
+    await this.#core.call("cancelTask", { id: taskId }, options, ["signal"]);
   }
 
   async readResource(uri, options) {
@@ -94,38 +94,38 @@ export class McpClient {
 
   async acceptTool(name) {
     text(name, "name");
-    await this.#core.ask(undefined, [], (core, ticket) => core.acceptTool(ticket, name));
+    await this.#core.call("acceptTool", { name });
   }
 
   ping(options) {
-    return this.#core.ask(options, ["signal", "timeoutMs", "meta"], (core, ticket, json) => core.ping(ticket, json));
+    return this.#core.call("ping", {}, options, ["signal", "timeoutMs", "meta"]);
   }
 
   async setLogLevel(level, options) {
     text(level, "level");
-    await this.#core.ask(options, ["signal"], (core, ticket) => core.setLogLevel(ticket, level));
+    await this.#core.call("setLogLevel", { level }, options, ["signal"]);
   }
 
   async request(method, params, options) {
     if (text(method, "method") === "") throw config("method", "must not be empty");
-    const data = encodePlain(params ?? {}, "params");
-    return this.#core.ask(options, CALL_OPTIONS, (core, ticket, json) => core.ask(ticket, method, data, json));
+    return this.#core.call("ask", { method, params: params ?? {} }, options, CALL_OPTIONS);
   }
 
   watch(filter, options) {
-    const json = encodePlain(filter, "filter");
-    return changes((onProgress, signal) => this.#core.hold((core, ticket) => core.watch(ticket, json), { onProgress, signal }), callOptions(options).signal);
+    // A copy: what the app does to its own later does not count.
+    const wanted = JSON.parse(encodePlain(filter, "filter") ?? "null");
+    const start = (onProgress, signal) => this.#core.follow("watch", { filter: wanted }, signal, onProgress);
+    return changes(start, callOptions(options).signal);
   }
 
   async close() {
     this.#closed = true;
-    await this.#core.hold((core, ticket) => core.close(ticket));
+    await this.#core.call("close", {});
     await closeAll(this.#functions);
   }
 
   #list(key, options) {
-    const known = ["signal", "timeoutMs", "meta"];
-    return this.#core.ask(options, known, (core, ticket, json) => core.list(ticket, key, json));
+    return this.#core.call("list", { key }, options, ["signal", "timeoutMs", "meta"]);
   }
 }
 

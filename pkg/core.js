@@ -39,25 +39,32 @@ export class Core {
   }
 
   /**
-   * A promise that the core settles.
+   * A promise that the core settles by doing `method`.
    *
-   * @param options Those of the app; only `known` ones are allowed. Data among them go to `start`.
-   * @param start Gets the core, the number of the promise, and the options that are data as JSON text.
+   * @param given The arguments: plain data.
+   * @param options Those of the app, if it may give any; only `known` ones are allowed. Data among them go to the core.
    */
-  async ask(options, known, start) {
+  async call(method, given, options, known = []) {
     const { signal, onProgress, onTask, rest = {} } = callOptions(options);
-    const data = { ...rest, ...(onProgress && { progress: true }) };
     const all = { signal, onProgress, onTask, ...rest };
     for (const name of Object.keys(all)) {
       if (all[name] !== undefined && !known.includes(name)) throw config(name, `unknown option; known are ${known.join(", ")}`);
     }
-    const json = encodePlain(data, "options");
+    const data = { ...given, options: { ...rest, ...(onProgress && { progress: true }) } };
     const notice = (data) => (data.taskId === undefined ? onProgress?.(data) : onTask?.(data.taskId));
-    return this.hold((core, ticket) => start(core, ticket, json), { signal, onProgress: onProgress || onTask ? notice : undefined });
+    return this.#start(method, data, signal, onProgress || onTask ? notice : undefined);
   }
 
-  /** The same without options of the app. */
-  hold(start, { signal, onProgress } = {}) {
-    return this.enter((core, host) => host.ask((ticket) => start(core, ticket), { signal, onProgress, keep: this.#functions }));
+  /** The same for what tells of something until it is cancelled. */
+  follow(method, given, signal, onProgress) {
+    return this.#start(method, given, signal, onProgress);
+  }
+
+  #start(method, given, signal, onProgress) {
+    // One by one, so that each error names the argument.
+    const fields = Object.entries(given).map(([name, value]) => [name, encodePlain(value, name)]);
+    const data = `{${fields.filter(([, text]) => text !== undefined).map(([name, text]) => `"${name}":${text}`)}}`;
+    const start = (core, host) => host.ask((ticket) => core.call(ticket, method, data), { signal, onProgress, keep: this.#functions });
+    return this.enter(start);
   }
 }

@@ -33,7 +33,7 @@ export class Run {
 
   get result() {
     // Made on first use: whoever does not ask for it never sees an unhandled rejection.
-    this.#result ??= this.#host.ask((ticket) => this.#core.terminal(ticket)).then((event) => {
+    this.#result ??= this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => {
       if (event.type === "error") throw new EdgewiseError(event.error);
       const { text, messages, usage } = event;
       return { text, messages, usage };
@@ -123,7 +123,7 @@ export class Run {
   async #fetch() {
     let batch;
     try {
-      batch = await this.#host.ask((ticket) => this.#core.next(ticket));
+      batch = await this.#host.ask((ticket) => this.#core.next(ticket, false));
     } catch (error) {
       batch = this.#crashed(error);
     }

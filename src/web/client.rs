@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
 
 use super::WebPlatform;
+use super::arguments::Arguments;
 use super::door;
-use super::face::{parse, progress_json};
+use super::face::{no_method, parse, progress_json};
 use super::work::{thrown, work};
 use crate::drive::client::Client;
 use crate::drive::mcp::Attendant;
 use crate::drive::wait::Cancel;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Result};
 use crate::json;
-use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::input::Ask;
 use crate::mcp::listen::{Change, Filter};
@@ -36,7 +36,7 @@ impl ClientCore {
     /// A client whose functions the shell keeps under `table`. If it is `lasting`, streams may outlive the request that
     /// opened them.
     #[wasm_bindgen(constructor)]
-    pub fn new(table: u32, options: &str, lasting: bool) -> Result<ClientCore, String> {
+    pub fn new(table: u32, options: &str, lasting: bool) -> std::result::Result<ClientCore, String> {
         let config = ServerConfig::read_alone(&parse(options, "options")?).map_err(|error| thrown(&error))?;
         let client = Client::new(Rc::new(WebPlatform::new(table)), config);
         let wanted = lasting && client.has_ears();
@@ -44,154 +44,84 @@ impl ClientCore {
         Ok(ClientCore { client, ear })
     }
 
-    /// Connects; answers with what is known of the server.
-    pub fn connect(&self, ticket: u32) {
-        let client = self.client.clone();
-        let ear = self.ear.clone();
-        work(ticket, |cancel| async move {
-            ear.open(&cancel).await?;
-            Ok(json::text(&client.connect(&cancel).await?))
-        });
-    }
-
-    /// Goes on with a sign-in; answers with what is known of the server.
-    #[wasm_bindgen(js_name = finishAuthorization)]
-    pub fn finish_authorization(&self, ticket: u32, callback: String) {
-        let client = self.client.clone();
-        work(ticket, |cancel| async move { Ok(json::text(&client.finish_authorization(&callback, &cancel).await?)) });
-    }
-
     /// What is known of the server.
     pub fn info(&self) -> String {
         json::text(&self.client.info())
     }
 
-    /// Answers with the list whose elements are in the field `key`.
-    pub fn list(&self, ticket: u32, key: &str, options: &str) -> Result<(), String> {
-        let list = List::of(key).ok_or_else(|| thrown(&Error::config("list", "there is no such list")))?;
-        let options = call_options(options)?;
-        let client = self.client.clone();
-        let ear = self.ear.clone();
-        work(ticket, |cancel| async move {
-            ear.open(&cancel).await?;
-            Ok(json::text(&client.list(list, &options, &cancel).await?.into_value()))
-        });
+    /// Does what is asked for under `ticket` and answers with what comes of it, as `AgentCore::call`.
+    pub fn call(&self, ticket: u32, method: String, arguments: &str) -> std::result::Result<(), String> {
+        let arguments = Arguments::read(&method, arguments).map_err(|error| thrown(&error))?;
+        let (client, ear) = (self.client.clone(), self.ear.clone());
+        work(ticket, |cancel| perform(client, ear, ticket, method, arguments, cancel));
         Ok(())
     }
+}
 
-    /// Sends a request; answers with its result.
-    pub fn ask(&self, ticket: u32, method: String, params: &str, options: &str) -> Result<(), String> {
-        let params = params_of(params)?;
-        let options = call_options(options)?;
-        let client = self.client.attended(Rc::new(Teller(ticket, options.meta.clone())));
-        let ear = self.ear.clone();
-        work(ticket, |cancel| async move {
-            ear.open(&cancel).await?;
-            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let result = client.ask(&method, &params, &options, &cancel, &mut report).await?;
-            Ok(json::text(&Value::Object(result)))
-        });
-        Ok(())
+/// What [`ClientCore::call`] does.
+async fn perform(
+    client: Client<WebPlatform>,
+    ear: Ear,
+    ticket: u32,
+    method: String,
+    mut given: Arguments,
+    cancel: Cancel,
+) -> Result<String> {
+    let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+    let options = given.options()?;
+    if matches!(&*method, "connect" | "list" | "ask" | "resumeTask" | "ping" | "setLogLevel") {
+        ear.open(&cancel).await?;
     }
-
-    /// Tells that the roots are others now; answers null.
-    #[wasm_bindgen(js_name = rootsChanged)]
-    pub fn roots_changed(&self, ticket: u32) {
-        let client = self.client.clone();
-        work(ticket, |_| async move {
+    let answer = match &*method {
+        "connect" => client.connect(&cancel).await?,
+        "finishAuthorization" => client.finish_authorization(&given.text("callback")?, &cancel).await?,
+        "list" => match List::of(&given.text("key")?) {
+            Some(list) => client.list(list, &options, &cancel).await?.into_value(),
+            None => return Err(Error::config("key", "there is no such list")),
+        },
+        "ask" => {
+            let (asked, params) = (given.text("method")?, given.object("params")?);
+            let client = client.attended(Rc::new(Teller(ticket, options.meta.clone())));
+            Value::Object(client.ask(&asked, &params, &options, &cancel, &mut report).await?)
+        }
+        "rootsChanged" => {
             client.roots_changed().await;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Answers with the tasks that are remembered.
-    pub fn tasks(&self, ticket: u32) {
-        let client = self.client.clone();
-        work(ticket, |_| async move { Ok(json::text(&client.tasks().await)) });
-    }
-
-    /// Takes up a task; answers with the result of its call.
-    #[wasm_bindgen(js_name = resumeTask)]
-    pub fn resume_task(&self, ticket: u32, id: String, options: &str) -> Result<(), String> {
-        let options = call_options(options)?;
-        let client = self.client.clone();
-        let ear = self.ear.clone();
-        work(ticket, |cancel| async move {
-            ear.open(&cancel).await?;
-            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let result = client.resume_task(&id, &options, &cancel, &mut report).await?;
-            Ok(json::text(&Value::Object(result)))
-        });
-        Ok(())
-    }
-
-    /// Cancels a task.
-    #[wasm_bindgen(js_name = cancelTask)]
-    pub fn cancel_task(&self, ticket: u32, id: String) {
-        let client = self.client.clone();
-        work(ticket, |cancel| async move {
-            client.cancel_task(&id, &cancel).await?;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Takes the definition of a tool that has changed for approved.
-    #[wasm_bindgen(js_name = acceptTool)]
-    pub fn accept_tool(&self, ticket: u32, name: String) {
-        let client = self.client.clone();
-        work(ticket, |_| async move {
-            client.accept_tool(&name).await?;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Answers null once the server gave a sign of life.
-    pub fn ping(&self, ticket: u32, options: &str) -> Result<(), String> {
-        let options = call_options(options)?;
-        let client = self.client.clone();
-        let ear = self.ear.clone();
-        work(ticket, |cancel| async move {
-            ear.open(&cancel).await?;
+            Value::Null
+        }
+        "tasks" => client.tasks().await,
+        "resumeTask" => Value::Object(client.resume_task(&given.text("id")?, &options, &cancel, &mut report).await?),
+        "cancelTask" => {
+            client.cancel_task(&given.text("id")?, &cancel).await?;
+            Value::Null
+        }
+        "acceptTool" => {
+            client.accept_tool(&given.text("name")?).await?;
+            Value::Null
+        }
+        "ping" => {
             client.ping(&options, &cancel).await?;
-            Ok("null".to_owned())
-        });
-        Ok(())
-    }
-
-    /// Tells of changes as progress on the ticket, and answers null once that was cancelled.
-    pub fn watch(&self, ticket: u32, filter: &str) -> Result<(), String> {
-        let filter = Filter::read(&parse(filter, "filter")?, "filter").map_err(|error| thrown(&error))?;
-        let client = self.client.clone();
-        work(ticket, |cancel| async move {
+            Value::Null
+        }
+        // Tells of changes as progress, until it is cancelled.
+        "watch" => {
+            let filter = Filter::read(&given.take("filter"), "filter")?;
             let mut tell = |change: Change| door::progress(ticket, &json::text(&change.to_value()));
             match client.watch(filter, &cancel, &mut tell).await {
-                Err(error) if error.code == Code::Cancelled => Ok("null".to_owned()),
-                outcome => outcome.map(|()| "null".to_owned()),
+                Err(error) if error.code != Code::Cancelled => return Err(error),
+                _ => Value::Null,
             }
-        });
-        Ok(())
-    }
-
-    /// Answers null once the server is told from which level on to log.
-    #[wasm_bindgen(js_name = setLogLevel)]
-    pub fn set_log_level(&self, ticket: u32, level: String) {
-        let client = self.client.clone();
-        let ear = self.ear.clone();
-        work(ticket, |cancel| async move {
-            ear.open(&cancel).await?;
-            client.set_log_level(&level, &cancel).await?;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Ends the connection.
-    pub fn close(&self, ticket: u32) {
-        let client = self.client.clone();
-        work(ticket, |_| async move {
+        }
+        "setLogLevel" => {
+            client.set_log_level(&given.text("level")?, &cancel).await?;
+            Value::Null
+        }
+        "close" => {
             client.close().await;
-            Ok("null".to_owned())
-        });
-    }
+            Value::Null
+        }
+        _ => return Err(no_method(&method)),
+    };
+    Ok(json::text(&answer))
 }
 
 /// Listens to an older server from the first request on.
@@ -205,7 +135,7 @@ struct Ear {
 impl Ear {
     /// Connects and begins to listen, where there is something to hear and nobody listens yet. Goes on until the session
     /// or the client ends.
-    async fn open(self, cancel: &Cancel) -> crate::error::Result<()> {
+    async fn open(self, cancel: &Cancel) -> Result<()> {
         if !self.wanted {
             return Ok(());
         }
@@ -239,17 +169,5 @@ impl Attendant for Teller {
 
     fn task(&self, id: &str) {
         door::progress(self.0, &json::text(&serde_json::json!({ "taskId": id })));
-    }
-}
-
-pub(super) fn call_options(json: &str) -> Result<CallOptions, String> {
-    CallOptions::read(&parse(json, "options")?).map_err(|error| thrown(&error))
-}
-
-pub(super) fn params_of(json: &str) -> Result<Map<String, Value>, String> {
-    match parse(json, "params")? {
-        Value::Object(params) => Ok(params),
-        Value::Null => Ok(Map::new()),
-        other => Err(thrown(&crate::options::expected("params", "an object", &other))),
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::WebPlatform;
-use super::client::{Teller, call_options, params_of};
+use super::arguments::Arguments;
+use super::client::Teller;
 use super::door;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
@@ -17,10 +18,10 @@ use crate::drive::agent::Agent;
 use crate::drive::diagnose::Patient;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
-use crate::error::Error;
+use crate::drive::wait::Cancel;
+use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::llm::config::Provider;
-use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::types::{CallToolResult, Progress};
@@ -45,20 +46,13 @@ impl AgentCore {
         Ok(AgentCore { agent: Agent::new(Rc::new(WebPlatform::new(table)), config) })
     }
 
-    /// Connects every server; answers with the state of each.
-    pub fn connect(&self, ticket: u32) {
+    /// Does what is asked for under `ticket` and answers with what comes of it. One door for all that takes time: a
+    /// future of its own for each would be most of this class.
+    pub fn call(&self, ticket: u32, method: String, arguments: &str) -> std::result::Result<(), String> {
+        let arguments = Arguments::read(&method, arguments).map_err(|error| thrown(&error))?;
         let agent = self.agent.clone();
-        work(ticket, |cancel| async move {
-            agent.connect(&cancel).await?;
-            Ok(json::text(&agent.servers()))
-        });
-    }
-
-    /// Goes on with a sign-in; answers with the state of the server that it was for.
-    #[wasm_bindgen(js_name = finishAuthorization)]
-    pub fn finish_authorization(&self, ticket: u32, callback: String) {
-        let agent = self.agent.clone();
-        work(ticket, |cancel| async move { Ok(json::text(&agent.finish_authorization(&callback, &cancel).await?)) });
+        work(ticket, |cancel| perform(agent, ticket, method, arguments, cancel));
+        Ok(())
     }
 
     /// The state of every server.
@@ -88,96 +82,6 @@ impl AgentCore {
         config.and_then(|config| self.agent.add_server(config)).map_err(|error| thrown(&error))
     }
 
-    /// Closes a server and forgets it.
-    #[wasm_bindgen(js_name = removeServer)]
-    pub fn remove_server(&self, ticket: u32, name: String) {
-        let agent = self.agent.clone();
-        work(ticket, |_| async move {
-            agent.remove_server(&name).await?;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Calls a tool; answers with its result.
-    #[wasm_bindgen(js_name = callTool)]
-    pub fn call_tool(&self, ticket: u32, name: String, input: &str, options: &str) -> std::result::Result<(), String> {
-        let input = parse(input, "input")?;
-        let CallOptions { meta, .. } = call_options(options)?;
-        let agent = self.agent.clone();
-        work(ticket, |cancel| async move {
-            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let attendant = Some(Rc::new(Teller(ticket, meta)) as Rc<dyn Attendant>);
-            let result = agent.call_attended(&name, input, &cancel, &mut report, attendant).await?;
-            Ok(json::text(&result_json(result)))
-        });
-        Ok(())
-    }
-
-    /// Tells that the roots are others now; answers null.
-    #[wasm_bindgen(js_name = rootsChanged)]
-    pub fn roots_changed(&self, ticket: u32) {
-        let agent = self.agent.clone();
-        work(ticket, |_| async move {
-            agent.roots_changed().await;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Answers with the tasks that are remembered.
-    pub fn tasks(&self, ticket: u32) {
-        let agent = self.agent.clone();
-        work(ticket, |_| async move { Ok(json::text(&agent.tasks().await)) });
-    }
-
-    /// Takes up a task; answers with the result of its call.
-    #[wasm_bindgen(js_name = resumeTask)]
-    pub fn resume_task(&self, ticket: u32, server: String, task: String) {
-        let agent = self.agent.clone();
-        work(ticket, |cancel| async move {
-            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let result = agent.resume_task(&server, &task, &cancel, &mut report).await?;
-            Ok(json::text(&result_json(result)))
-        });
-    }
-
-    /// Takes the definition of a tool that has changed for approved.
-    #[wasm_bindgen(js_name = acceptTool)]
-    pub fn accept_tool(&self, ticket: u32, name: String) {
-        let agent = self.agent.clone();
-        work(ticket, |_| async move {
-            agent.accept_tool(&name).await?;
-            Ok("null".to_owned())
-        });
-    }
-
-    /// Answers with the elements of a list over all servers.
-    pub fn list(&self, ticket: u32, key: &str) -> std::result::Result<(), String> {
-        let list = List::of(key).ok_or_else(|| thrown(&Error::config("list", "there is no such list")))?;
-        let agent = self.agent.clone();
-        work(ticket, |cancel| async move { Ok(json::text(&agent.list(list, &cancel).await?)) });
-        Ok(())
-    }
-
-    /// Sends a request to one server; answers with its result.
-    pub fn ask(
-        &self,
-        ticket: u32,
-        server: String,
-        method: String,
-        params: &str,
-        options: &str,
-    ) -> std::result::Result<(), String> {
-        let params = params_of(params)?;
-        let options = call_options(options)?;
-        let agent = self.agent.clone();
-        work(ticket, |cancel| async move {
-            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-            let result = agent.ask(&server, &method, &params, &options, &cancel, &mut report).await?;
-            Ok(json::text(&Value::Object(result)))
-        });
-        Ok(())
-    }
-
     /// Starts a run.
     pub fn run(&self, prompt: String, options: &str) -> std::result::Result<RunCore, String> {
         let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
@@ -185,15 +89,66 @@ impl AgentCore {
         door::spawn(driven);
         Ok(RunCore { handle })
     }
+}
 
-    /// Closes every connection.
-    pub fn close(&self, ticket: u32) {
-        let agent = self.agent.clone();
-        work(ticket, |_| async move {
+/// What [`AgentCore::call`] does.
+async fn perform(
+    agent: Agent<WebPlatform>,
+    ticket: u32,
+    method: String,
+    mut given: Arguments,
+    cancel: Cancel,
+) -> Result<String> {
+    let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+    let options = given.options()?;
+    let answer = match &*method {
+        "connect" => {
+            agent.connect(&cancel).await?;
+            agent.servers()
+        }
+        "finishAuthorization" => agent.finish_authorization(&given.text("callback")?, &cancel).await?,
+        "removeServer" => {
+            agent.remove_server(&given.text("name")?).await?;
+            Value::Null
+        }
+        "callTool" => {
+            let (name, input) = (given.text("name")?, given.take("input"));
+            let attendant = Some(Rc::new(Teller(ticket, options.meta)) as Rc<dyn Attendant>);
+            result_json(agent.call_attended(&name, input, &cancel, &mut report, attendant).await?)
+        }
+        "rootsChanged" => {
+            agent.roots_changed().await;
+            Value::Null
+        }
+        "tasks" => agent.tasks().await,
+        "resumeTask" => {
+            let (server, task) = (given.text("server")?, given.text("task")?);
+            result_json(agent.resume_task(&server, &task, &cancel, &mut report).await?)
+        }
+        "acceptTool" => {
+            agent.accept_tool(&given.text("name")?).await?;
+            Value::Null
+        }
+        "list" => match List::of(&given.text("key")?) {
+            Some(list) => agent.list(list, &cancel).await?,
+            None => return Err(Error::config("key", "there is no such list")),
+        },
+        "ask" => {
+            let (server, asked, params) = (given.text("server")?, given.text("method")?, given.object("params")?);
+            Value::Object(agent.ask(&server, &asked, &params, &options, &cancel, &mut report).await?)
+        }
+        "close" => {
             agent.close().await;
-            Ok("null".to_owned())
-        });
-    }
+            Value::Null
+        }
+        _ => return Err(no_method(&method)),
+    };
+    Ok(json::text(&answer))
+}
+
+/// The shell asked for something that this core does not do: the two are not of one version.
+pub(super) fn no_method(method: &str) -> Error {
+    Error::new(Code::Misuse, [method, ": the wasm is of another version than the scripts"].concat())
 }
 
 /// Looks at a server from here; answers with the report.
@@ -239,24 +194,15 @@ pub struct RunCore {
 
 #[wasm_bindgen]
 impl RunCore {
-    /// Answers with every event since the last call, null after the last one.
-    pub fn next(&self, ticket: u32) {
-        let handle = self.handle.clone();
-        work(ticket, |_| async move { Ok(handle.next_events().await.unwrap_or_else(|| "null".to_owned())) });
-    }
-
-    /// Answers with the terminal event.
-    pub fn terminal(&self, ticket: u32) {
-        let handle = self.handle.clone();
-        work(ticket, |_| async move { Ok(handle.terminal().await.as_ref().to_owned()) });
-    }
-
-    /// Answers null once the run is over.
-    pub fn over(&self, ticket: u32) {
+    /// Answers with every event since the last call, null after the last one; if it is for the `end`, with the terminal
+    /// event.
+    pub fn next(&self, ticket: u32, end: bool) {
         let handle = self.handle.clone();
         work(ticket, |_| async move {
-            handle.terminal().await;
-            Ok("null".to_owned())
+            if end {
+                return Ok(handle.terminal().await.as_ref().to_owned());
+            }
+            Ok(handle.next_events().await.unwrap_or_else(|| "null".to_owned()))
         });
     }
 

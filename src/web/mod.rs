@@ -2,6 +2,8 @@
 //!
 //! The only place for JavaScript types. [`door`] is how wasm and shell talk, [`WebPlatform`] what the drivers run on.
 #[cfg(feature = "face")]
+mod arguments;
+#[cfg(feature = "face")]
 mod client;
 pub mod door;
 #[cfg(feature = "face")]
