@@ -4,7 +4,7 @@ import { config } from "./error.js";
 import { CALL_OPTIONS, Core } from "./core.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
 import { Run } from "./run.js";
-import { closeAll } from "./transport.js";
+import { closeAll } from "./transports.js";
 
 export class Agent {
   // Plain data, kept up to date with the list of servers, so that a new instance can be told.

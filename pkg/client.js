@@ -3,7 +3,7 @@
 import { CALL_OPTIONS, Core } from "./core.js";
 import { config } from "./error.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
-import { closeAll } from "./transport.js";
+import { closeAll } from "./transports.js";
 
 /** In Workers what a request has opened ends with it, so that there streams are opened for each call. */
 const LASTING = globalThis.navigator?.userAgent !== "Cloudflare-Workers";

@@ -4,7 +4,6 @@
 // whatever was waiting for it is settled with `crashed`, whatever it had opened is closed, and nothing enters it again.
 
 import { EdgewiseError } from "./error.js";
-import { loadSecret, saveSecret } from "./secrets.js";
 
 // Functions of the apps' options, by the number of their agent. Weak: an agent whose own tools refer to it can go.
 const tables = new Map();
@@ -12,6 +11,9 @@ const registry = typeof FinalizationRegistry === "function" ? new FinalizationRe
 let lastTable = 0;
 // Secrets that cannot be stored, by the same functions: each agent has its own, and they go with it.
 const memories = new WeakMap();
+
+/** Loaded when the first token is kept: few pages sign in. */
+const secrets = () => import("./secrets.js");
 
 /** Makes the functions callable from wasm, for as long as somebody holds the array; returns its number. */
 export function addTable(functions) {
@@ -172,11 +174,11 @@ export class Host {
   }
 
   loadSecret(id, table, name) {
-    this.wait(id, loadSecret(memoryOf(table), name));
+    this.wait(id, secrets().then(({ loadSecret }) => loadSecret(memoryOf(table), name)));
   }
 
   saveSecret(id, table, name, text) {
-    this.wait(id, saveSecret(memoryOf(table), name, text));
+    this.wait(id, secrets().then(({ saveSecret }) => saveSecret(memoryOf(table), name, text)));
   }
 
   lock(id, name, until) {

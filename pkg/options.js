@@ -1,7 +1,7 @@
 // From the app's values to the plain data that the core reads. What the fields mean is the core's business.
 
 import { config } from "./error.js";
-import { connect, isTransport } from "./transport.js";
+import { connect, isTransport } from "./transports.js";
 
 /** Key of the object that stands for a function: `{ "$function": 3 }`. */
 const MARKER = "$function";

@@ -9,25 +9,9 @@ const BACKLOG = 100;
 
 const META = "io.modelcontextprotocol/";
 const encoder = new TextEncoder();
-const channels = new WeakMap();
 
-/** Whether the value can be one; what it does shows when it is used. */
-export const isTransport = (value) => typeof value?.send === "function" && typeof value.start === "function";
-
-/** A function for the table of the app's functions that stands for `fetch` on that transport. */
-export function connect(transport) {
-  const channel = new Channel(transport);
-  const through = (init) => channel.fetch(init);
-  channels.set(through, channel);
-  return through;
-}
-
-/** Closes those transports that the functions stand for. Never rejects: a transport that fails to close is gone too. */
-export async function closeAll(functions) {
-  await Promise.all(functions.map((through) => channels.get(through)?.close()));
-}
-
-class Channel {
+/** What the core speaks to: `fetch` with the transport behind it. */
+export class Channel {
   #transport;
   #starting;
   #closed = false;
