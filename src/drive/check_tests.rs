@@ -80,6 +80,8 @@ fn what_cannot_be_checked_is_called_and_noted() {
     assert_eq!(warnings[0], "tool weather: the reference https://evil.test/day leads nowhere, and none is fetched");
     assert!(!world.sim.log().iter().any(|line| line.contains("evil.test")));
     world.sim.set_parts_missing(true);
+    assert!(world.call(json!({ "city": "Oslo" })).0);
+    assert_eq!(world.agent.servers()[0]["warnings"].as_array().unwrap().len(), 1, "what plainly fits needs no part");
     assert!(world.call(json!({ "citty": "Oslo" })).0, "without the part nothing is checked");
 }
 

@@ -3,7 +3,8 @@
 //! Written here and not taken from a library, because what servers send is hostile until shown otherwise: a check has a
 //! budget of steps, patterns take time linear in the text, references are never fetched. A schema that is no schema,
 //! refers to what is not there, or takes too long is no reason to refuse a value: it is let pass, and the doubt is told.
-//! The core reaches all of this through [`Part::Schema`](crate::platform::Part::Schema), since few calls need it.
+//! The core reaches all of this through [`Part::Schema`](crate::platform::Part::Schema), for what does not
+//! [plainly fit](plainly_fits).
 //!
 //! # In scope
 //!
@@ -32,6 +33,7 @@
 
 mod check;
 mod pattern;
+mod plain;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,8 @@ use serde_json::{Value, json};
 
 use check::{Check, MAX_PROBLEMS, Stop};
 use registry::Registry;
+
+pub use plain::plainly_fits;
 
 /// What came of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,26 +88,6 @@ pub fn check(schema: &Value, value: &Value, documents: &[(&str, &Value)]) -> Out
         Err(Stop::Depth) => outcome.unsure.push("the schema refers to itself too deeply".into()),
     }
     outcome
-}
-
-/// True for a schema that every object fits, so that there is nothing to check.
-pub fn is_trivial(schema: &Value) -> bool {
-    let says_something = |(key, value): (&String, &Value)| match key.as_str() {
-        "type" => value != "object",
-        "$schema" | "$id" | "$comment" | "title" | "description" | "default" | "examples" | "$defs" | "definitions" => {
-            false
-        }
-        "properties" | "patternProperties" => value.as_object().is_some_and(|map| !map.is_empty()),
-        "required" => value.as_array().is_some_and(|names| !names.is_empty()),
-        "additionalProperties" => {
-            value != &Value::Bool(true) && value.as_object().is_none_or(|schema| !schema.is_empty())
-        }
-        _ => true,
-    };
-    match schema {
-        Value::Object(fields) => !fields.iter().any(says_something),
-        other => other != &Value::Bool(false),
-    }
 }
 
 /// What the core asks of [`Part::Schema`](crate::platform::Part::Schema).

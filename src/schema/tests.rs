@@ -94,21 +94,42 @@ fn request_and_answer_are_text() {
 }
 
 #[test]
-fn schemas_that_say_nothing_need_no_check() {
-    for trivial in [
+fn most_values_plainly_fit() {
+    let schema = json!({
+        "type": "object", "title": "Search", "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "properties": {
+            "query": { "type": "string", "minLength": 1, "maxLength": 4, "description": "What." },
+            "limit": { "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 10 }, { "type": "null" }], "default": 3 },
+            "kind": { "enum": ["a", "b"] }, "tags": { "type": "array", "items": { "type": "string" }, "maxItems": 2 },
+            "share": { "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 },
+            "more": { "type": "object", "additionalProperties": { "type": "boolean" } },
+            "at": { "type": "string", "pattern": "^x", "x-mcp-header": "At" },
+        },
+        "required": ["query"], "additionalProperties": false,
+    });
+    for fits in [
+        json!({ "query": "Oslo", "limit": null, "kind": "b", "tags": ["x", "y"], "share": 0.5, "more": { "x": true } }),
+        json!({ "query": "\u{1f600}\u{1f600}\u{1f600}\u{1f600}", "limit": 10 }),
+    ] {
+        assert!(plainly_fits(&schema, &fits), "{fits}");
+        assert!(check(&schema, &fits, &[]).problems.is_empty(), "{fits}");
+    }
+    for wrong in [
         json!({}),
-        json!({ "type": "object" }),
-        json!({ "type": "object", "properties": {}, "required": [], "$schema": "x" }),
-        json!(true),
+        json!({ "query": "" }),
+        json!({ "query": "Bergen" }),
+        json!({ "query": "x", "limit": 11 }),
+        json!({ "query": "x", "kind": "c" }),
+        json!({ "query": "x", "tags": ["x", 1] }),
+        json!({ "query": "x", "tags": ["x", "y", "z"] }),
+        json!({ "query": "x", "share": 1 }),
+        json!({ "query": "x", "share": 0 }),
+        json!({ "query": "x", "more": { "x": 1 } }),
+        json!({ "query": "x", "other": 1 }),
+        json!([]),
     ] {
-        assert!(is_trivial(&trivial), "{trivial}");
+        assert!(!plainly_fits(&schema, &wrong), "{wrong}");
+        assert!(!check(&schema, &wrong, &[]).problems.is_empty(), "{wrong}");
     }
-    for says in [
-        json!(false),
-        json!({ "type": "array" }),
-        json!({ "required": ["a"] }),
-        json!({ "additionalProperties": false }),
-    ] {
-        assert!(!is_trivial(&says), "{says}");
-    }
+    assert!(!plainly_fits(&schema, &json!({ "query": "x", "at": "x" })), "a pattern takes the whole check");
 }
