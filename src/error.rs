@@ -1,6 +1,7 @@
 //! The one error type, its stable codes, and whether to try again.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -109,10 +110,17 @@ pub enum Retry {
 
 /// What went wrong, in a form that people can read and programs can match.
 ///
-/// `message` names what was being done, to whom, and what arrived. It never holds a key, a token, or content.
+/// `message` names what was being done, to whom, and what arrived. It never holds a key, a token, or content. All fields
+/// are those of [`Detail`].
+// One pointer: every function on the way of an error moves it on, and most of the wasm is such functions.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Error(Box<Detail>);
+
+/// The fields of an [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Error {
+pub struct Detail {
     /// Stable code.
     pub code: Code,
     /// One sentence for people.
@@ -138,15 +146,36 @@ pub struct Error {
     pub authorization_url: Option<Box<str>>,
     /// What led to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Box<Error>>,
+    pub cause: Option<Error>,
+}
+
+impl Deref for Error {
+    type Target = Detail;
+
+    fn deref(&self) -> &Detail {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Detail {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Error {
     /// An error that is not to be retried.
     pub fn new(code: Code, message: impl Into<String>) -> Error {
-        Error {
+        let message = message.into();
+        Error(Box::new(Detail {
             code,
-            message: message.into(),
+            message,
             retry: Retry::Never,
             status: None,
             path: None,
@@ -154,7 +183,7 @@ impl Error {
             rpc_code: None,
             authorization_url: None,
             cause: None,
-        }
+        }))
     }
 
     /// A mistake in the options: `path` is the field, `message` what is wrong with it.
@@ -179,7 +208,7 @@ impl Error {
 
     /// The same error with what led to it.
     pub fn cause(mut self, cause: Error) -> Error {
-        self.cause = Some(Box::new(cause));
+        self.cause = Some(cause);
         self
     }
 
@@ -199,8 +228,13 @@ impl Error {
         error.status = value.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
         error.maybe_cors = value.get("maybeCors").and_then(Value::as_bool).unwrap_or(false);
         error.authorization_url = text("authorizationUrl").map(Box::from);
-        error.cause = value.get("cause").and_then(Error::read).map(Box::new);
+        error.cause = value.get("cause").and_then(Error::read);
         Some(error)
+    }
+
+    /// Its message alone.
+    pub fn into_message(self) -> String {
+        self.0.message
     }
 
     /// Cancelled by the app or the user, while `doing`.
@@ -219,7 +253,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
+        self.cause.as_ref().map(|cause| cause as _)
     }
 }
 

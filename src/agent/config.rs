@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     fn message(value: Value) -> String {
-        AgentConfig::read(&value).unwrap_err().message
+        AgentConfig::read(&value).unwrap_err().message.clone()
     }
 
     #[test]

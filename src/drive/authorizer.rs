@@ -148,7 +148,7 @@ impl<P: Platform> Authorizer<P> {
         let (method, url) = (json!(request.method.as_str()), json!(request.url));
         let token = json!(token.reveal());
         let members = [("method", &method), ("url", &url), ("token", &token), ("nonce", &nonce)];
-        let answer = self.ask("prove", &members).await.map_err(|error| error.message)?;
+        let answer = self.ask("prove", &members).await.map_err(|error| error.into_message())?;
         for (header, member) in [("Authorization", "authorization"), ("DPoP", "proof")] {
             if let Some(value) = answer.get(member).and_then(Value::as_str) {
                 request.headers.set(header, value);

@@ -272,7 +272,7 @@ mod tests {
             url: None,
         };
         handle.publish(vec![request.clone()]);
-        let path = |value: Value| handle.answer("t1/1", value).unwrap_err().path;
+        let path = |value: Value| handle.answer("t1/1", value).unwrap_err().path.clone();
         assert_eq!(path(json!({ "action": "accept", "content": {} })).as_deref(), Some("value.content.days"));
         assert_eq!(path(json!("yes")).as_deref(), Some("value"));
         let answer = json!({ "action": "accept", "content": { "days": 3 } });

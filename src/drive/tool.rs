@@ -80,8 +80,8 @@ pub(crate) fn output_of(result: Result<CallToolResult>) -> ToolOutput {
             is_error: result.is_error,
             outcome: if result.is_error { Outcome::Failed } else { Outcome::Ok },
         },
-        Err(error) if error.code == Code::Cancelled => ToolOutput::failed(Outcome::Cancelled, error.message),
-        Err(error) => ToolOutput::failed(Outcome::Failed, error.message),
+        Err(error) if error.code == Code::Cancelled => ToolOutput::failed(Outcome::Cancelled, error.into_message()),
+        Err(error) => ToolOutput::failed(Outcome::Failed, error.into_message()),
     }
 }
 

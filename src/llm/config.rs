@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        let message = |value| ModelConfig::read(&value, "model").unwrap_err().message;
+        let message = |value| ModelConfig::read(&value, "model").unwrap_err().message.clone();
         assert_eq!(
             message(json!({ "provider": "openia", "id": "m" })),
             "model.provider: unknown provider; known are anthropic, openai, openai-responses, gemini, offline"

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        let message = |value| CallOptions::read(&value).unwrap_err().message;
+        let message = |value| CallOptions::read(&value).unwrap_err().message.clone();
         assert_eq!(message(json!({ "meta": 7 })), "meta: expected an object, got 7");
         assert_eq!(
             message(json!({ "meta": { "progressToken": 7 } })),

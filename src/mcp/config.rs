@@ -203,7 +203,7 @@ mod tests {
         let with_query = read(json!({ "name": "s", "url": "https://a.test/mcp?key=1" })).unwrap();
         assert_eq!(with_query.store_key("tools"), "tools/https://a.test/mcp");
         assert_eq!(ServerConfig::read_alone(&json!({ "transport": transport })).unwrap().name, "server");
-        let message = |value| read(value).unwrap_err().message;
+        let message = |value| read(value).unwrap_err().message.clone();
         assert_eq!(
             message(json!({ "name": "local", "transport": transport, "url": "/mcp" })),
             "servers[0].url: cannot go with `transport`"
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        let message = |value| ServerConfig::read(&value, "servers[0]").unwrap_err().message;
+        let message = |value| ServerConfig::read(&value, "servers[0]").unwrap_err().message.clone();
         assert!(
             message(json!({ "name": "a.b", "url": "https://a.test" })).starts_with("servers[0].name: must be 1 to 64")
         );

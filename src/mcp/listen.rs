@@ -333,7 +333,7 @@ mod tests {
                 "toolsListChanged": true, "resourceSubscriptions": ["a:1", "a:2"], "taskIds": ["t"]
             })
         );
-        let message = |value: Value| Filter::read(&value, "filter").unwrap_err().message;
+        let message = |value: Value| Filter::read(&value, "filter").unwrap_err().message.clone();
         assert_eq!(message(json!({})), "filter: names nothing to be told of");
         assert_eq!(message(json!({ "uris": [7] })), "filter.uris[0]: expected a string, got 7");
         assert!(message(json!({ "tool": true })).starts_with("filter.tool: unknown option"));

@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(read(json!({ "onLog": { "$function": 1 } })).unwrap(), Log { listener, level: Some("info") });
         let options = json!({ "onLog": { "$function": 1 }, "logLevel": "emergency" });
         assert_eq!(read(options).unwrap(), Log { listener, level: Some("emergency") });
-        let message = |options| read(options).unwrap_err().message;
+        let message = |options| read(options).unwrap_err().message.clone();
         assert_eq!(message(json!({ "logLevel": "info" })), "logLevel: makes sense only together with `onLog`");
         let wrong = message(json!({ "onLog": { "$function": 1 }, "logLevel": "loud" }));
         assert!(wrong.starts_with("logLevel: expected one of debug, info,"), "{wrong}");

@@ -270,7 +270,9 @@ mod tests {
 
     #[test]
     fn pages_that_lead_nowhere() {
-        let turn = |page: Value| Pages::new("tools/list on calc").turn(&mut object(page), "tools").unwrap_err().message;
+        let turn = |page: Value| {
+            Pages::new("tools/list on calc").turn(&mut object(page), "tools").unwrap_err().message.clone()
+        };
         assert_eq!(turn(json!({})), "tools/list on calc: the result has no array tools");
         assert_eq!(turn(json!({ "tools": {} })), "tools/list on calc: the result has no array tools");
         assert_eq!(turn(json!({ "tools": [], "nextCursor": 7 })), "tools/list on calc: nextCursor is no string");

@@ -66,7 +66,7 @@ fn the_providers_own_advice_counts() {
 #[test]
 fn bodies_of_every_kind() {
     let words = |media_type: &str, body: &str| {
-        let message = refused(Provider::Anthropic, &head(500, media_type), body).message;
+        let message = refused(Provider::Anthropic, &head(500, media_type), body).message.clone();
         message.strip_prefix("POST llm.test/base/v1/messages (model m1): 500").unwrap().to_owned()
     };
     let anthropic = r#"{"type":"error","error":{"type":"api_error","message":"Internal"},"request_id":"r"}"#;
@@ -81,7 +81,7 @@ fn bodies_of_every_kind() {
 #[test]
 fn long_words_are_cut_and_keys_never_shown() {
     let body = format!(r#"{{"error":{{"type":"{KEY}","message":"{}{KEY}{}"}}}}"#, "x".repeat(290), "y".repeat(1000));
-    let message = status(401, &body).message;
+    let message = status(401, &body).message.clone();
     assert!(!message.contains(KEY) && !message.contains(&KEY[..8]), "{message}");
     assert!(message.contains(": ***: x") && message.ends_with('…'), "{message}");
     assert!(message.chars().count() < 400);

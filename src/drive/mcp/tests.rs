@@ -736,7 +736,10 @@ fn the_token_is_asked_for_before_each_request_and_never_told() {
     let messages = ["the token callback failed", "the token callback returned no usable token"];
     for message in [messages[0], messages[1], messages[1]] {
         let error = world.add().unwrap_err();
-        assert_eq!((error.code, error.message), (Code::AuthRequired, format!("tools/call add on calc: {message}")));
+        assert_eq!(
+            (error.code, error.message.clone()),
+            (Code::AuthRequired, format!("tools/call add on calc: {message}"))
+        );
     }
     assert_eq!(world.add().unwrap_err().code, Code::Timeout);
     world.add().unwrap();

@@ -184,7 +184,7 @@ fn an_outage_while_refreshing_costs_neither_the_token_nor_a_sign_in() {
     let error = world.list().unwrap_err();
     assert_eq!((error.code, error.status), (Code::Http, Some(503)));
     assert!(error.message.starts_with("authorization for calc: "), "{error}");
-    assert_eq!(error.cause.unwrap().status, Some(401));
+    assert_eq!(error.cause.clone().unwrap().status, Some(401));
     assert_eq!(world.list(), Ok(1));
     assert_eq!(world.asked().len(), 1);
 }

@@ -87,7 +87,9 @@ fn an_event_stream_with_progress_and_other_notices() {
 fn result_types() {
     let with = |result: Value| {
         let body = json!({ "jsonrpc": "2.0", "id": 3, "result": result }).to_string();
-        run(Era::Modern, 200, JSON, &body).map(|mut out| out.pop().unwrap()).map_err(|failure| failure.error.message)
+        run(Era::Modern, 200, JSON, &body)
+            .map(|mut out| out.pop().unwrap())
+            .map_err(|failure| failure.error.message.clone())
     };
     let ask = json!({ "resultType": "input_required", "inputRequests": { "a": { "method": "elicitation/create" } }, "requestState": "s==" });
     let Ok(Message::Answer(Answer::InputRequired { requests, state })) = with(ask) else { panic!() };
@@ -151,7 +153,7 @@ fn what_is_not_json_rpc() {
         ),
     ] {
         let error = refusal(Era::Modern, status, media, body);
-        assert_eq!((error.code, error.message), (code, format!("tools/call add on calc: {words}")), "{body}");
+        assert_eq!((error.code, error.message.clone()), (code, format!("tools/call add on calc: {words}")), "{body}");
         assert_eq!(error.status, Some(status));
         assert_eq!(error.retry, Retry::Never, "a tool call must not be repeated");
     }

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        let message = |value| read(value).unwrap_err().message;
+        let message = |value| read(value).unwrap_err().message.clone();
         assert_eq!(
             message(json!({ "roots": [{ "uri": "file:///a" }, { "uri": "https://a.test" }] })),
             "servers[0].roots[1].uri: expected a URI that starts with file://"

@@ -187,7 +187,7 @@ mod tests {
         let message = |request: Value| {
             let error = rounds().turn(object(json!({ "k": request })), None, &answerers()).unwrap_err();
             assert_eq!(error.code, Code::Protocol);
-            error.message
+            error.message.clone()
         };
         let sampling = json!({ "method": "sampling/createMessage", "params": { "messages": [] } });
         assert_eq!(

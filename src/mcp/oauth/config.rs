@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn names_what_is_wrong() {
         let f = json!({ "$function": 3 });
-        let path = |value| read(value).unwrap_err().path.unwrap_or_default().replace("servers[0].oauth", "");
+        let path = |value| read(value).unwrap_err().path.clone().unwrap_or_default().replace("servers[0].oauth", "");
         assert_eq!(path(json!({})), ".redirectUrl");
         assert_eq!(path(json!({ "authorize": f, "assertion": f, "redirectUrl": "https://a.test/" })), ".redirectUrl");
         assert_eq!(path(json!({ "assertion": f, "redirectUrl": "https://a.test/" })), ".redirectUrl");

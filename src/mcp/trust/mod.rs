@@ -240,7 +240,7 @@ mod tests {
         let read = |value: Value| OnChange::read(Some(&value), "servers[0].trust");
         assert_eq!(read(json!({ "changes": "report" })).unwrap(), OnChange::Report);
         assert_eq!(OnChange::read(None, "x").unwrap(), OnChange::Approve);
-        let message = |value: Value| read(value).unwrap_err().message;
+        let message = |value: Value| read(value).unwrap_err().message.clone();
         assert_eq!(
             message(json!({ "changes": "no" })),
             "servers[0].trust.changes: must be \"approve\", \"report\" or \"ignore\""
