@@ -76,12 +76,13 @@ fn wrong_arguments_go_nowhere_and_the_model_learns_why() {
 fn what_cannot_be_checked_is_called_and_noted() {
     let world = world(json!({}), json!({ "t": 1 }), json!({}));
     assert!(world.call(json!({ "city": "Oslo", "day": "Monday" })).0);
-    let warnings = &world.agent.servers()[0]["warnings"];
-    assert_eq!(warnings[0], "tool weather: the reference https://evil.test/day leads nowhere, and none is fetched");
+    let warnings = || world.agent.servers()[0]["warnings"].clone();
+    let known = warnings();
+    assert_eq!(known[0], "tool weather: the reference https://evil.test/day leads nowhere, and none is fetched");
     assert!(!world.sim.log().iter().any(|line| line.contains("evil.test")));
     world.sim.set_parts_missing(true);
     assert!(world.call(json!({ "city": "Oslo" })).0);
-    assert_eq!(world.agent.servers()[0]["warnings"].as_array().unwrap().len(), 1, "what plainly fits needs no part");
+    assert_eq!(warnings(), known, "what plainly fits needs no part");
     assert!(world.call(json!({ "citty": "Oslo" })).0, "without the part nothing is checked");
 }
 
