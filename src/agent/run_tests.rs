@@ -1,9 +1,10 @@
 //! The run machine, fact by fact.
 
 use super::*;
-use crate::agent::fact::Call;
-use crate::error::Retry;
-use crate::llm::types::{Block, Role};
+use crate::agent::event::Outcome;
+use crate::agent::fact::{Call, ToolOutput};
+use crate::error::{Code, Error, Retry};
+use crate::llm::types::{Delta, Role};
 use crate::options::FunctionId;
 use serde_json::json;
 
@@ -17,7 +18,8 @@ struct Scenario {
 
 impl Scenario {
     fn new(approval: Approval, limits: Limits) -> Scenario {
-        let run = Run::new("r1".into(), "hi".into(), Vec::new(), limits, approval, 7);
+        let (id, prompt, messages, random) = ("r1".into(), Message::user("hi"), Vec::new(), 7);
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, random });
         Scenario { run, events: Vec::new() }
     }
 

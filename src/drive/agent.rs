@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, RunOptions};
-use crate::agent::run::Run;
+use crate::agent::run::{Run, Setup};
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::Model;
@@ -19,6 +19,7 @@ use crate::drive::wait::{Cancel, Jobs};
 use crate::error::{Code, Error, Result};
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::tools::tool_definitions;
+use crate::llm::types::Message;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
@@ -420,8 +421,9 @@ impl<P: Platform> Agent<P> {
         let mut limits = config.limits;
         limits.max_turns = options.max_turns.unwrap_or(limits.max_turns);
         let id = run_id(self.0.platform.random(), self.0.platform.random());
-        let seed = self.0.platform.random();
-        let run = Run::new(id, prompt, options.messages, limits, config.approval, seed);
+        let random = self.0.platform.random();
+        let (prompt, messages, approval) = (Message::user(prompt), options.messages, config.approval);
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, random });
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), limits.turn_timeout, config.system.clone());
         let driven = drive(self.clone(), run, model, handle.clone(), options.meta);

@@ -1,0 +1,121 @@
+//! The tools' side of a turn: the round of its calls, and what comes of each.
+
+use serde_json::Value;
+
+use crate::agent::catalog::ToolEntry;
+use crate::agent::event::Event;
+use crate::agent::fact::ToolOutput;
+use crate::agent::policy::verdict;
+use crate::agent::round::Round;
+use crate::agent::run::{Input, Phase, Run};
+use crate::error::{Code, Error, Result};
+use crate::llm::turn::Answer;
+use crate::time::UnixMillis;
+
+impl Run {
+    /// The tools are known: the first turn begins.
+    pub(super) fn take_tools(&mut self, tools: Vec<ToolEntry>) {
+        if matches!(self.phase, Phase::Offering { .. }) {
+            self.events.extend(tools.iter().filter_map(changed));
+            self.tools = tools;
+            self.start_turn();
+        }
+    }
+
+    /// Judges the calls that a complete answer asks for.
+    pub(super) fn open_round(&mut self, answer: Answer) {
+        let approval = self.approval;
+        let policy = |tool: &ToolEntry| verdict(approval, tool);
+        let round = Round::open(&answer.message, &self.tools, policy, self.listening, &mut self.events);
+        let complete = round.is_complete();
+        let Answer { message, stop_reason, usage } = answer;
+        self.phase = Phase::Calling { stop_reason, usage, message, round };
+        if complete {
+            self.close_turn();
+        }
+    }
+
+    /// The user said yes to a call.
+    pub(super) fn approve(&mut self, id: &str) -> Result<()> {
+        let mut approved = None;
+        self.in_round(|round, _, _| {
+            approved = round.approved(id)?;
+            Ok(())
+        })?;
+        // Asked once for each change. It stays noted, so that the driver knows which definition was approved.
+        let tool = approved.and_then(|place: usize| self.tools.get_mut(place));
+        if let Some(change) = tool.and_then(|tool| tool.changed.as_mut()) {
+            change.asks = false;
+        }
+        Ok(())
+    }
+
+    /// The call of that id is at work.
+    pub(super) fn is_running(&self, id: &str) -> bool {
+        matches!(&self.phase, Phase::Calling { round, .. } if round.is_running(id))
+    }
+
+    /// The server made a task of a call.
+    pub(super) fn note_task(&mut self, id: String, task_id: String) {
+        let Phase::Calling { round, .. } = &self.phase else { return };
+        if let Some(server) = round.running_on(&id, &self.tools) {
+            self.events.push(Event::ToolTask { id, server, task_id });
+        }
+    }
+
+    /// A server wants something of the user; `asked` is the event that says so.
+    pub(super) fn ask_user(&mut self, id: String, call: String, asked: Event) {
+        if !self.is_running(&call) {
+            return;
+        }
+        if !self.listening {
+            // Nobody would ever answer.
+            self.replies.push((id, Value::Null));
+            return;
+        }
+        self.inputs.push(Input { id, call });
+        self.events.push(asked);
+    }
+
+    /// The user answered a server.
+    pub(super) fn answer_server(&mut self, id: String, answer: Value) -> Result<()> {
+        let Some(place) = self.inputs.iter().position(|input| input.id == id) else {
+            return Err(Error::new(Code::Misuse, ["answer(", &id, "): nothing of that id is asked"].concat()));
+        };
+        self.inputs.remove(place);
+        self.replies.push((id, answer));
+        Ok(())
+    }
+
+    /// A call ended.
+    pub(super) fn end_call(&mut self, id: &str, output: ToolOutput, now: UnixMillis) -> Result<()> {
+        self.inputs.retain(|input| input.call != id);
+        self.in_round(|round, events, _| {
+            round.ended(id, output, now, events);
+            Ok(())
+        })
+    }
+
+    /// Lets `act` work on the open round, if there is one, and closes the turn when every result is in.
+    pub(super) fn in_round(&mut self, act: impl FnOnce(&mut Round, &mut Vec<Event>, bool) -> Result<()>) -> Result<()> {
+        let Phase::Calling { round, .. } = &mut self.phase else {
+            return Ok(());
+        };
+        let acted = act(round, &mut self.events, self.listening);
+        if round.is_complete() {
+            self.close_turn();
+        }
+        acted
+    }
+}
+
+/// The event for a tool whose definition has changed.
+fn changed(tool: &ToolEntry) -> Option<Event> {
+    let change = tool.changed.as_ref()?;
+    Some(Event::ToolChanged {
+        server: tool.server.clone()?,
+        name: tool.name.clone(),
+        parts: change.parts.clone(),
+        needs_approval: change.asks,
+    })
+}

@@ -1,0 +1,88 @@
+//! How a turn ends, and how a run does.
+
+use crate::agent::event::{Event, Outcome};
+use crate::agent::fact::ToolOutput;
+use crate::agent::run::{Phase, Run};
+use crate::error::{Code, Error};
+use crate::llm::types::{Message, Role, StopReason};
+use crate::time::UnixMillis;
+
+impl Run {
+    /// Every result of the turn is in: ends it, then the next one begins or the run ends.
+    pub(super) fn close_turn(&mut self) {
+        let Phase::Calling { stop_reason, round, .. } = &self.phase else { return };
+        let (called, stop_reason) = (!round.is_empty(), *stop_reason);
+        self.end_turn();
+        if called || stop_reason == StopReason::PauseTurn {
+            self.go_on();
+        } else {
+            self.end_well();
+        }
+    }
+
+    /// Begins another turn, unless there were too many.
+    fn go_on(&mut self) {
+        if self.turn < self.limits.max_turns {
+            return self.start_turn();
+        }
+        let message = format!("the model was not done after {} turns (maxTurns)", self.turn);
+        self.end_with(Error::new(Code::Limit, message));
+    }
+
+    /// The app or the user wants no more: ends the turn as it stands, then the run.
+    pub(super) fn cancel(&mut self, now: UnixMillis) {
+        self.inputs.clear();
+        self.replies.clear();
+        match &mut self.phase {
+            Phase::Ended => return,
+            Phase::Asking { turn, .. } => {
+                let partial = std::mem::take(turn);
+                self.keep_partial(partial);
+            }
+            Phase::Calling { round, .. } => {
+                let output = ToolOutput::failed(Outcome::Cancelled, "the run was cancelled before the tool was done");
+                round.settle_all(&output, now, &mut self.events);
+                self.end_turn();
+            }
+            Phase::Starting | Phase::Gathering | Phase::Offering { .. } | Phase::Resting { .. } => {}
+        }
+        self.end_with(Error::cancelled("run"));
+    }
+
+    /// Moves the answer and its results into the history.
+    fn end_turn(&mut self) {
+        let ended = std::mem::replace(&mut self.phase, Phase::Ended);
+        let Phase::Calling { stop_reason, usage, message, round } = ended else { return };
+        if !message.content.is_empty() {
+            self.messages.push(message.clone());
+        }
+        if let Some(results) = round.into_message() {
+            self.messages.push(results);
+        }
+        self.events.push(Event::TurnEnd { stop_reason, usage, message });
+    }
+
+    /// The model has said what it wanted to say.
+    fn end_well(&mut self) {
+        // An answer without content is not in the history; then the last message is the user's.
+        let last = self.messages.last().filter(|message| message.role == Role::Assistant);
+        self.events.push(Event::Done {
+            run_id: self.id.clone(),
+            text: last.map(Message::text).unwrap_or_default(),
+            messages: self.messages.clone(),
+            usage: self.usage,
+        });
+        self.phase = Phase::Ended;
+    }
+
+    /// The run cannot go on.
+    pub(super) fn end_with(&mut self, error: Error) {
+        self.events.push(Event::Error {
+            run_id: self.id.clone(),
+            error,
+            messages: self.messages.clone(),
+            usage: self.usage,
+        });
+        self.phase = Phase::Ended;
+    }
+}
