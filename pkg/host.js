@@ -4,6 +4,7 @@
 // whatever was waiting for it is settled with `crashed`, whatever it had opened is closed, and nothing enters it again.
 
 import { EdgewiseError } from "./error.js";
+import { defaultStore } from "./store.js";
 
 // Functions of the apps' options, by the number of their agent. Weak: an agent whose own tools refer to it can go.
 const tables = new Map();
@@ -11,13 +12,20 @@ const registry = typeof FinalizationRegistry === "function" ? new FinalizationRe
 let lastTable = 0;
 // Secrets that cannot be stored, by the same functions: each agent has its own, and they go with it.
 const memories = new WeakMap();
+// Where their records are kept; both wasm instances ask for the same.
+const stores = new WeakMap();
 
 /** Loaded when the first token is kept: few pages sign in. */
 const secrets = () => import("./secrets.js");
 
-/** Makes the functions callable from wasm, for as long as somebody holds the array; returns its number. */
-export function addTable(functions) {
+/**
+ * Makes the functions callable from wasm, for as long as somebody holds the array; returns its number.
+ *
+ * @param store Where the agent's records are kept, see store.js.
+ */
+export function addTable(functions, store = defaultStore()) {
   lastTable += 1;
+  stores.set(functions, store);
   // Workers of an old compatibility date have no WeakRef; there the functions stay.
   tables.set(lastTable, typeof WeakRef === "function" ? new WeakRef(functions) : { deref: () => functions });
   registry?.register(functions, lastTable);
@@ -142,17 +150,6 @@ export class Host {
     this.#open.set(id, () => clearTimeout(timer));
   }
 
-  listen(id, target, types) {
-    const names = types.split(" ");
-    const stop = () => names.forEach((name) => target.removeEventListener(name, listener));
-    const listener = (event) => {
-      stop();
-      this.#settle(id, true, event);
-    };
-    names.forEach((name) => target.addEventListener(name, listener));
-    this.#open.set(id, stop);
-  }
-
   call(id, table, index, argument) {
     const signal = this.signal(id);
     const run = async () => {
@@ -171,6 +168,15 @@ export class Host {
       return host.ask((ticket) => glue.ask(ticket, name, table, request), { signal });
     };
     ask().then((text) => this.#settle(id, true, text), (thrown) => this.#settle(id, false, words(thrown)));
+  }
+
+  records(id, table, what, given) {
+    const work = async () => {
+      const functions = tables.get(table)?.deref();
+      if (!functions) throw new Error("the agent whose records these are is gone");
+      return stores.get(functions)[what](what === "list" ? given[0] : given);
+    };
+    this.wait(id, work());
   }
 
   loadSecret(id, table, name) {

@@ -24,7 +24,7 @@
 //! web                        exported classes, fetch, timers, store      (wasm32 only)
 //! parts                      what is loaded when first used: a wasm of its own
 //! drive                      async: runs a decision machine against a Platform
-//! agent        cache         decisions of a run; typed cache
+//! agent        store         decisions of a run; what is kept
 //! context  llm  mcp          what goes in front of the model; model wires; the protocol
 //! sse  jsonrpc  http  rank   codecs and plain data, with limits; words and BM25
 //! error  time                Error, Code; UnixMillis, Millis
@@ -57,6 +57,8 @@ pub mod schema;
 pub mod agent;
 
 pub mod platform;
+
+pub mod store;
 
 pub mod drive;
 

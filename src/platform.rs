@@ -8,8 +8,8 @@
 //!    delivered afterwards and nothing is left running.
 //! 2. [`sleep`](Platform::sleep) ends no earlier than asked and can be dropped at any time, which frees the timer.
 //! 3. A body yields chunks in order, never empty ones, then `None` for ever; after an error it yields `None`.
-//! 4. [`load`](Platform::load) gives what the last finished [`save`](Platform::save) of that key stored, or
-//!    `None`; neither ever fails a run.
+//! 4. [`load`](Platform::load) and [`list`](Platform::list) give what the last finished [`write`](Platform::write) of a key
+//!    has left, or nothing; a batch is there as a whole or not at all; neither ever fails a run.
 //! 5. [`now`](Platform::now) may stand still or jump; nothing may wait for it to move.
 //! 6. Dropping the future of [`call_part`](Platform::call_part) stops what the part does for it.
 //! 7. [`load_secret`](Platform::load_secret) and [`save_secret`](Platform::save_secret) are like law 4, under keys of
@@ -18,6 +18,10 @@
 //!    asking; dropping it, or the future that waits for it, lets the next one in.
 
 use serde_json::Value;
+
+mod store;
+
+pub use store::{Space, StoreFailure, Stored, Write, key};
 
 use crate::http::{Head, Request};
 use crate::options::FunctionId;
@@ -49,11 +53,22 @@ pub trait Platform: 'static {
     /// [`NetworkError`] when no answer came at all. A status of 400 or 500 is an answer.
     async fn fetch(&self, request: Request) -> Result<Response<Self::Body>, NetworkError>;
 
-    /// Reads a stored value; `None` when there is none or the store cannot be used.
-    async fn load(&self, key: &str) -> Option<Vec<u8>>;
+    /// Reads a stored value; `None` when there is none, it is over or broken, or the store cannot be used. In a space that
+    /// may be evicted ([`Space::is_evictable`]) it counts as used from then on.
+    async fn load(&self, space: Space, key: &str) -> Option<Vec<u8>>;
 
-    /// Stores a value, or removes it with `None`. Best effort: a full or absent store is no error.
-    async fn save(&self, key: &str, value: Option<&[u8]>);
+    /// What is stored under keys that begin so, in the order of the keys' bytes, without the values.
+    async fn list(&self, space: Space, prefix: &str) -> Vec<Stored>;
+
+    /// Changes the store, all of it or nothing. Evicts what it may where there is no room.
+    ///
+    /// Dropping the future does not say which: what was begun may still be stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFailure`] when it will not outlive this agent. It is kept in memory then, where there is room, and stored with
+    /// a later change if that succeeds; so most callers go on as if nothing had happened.
+    async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure>;
 
     /// Reads a stored secret; `None` when there is none, or none that can still be read.
     async fn load_secret(&self, key: &str) -> Option<Secret>;

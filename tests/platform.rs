@@ -2,6 +2,8 @@
 
 #[path = "platform/laws.rs"]
 mod laws;
+#[path = "platform/store_laws.rs"]
+mod store_laws;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,7 +12,7 @@ use std::rc::Rc;
 use edgewise::drive::wait::{Cancel, Stop, within};
 use edgewise::http::{Headers, Method, Request};
 use edgewise::options::FunctionId;
-use edgewise::platform::{Body, Platform};
+use edgewise::platform::{Body, Platform, Space, StoreFailure, Write};
 use edgewise::sim::{Answer, AppAnswer, Clock, Peer, Server, SimPlatform, Step, Why};
 use edgewise::time::Millis;
 use laws::LawEnv;
@@ -100,6 +102,24 @@ macro_rules! law {
 }
 
 for_every_platform_law!(law);
+
+macro_rules! store_law {
+    ($law:ident) => {
+        #[test]
+        fn $law() {
+            for clock in [Clock::Normal, Clock::Still, Clock::Jumping] {
+                for seed in 0..10 {
+                    let (sim, _) = world(seed, clock);
+                    sim.block_on(store_laws::$law(&sim)).unwrap();
+                    assert_eq!(sim.leftovers(), "", "{clock:?} {}", sim.report());
+                    assert_eq!(sim.violations(), [""; 0]);
+                }
+            }
+        }
+    };
+}
+
+for_every_store_law!(store_law);
 
 fn get(url: &str) -> Request {
     Request { method: Method::Get, url: url.to_owned(), headers: Headers::new(), body: None }
@@ -212,13 +232,18 @@ fn a_hook_runs_between_two_polls_and_a_jumping_clock_runs_both_ways() {
 }
 
 #[test]
-fn a_full_store_forgets_and_fails_nobody() {
+fn a_full_store_fails_nobody_and_is_made_up_for() {
     let sim = SimPlatform::new(1);
     sim.block_on(async {
-        sim.save("k", Some(b"1")).await;
+        let put = |value: &str| vec![Write::put(Space::Servers, "k", value)];
+        sim.write(put("1")).await.unwrap();
         sim.set_store_full(true);
-        sim.save("k", Some(b"2")).await;
-        assert_eq!(sim.load("k").await.as_deref(), Some(&b"1"[..]));
+        assert_eq!(sim.write(put("2")).await, Err(StoreFailure::Full));
+        assert_eq!(sim.load(Space::Servers, "k").await.as_deref(), Some(&b"2"[..]), "in memory");
+        assert_eq!(sim.tab().load(Space::Servers, "k").await.as_deref(), Some(&b"1"[..]));
+        sim.set_store_full(false);
+        sim.write(Vec::new()).await.unwrap();
+        assert_eq!(sim.tab().load(Space::Servers, "k").await.as_deref(), Some(&b"2"[..]));
     })
     .unwrap();
 }

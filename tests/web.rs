@@ -3,6 +3,8 @@
 
 #[path = "platform/laws.rs"]
 mod laws;
+#[path = "platform/store_laws.rs"]
+mod store_laws;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -10,7 +12,7 @@ use std::rc::Rc;
 
 use edgewise::http::{Headers, Method, Request};
 use edgewise::options::FunctionId;
-use edgewise::platform::{AppCall, Body, Platform};
+use edgewise::platform::{AppCall, Body, Platform, Space, StoreFailure, Write};
 use edgewise::time::Millis;
 use edgewise::web::{WebPlatform, door};
 use futures_util::future::{join, select};
@@ -26,7 +28,12 @@ wasm_bindgen_test_configure!(run_in_browser);
 #[wasm_bindgen(module = "/tests/web/support.js")]
 extern "C" {
     fn connect(wake: &Closure<dyn Fn()>, settle: &Closure<dyn Fn(u32, bool, JsValue)>) -> door::Host;
-    fn table() -> u32;
+    #[wasm_bindgen(js_name = tableOn)]
+    fn table_on(name: &str) -> u32;
+    #[wasm_bindgen(js_name = tableInMemory)]
+    fn table_in_memory() -> u32;
+    #[wasm_bindgen(js_name = tableByDefault)]
+    fn table_by_default() -> u32;
     fn replace(name: &str, value: &JsValue) -> Function;
     #[wasm_bindgen(variadic)]
     fn answering(chunks: Vec<JsValue>) -> JsValue;
@@ -39,8 +46,8 @@ thread_local! {
     static STARTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A platform on the shell's own host, with a database of that name.
-fn platform_on(database: &str) -> WebPlatform {
+/// The shell's own host, over the entries of this test.
+fn start() {
     if !STARTED.replace(true) {
         let wake = Closure::<dyn Fn()>::new(door::wake);
         let settle = Closure::<dyn Fn(u32, bool, JsValue)>::new(door::settle);
@@ -48,7 +55,12 @@ fn platform_on(database: &str) -> WebPlatform {
         wake.forget();
         settle.forget();
     }
-    WebPlatform::with_database(table(), database)
+}
+
+/// A platform on the shell's own host, with a database of that name.
+fn platform_on(database: &str) -> WebPlatform {
+    start();
+    WebPlatform::new(table_on(database))
 }
 
 fn new_name() -> String {
@@ -93,6 +105,17 @@ macro_rules! law {
     };
 }
 for_every_platform_law!(law);
+
+macro_rules! store_law {
+    ($law:ident) => {
+        #[wasm_bindgen_test]
+        async fn $law() {
+            store_laws::$law(&platform()).await;
+            store_laws::$law(&WebPlatform::new(table_in_memory())).await;
+        }
+    };
+}
+for_every_store_law!(store_law);
 
 /// Runs `test` with another value for a global.
 async fn with_global<T>(name: &str, value: &JsValue, test: impl Future<Output = T>) -> T {
@@ -179,25 +202,33 @@ async fn what_json_cannot_carry_becomes_null_or_an_error() {
     assert!(call(99).await.is_err());
 }
 
+async fn put(platform: &WebPlatform, value: &str) -> Result<(), StoreFailure> {
+    platform.write(vec![Write::put(Space::Servers, "key", value)]).await
+}
+
+async fn read(platform: &WebPlatform) -> Option<String> {
+    platform.load(Space::Servers, "key").await.map(|value| String::from_utf8(value).unwrap())
+}
+
 #[wasm_bindgen_test]
 async fn values_are_there_after_a_reload() {
     let name = new_name();
-    platform_on(&name).save("key", Some(b"value")).await;
+    put(&platform_on(&name), "value").await.unwrap();
     // Another platform has another connection, as after a reload; callers at the same time share one opening.
     let after = platform_on(&name);
-    let (one, two) = join(after.load("key"), after.load("none")).await;
-    assert_eq!((one.as_deref(), two), (Some(&b"value"[..]), None));
+    let (one, two) = join(read(&after), after.load(Space::Servers, "none")).await;
+    assert_eq!((one.as_deref(), two), (Some("value"), None));
 }
 
 #[wasm_bindgen_test]
 async fn a_database_makes_way_for_a_newer_version_and_memory_takes_over() {
     let name = new_name();
     let ours = platform_on(&name);
-    ours.save("key", Some(b"old")).await;
+    put(&ours, "old").await.unwrap();
     let type_ = JsFuture::from(upgrade(&name)).await.unwrap();
     assert_eq!(type_.as_string().as_deref(), Some("success"), "nothing of ours blocks it");
-    ours.save("key", Some(b"new")).await;
-    assert_eq!(ours.load("key").await.as_deref(), Some(&b"new"[..]));
+    assert_eq!(put(&ours, "new").await, Err(StoreFailure::Absent));
+    assert_eq!(read(&ours).await.as_deref(), Some("new"));
 }
 
 #[wasm_bindgen_test]
@@ -205,29 +236,34 @@ async fn a_database_that_does_not_open_holds_nothing_up() {
     let name = new_name();
     let ours = platform_on(&name);
     JsFuture::from(occupy(&name)).await.unwrap();
-    let saved = select(Box::pin(ours.save("key", Some(b"one"))), Box::pin(ours.sleep(Millis(10_000)))).await;
-    assert!(matches!(saved, futures_util::future::Either::Left(_)), "it hangs");
-    drop(saved);
-    assert_eq!(ours.load("key").await.as_deref(), Some(&b"one"[..]), "kept in memory");
+    let begun = js_sys::Date::now();
+    assert_eq!(put(&ours, "one").await, Err(StoreFailure::Absent));
+    for _ in 0..10 {
+        assert_eq!(read(&ours).await.as_deref(), Some("one"), "kept in memory");
+        assert_eq!(ours.load(Space::Servers, "other").await, None);
+    }
+    assert!(js_sys::Date::now() - begun < 5_000.0, "only the first one waits");
     vacate();
     ours.sleep(Millis(200)).await;
-    assert_eq!(ours.load("key").await.as_deref(), Some(&b"one"[..]), "memory holds what is newer");
-    ours.save("key", Some(b"two")).await;
-    assert_eq!(platform_on(&name).load("key").await.as_deref(), Some(&b"two"[..]), "the database is used again");
+    assert_eq!(read(&ours).await.as_deref(), Some("one"), "memory holds what is newer");
+    put(&ours, "two").await.expect("the database is used again");
+    assert_eq!(read(&platform_on(&name)).await.as_deref(), Some("two"));
 }
 
 #[wasm_bindgen_test]
 async fn without_indexeddb_memory_has_to_do() {
+    start();
     let throwing = Function::new_no_args("throw new DOMException('no', 'SecurityError')");
     let refusing = Object::new();
     Reflect::set(&refusing, &"open".into(), &throwing).unwrap();
     for factory in [JsValue::UNDEFINED, JsValue::NULL, refusing.into()] {
-        let platform = platform();
         with_global("indexedDB", &factory, async {
-            platform.save("key", Some(b"value")).await;
-            assert_eq!(platform.load("key").await.as_deref(), Some(&b"value"[..]));
-            platform.save("key", None).await;
-            assert_eq!(platform.load("key").await, None);
+            let platform = WebPlatform::new(table_by_default());
+            put(&platform, "value").await.expect("memory is what this agent has");
+            assert_eq!(read(&platform).await.as_deref(), Some("value"));
+            platform.write(vec![Write::remove(Space::Servers, "key")]).await.unwrap();
+            assert_eq!(read(&platform).await, None);
+            assert_eq!(read(&WebPlatform::new(table_by_default())).await, None, "each agent has its own");
         })
         .await;
     }

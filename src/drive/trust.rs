@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::mcp::config::ServerConfig;
 use crate::mcp::trust::{self, Change, Known, OnChange};
 use crate::mcp::types::Tool;
-use crate::platform::Platform;
+use crate::platform::{self, Platform, Space, Write};
 
 /// Notes on each tool of a fresh listing whether it is what it was, and remembers what is new.
 pub(super) async fn compare<P: Platform>(platform: &P, config: &ServerConfig, tools: &mut [Tool]) {
@@ -46,12 +46,17 @@ async fn approve<P: Platform>(platform: &P, config: &ServerConfig, listed: &[Too
 }
 
 async fn known<P: Platform>(platform: &P, config: &ServerConfig) -> Known {
-    let stored = platform.load(&config.store_key("tools")).await;
+    let stored = platform.load(Space::Servers, &place(config)).await;
     stored.map_or_else(Known::default, |text| Known::read(&text))
 }
 
 async fn remember<P: Platform>(platform: &P, config: &ServerConfig, known: &Known) {
-    platform.save(&config.store_key("tools"), Some(known.text().as_bytes())).await;
+    // What is not kept is seen for the first time again.
+    let _ = platform.write(vec![Write::put(Space::Servers, place(config), known.text())]).await;
+}
+
+fn place(config: &ServerConfig) -> String {
+    platform::key(&[&config.identity(), "tools"])
 }
 
 /// What the app is told of the tools whose definition has changed; `None` when there are none.

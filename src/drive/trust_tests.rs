@@ -151,7 +151,8 @@ fn a_full_store_stops_nobody() {
     world.sim.set_store_full(true);
     assert_eq!(counts(&world.run(&world.agent("never", Value::Null), true)), (0, 0, 1));
     world.change("/description", json!("add: other"));
-    assert_eq!(counts(&world.run(&world.agent("never", Value::Null), true)), (0, 0, 1));
+    // Memory remembers as long as it lives.
+    assert_eq!(counts(&world.run(&world.agent("never", Value::Null), true)), (1, 1, 1));
 }
 
 #[test]

@@ -135,13 +135,13 @@ impl ServerConfig {
         self.url.starts_with(TRANSPORT)
     }
 
-    /// Where facts of that kind about the server are stored: by origin and path, since a query may hold credentials; by
-    /// its name where it has no URL.
-    pub fn store_key(&self, kind: &str) -> String {
+    /// Who this server is in what is stored: origin and path, since a query may hold credentials; its name where it has
+    /// no URL.
+    pub fn identity(&self) -> String {
         if self.is_transport() {
-            return [kind, "/", TRANSPORT, &self.name].concat();
+            return [TRANSPORT, &self.name].concat();
         }
-        [kind, "/", self.url.split('?').next().unwrap_or(&self.url)].concat()
+        self.url.split('?').next().unwrap_or(&self.url).to_owned()
     }
 }
 
@@ -199,9 +199,9 @@ mod tests {
         let transport = json!({ "$function": 7 });
         let read = |value: Value| ServerConfig::read(&value, "servers[0]");
         let config = read(json!({ "name": "local", "transport": transport })).unwrap();
-        assert_eq!((config.url.as_str(), config.store_key("era").as_str()), ("transport:7", "era/transport:local"));
+        assert_eq!((config.url.as_str(), config.identity().as_str()), ("transport:7", "transport:local"));
         let with_query = read(json!({ "name": "s", "url": "https://a.test/mcp?key=1" })).unwrap();
-        assert_eq!(with_query.store_key("tools"), "tools/https://a.test/mcp");
+        assert_eq!(with_query.identity(), "https://a.test/mcp");
         assert_eq!(ServerConfig::read_alone(&json!({ "transport": transport })).unwrap().name, "server");
         let message = |value| read(value).unwrap_err().message.clone();
         assert_eq!(

@@ -7,10 +7,12 @@ use std::rc::Rc;
 
 use super::lock::SimLock;
 use super::net::{Answer, Peer, Server, Step, origin, recut};
-use super::platform::{Clock, EPOCH, SimPlatform};
+use super::platform::SimPlatform;
 use super::rng::Rng;
 use crate::http::Request;
-use crate::platform::{AppCall, AppResult, Body, NetworkError, Part, PartResult, Platform, Response};
+use crate::platform::{
+    AppCall, AppResult, Body, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored, Write,
+};
 use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
 
@@ -19,12 +21,7 @@ impl Platform for SimPlatform {
     type Lock = SimLock;
 
     fn now(&self) -> UnixMillis {
-        let true_time = EPOCH + self.elapsed();
-        match self.world.clock.get() {
-            Clock::Normal => true_time,
-            Clock::Still => EPOCH,
-            Clock::Jumping => UnixMillis(true_time.0.saturating_add_signed(self.world.clock_offset.get())),
-        }
+        self.world.now()
     }
 
     fn random(&self) -> u64 {
@@ -54,23 +51,16 @@ impl Platform for SimPlatform {
         }
     }
 
-    async fn load(&self, key: &str) -> Option<Vec<u8>> {
-        self.wait(Millis(0)).await;
-        self.world.store.borrow().get(key).cloned()
+    async fn load(&self, space: Space, key: &str) -> Option<Vec<u8>> {
+        self.store.load(space, key).await
     }
 
-    async fn save(&self, key: &str, value: Option<&[u8]>) {
-        self.wait(Millis(0)).await;
-        let mut store = self.world.store.borrow_mut();
-        match value {
-            Some(_) if self.world.store_full.get() => {}
-            Some(value) => {
-                store.insert(key.to_owned(), value.to_vec());
-            }
-            None => {
-                store.remove(key);
-            }
-        }
+    async fn list(&self, space: Space, prefix: &str) -> Vec<Stored> {
+        self.store.list(space, prefix).await
+    }
+
+    async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure> {
+        self.store.write(batch).await
     }
 
     async fn load_secret(&self, key: &str) -> Option<Secret> {
@@ -82,7 +72,7 @@ impl Platform for SimPlatform {
         self.wait(Millis(0)).await;
         let mut secrets = self.world.secrets.borrow_mut();
         match value {
-            Some(_) if self.world.store_full.get() => {}
+            Some(_) if self.world.disk.room.get() == 0 => {}
             Some(value) => {
                 secrets.insert(key.to_owned(), value.clone());
             }

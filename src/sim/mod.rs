@@ -40,6 +40,7 @@ mod net;
 mod oauth;
 mod platform;
 mod rng;
+mod store;
 mod stream;
 
 pub use exec::{MAX_POLLS, Stuck, Why};
@@ -52,3 +53,4 @@ pub use net::{Answer, PAGE, Peer, Server, Step};
 pub use oauth::{Protected, ScriptedOauth};
 pub use platform::{AppAnswer, Clock, EPOCH, SimPlatform};
 pub use rng::Rng;
+pub use store::STORE_LIMIT;

@@ -12,9 +12,11 @@ use super::faults::Faults;
 use super::lock::Queued;
 use super::net::Server;
 use super::rng::Rng;
+use super::store::{Disk, Records};
 use crate::options::FunctionId;
 use crate::platform::AppResult;
 use crate::secret::Secret;
+use crate::store::Store;
 use crate::time::{Millis, UnixMillis};
 
 /// How `now()` behaves. Timers are exact in every mode.
@@ -73,7 +75,6 @@ pub(super) struct World {
     pub(super) clock_offset: Cell<i64>,
     pub(super) cors: Cell<bool>,
     pub(super) recut: Cell<bool>,
-    pub(super) store_full: Cell<bool>,
     pub(super) parts_missing: Cell<bool>,
     pub(super) parts: crate::parts::State<SimPlatform>,
     pub(super) exchanges: Cell<u64>,
@@ -84,9 +85,20 @@ pub(super) struct World {
     pub(super) violations: RefCell<Vec<String>>,
     pub(super) hosts: RefCell<Vec<Host>>,
     pub(super) functions: RefCell<BTreeMap<FunctionId, AppFunction>>,
-    pub(super) store: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(super) disk: Disk,
     pub(super) secrets: RefCell<BTreeMap<String, Secret>>,
     pub(super) locks: RefCell<Vec<Queued>>,
+}
+
+impl World {
+    pub(super) fn now(&self) -> UnixMillis {
+        let true_time = EPOCH + self.executor.time();
+        match self.clock.get() {
+            Clock::Normal => true_time,
+            Clock::Still => EPOCH,
+            Clock::Jumping => UnixMillis(true_time.0.saturating_add_signed(self.clock_offset.get())),
+        }
+    }
 }
 
 /// The native [`Platform`](crate::platform::Platform): a simulated network, virtual time and seeded chance. Clones share one world.
@@ -96,6 +108,8 @@ pub(super) struct World {
 #[derive(Clone)]
 pub struct SimPlatform {
     pub(super) world: Rc<World>,
+    /// Each tab has one of its own, over the same records.
+    pub(super) store: Rc<Store<Records>>,
 }
 
 /// First instant of every simulation: 2026-01-01T00:00:00Z.
@@ -116,7 +130,6 @@ impl SimPlatform {
             clock_offset: Cell::new(0),
             cors: Cell::new(false),
             recut: Cell::new(true),
-            store_full: Cell::new(false),
             parts_missing: Cell::new(false),
             parts: crate::parts::State::default(),
             exchanges: Cell::new(0),
@@ -127,11 +140,12 @@ impl SimPlatform {
             violations: RefCell::default(),
             hosts: RefCell::default(),
             functions: RefCell::default(),
-            store: RefCell::default(),
+            disk: Disk::default(),
             secrets: RefCell::default(),
             locks: RefCell::default(),
         };
-        SimPlatform { world: Rc::new(world) }
+        let world = Rc::new(world);
+        SimPlatform { store: Records::store(&world), world }
     }
 
     /// The seed of this world.
@@ -179,11 +193,6 @@ impl SimPlatform {
     /// Whether the parts that are loaded when first used cannot be loaded; off by default.
     pub fn set_parts_missing(&self, missing: bool) {
         self.world.parts_missing.set(missing);
-    }
-
-    /// Whether the store refuses to take anything; off by default.
-    pub fn set_store_full(&self, full: bool) {
-        self.world.store_full.set(full);
     }
 
     /// Sets the longest virtual time of the simulation; 30 days by default.
@@ -309,11 +318,6 @@ impl SimPlatform {
     /// Seed, virtual time and event log, to be printed by a failing test.
     pub fn report(&self) -> String {
         format!("seed {}, {} ms, event log:\n{}", self.seed(), self.elapsed().0, self.log().join("\n"))
-    }
-
-    /// What is stored, for tests.
-    pub fn stored(&self) -> BTreeMap<String, Vec<u8>> {
-        self.world.store.borrow().clone()
     }
 
     /// Which secrets are kept, for tests.

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! shell  -- exported call, wake(), settle(id, ..) -->  wasm
-//! wasm   -- schedule(), wait(id, promise), timer(id, ms), listen(id, ..), call(id, ..), forget(id) -->  shell
+//! wasm   -- schedule(), wait(id, promise), timer(id, ms), records(id, ..), call(id, ..), forget(id) -->  shell
 //! ```
 //!
 //! Numbers are never used twice within an instance (they wrap after 2^32).
@@ -40,10 +40,6 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn timer(this: &Host, id: u32, ms: f64);
 
-    /// Calls [`settle`] with the first event of one of these types (separated by spaces).
-    #[wasm_bindgen(method)]
-    fn listen(this: &Host, id: u32, target: &JsValue, types: &str);
-
     /// Calls a function of the app and [`settle`] with its result as JSON text, or the text of what it threw.
     #[wasm_bindgen(method)]
     fn call(this: &Host, id: u32, table: u32, function: u32, argument: &str);
@@ -53,6 +49,11 @@ extern "C" {
     #[cfg(not(feature = "parts"))]
     #[wasm_bindgen(method)]
     fn part(this: &Host, id: u32, name: &str, table: u32, request: &str);
+
+    /// Reads, lists or changes the records of the agent with that table, and calls [`settle`] with an array, or with
+    /// `full` or other words.
+    #[wasm_bindgen(method)]
+    fn records(this: &Host, id: u32, table: u32, what: &str, given: &js_sys::Array);
 
     /// Calls [`settle`] with a secret of the agent with that table, or undefined.
     #[wasm_bindgen(method, js_name = loadSecret)]
@@ -78,7 +79,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn signal(this: &Host, id: u32) -> AbortSignal;
 
-    /// Nobody waits for this any more: clears the timer, removes the listeners, aborts the signal.
+    /// Nobody waits for this any more: clears the timer, aborts the signal.
     #[wasm_bindgen(method)]
     fn forget(this: &Host, id: u32);
 
@@ -274,11 +275,6 @@ pub(crate) fn timer(ms: f64) -> Wait {
     Wait::new(|host, id| host.timer(id, ms))
 }
 
-/// Waits for the first event of one of these types, separated by spaces.
-pub(crate) fn event(target: &JsValue, types: &str) -> Wait {
-    Wait::new(|host, id| host.listen(id, target, types))
-}
-
 /// Calls a function of the app; its table is the number that the shell gave the agent.
 pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
     Wait::new(|host, id| host.call(id, table, function, argument))
@@ -288,6 +284,11 @@ pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
 #[cfg(not(feature = "parts"))]
 pub(crate) fn part(name: &str, table: u32, request: &str) -> Wait {
     Wait::new(|host, id| host.part(id, name, table, request))
+}
+
+/// Reads, lists or changes records; `given` and the answer are as in `pkg/store.js`.
+pub(crate) fn records(table: u32, what: &str, given: &js_sys::Array) -> Wait {
+    Wait::new(|host, id| host.records(id, table, what, given))
 }
 
 /// Reads a secret of the agent with that table: text, or undefined.

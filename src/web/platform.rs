@@ -6,10 +6,13 @@ use wasm_bindgen::prelude::*;
 
 use super::door::{self, Aborter};
 use super::fetch::{WebBody, fetch};
-use super::store::Store;
+use super::store::Records;
 use crate::http::Request;
-use crate::platform::{AppCall, AppResult, NetworkError, Part, PartResult, Platform, Response};
+use crate::platform::{
+    AppCall, AppResult, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored, Write,
+};
 use crate::secret::Secret;
+use crate::store::Store;
 use crate::time::{Millis, UnixMillis};
 
 #[wasm_bindgen]
@@ -18,24 +21,26 @@ extern "C" {
     fn fill_random(bytes: &Uint8Array);
 }
 
+/// Most bytes that are kept of what may be evicted.
+const STORE_LIMIT: u64 = 64 * 1024 * 1024;
+
 /// The world as JavaScript shows it; one per agent.
-#[derive(Debug)]
 pub struct WebPlatform {
     /// The shell's number for the functions that this agent's options hold.
     table: u32,
-    store: Store,
+    store: Store<Records>,
 }
 
 impl WebPlatform {
     /// The platform of the agent whose functions the shell keeps under that number.
     pub fn new(table: u32) -> WebPlatform {
-        WebPlatform { table, store: Store::new("edgewise") }
+        WebPlatform { table, store: Store::new(Records(table), STORE_LIMIT) }
     }
+}
 
-    /// The same with its values in another database, for tests.
-    pub fn with_database(table: u32, name: &str) -> WebPlatform {
-        WebPlatform { table, store: Store::new(name) }
-    }
+pub(super) fn now() -> UnixMillis {
+    // A float-to-integer cast saturates: a clock before 1970 gives 0.
+    UnixMillis(js_sys::Date::now() as u64)
 }
 
 /// A lock among the tabs of one origin; dropping it gives it up.
@@ -49,8 +54,7 @@ impl Platform for WebPlatform {
     type Lock = WebLock;
 
     fn now(&self) -> UnixMillis {
-        // A float-to-integer cast saturates: a clock before 1970 gives 0.
-        UnixMillis(js_sys::Date::now() as u64)
+        now()
     }
 
     fn random(&self) -> u64 {
@@ -71,12 +75,16 @@ impl Platform for WebPlatform {
         fetch(request, self.table).await
     }
 
-    async fn load(&self, key: &str) -> Option<Vec<u8>> {
-        self.store.load(key).await
+    async fn load(&self, space: Space, key: &str) -> Option<Vec<u8>> {
+        self.store.load(space, key).await
     }
 
-    async fn save(&self, key: &str, value: Option<&[u8]>) {
-        self.store.save(key, value).await;
+    async fn list(&self, space: Space, prefix: &str) -> Vec<Stored> {
+        self.store.list(space, prefix).await
+    }
+
+    async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure> {
+        self.store.write(batch).await
     }
 
     async fn load_secret(&self, key: &str) -> Option<Secret> {

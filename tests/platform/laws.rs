@@ -22,7 +22,7 @@ use std::pin::pin;
 
 use edgewise::http::{Headers, Method, Request};
 use edgewise::options::FunctionId;
-use edgewise::platform::{AppCall, Body, Platform};
+use edgewise::platform::{AppCall, Body, Platform, Space, Write};
 use edgewise::secret::Secret;
 use edgewise::time::Millis;
 use futures_util::future::{Either, select};
@@ -206,36 +206,19 @@ pub async fn law_now_is_a_wall_clock<P: Platform>(p: &P, _: &LawEnv) {
     assert!((1_577_836_800_000..4_102_444_800_000).contains(&now), "{now}");
 }
 
-/// `load` gives what the last finished `save` stored; `None` removes; keys do not touch each other.
-pub async fn law_the_store_keeps_what_was_saved<P: Platform>(p: &P, _: &LawEnv) {
-    let key = format!("law-{:x}/\u{2713}", p.random());
-    let other = format!("{key}2");
-    assert_eq!(p.load(&key).await, None);
-    p.save(&key, Some(b"one")).await;
-    p.save(&other, Some(b"")).await;
-    p.save(&key, Some(&[0, 255, 10])).await;
-    assert_eq!(p.load(&key).await.as_deref(), Some(&[0, 255, 10][..]));
-    assert_eq!(p.load(&other).await.as_deref(), Some(&b""[..]));
-    p.save(&key, None).await;
-    p.save(&key, None).await;
-    assert_eq!(p.load(&key).await, None);
-    assert_eq!(p.load(&other).await.as_deref(), Some(&b""[..]));
-    p.save(&other, None).await;
-}
-
 /// `load_secret` gives what the last finished `save_secret` kept; secrets and plain values do not touch each other.
 pub async fn law_secrets_are_kept_apart<P: Platform>(p: &P, _: &LawEnv) {
     let key = format!("law-{:x} \u{2713}", p.random());
     assert_eq!(p.load_secret(&key).await, None);
     p.save_secret(&key, Some(&Secret::new("one \u{2713}"))).await;
-    p.save(&key, Some(b"plain")).await;
+    p.write(vec![Write::put(Space::Servers, &key, b"plain")]).await.expect("there is room");
     p.save_secret(&key, Some(&Secret::new("two"))).await;
     assert_eq!(p.load_secret(&key).await, Some(Secret::new("two")));
     p.save_secret(&key, None).await;
     p.save_secret(&key, None).await;
     assert_eq!(p.load_secret(&key).await, None);
-    assert_eq!(p.load(&key).await.as_deref(), Some(&b"plain"[..]));
-    p.save(&key, None).await;
+    assert_eq!(p.load(Space::Servers, &key).await.as_deref(), Some(&b"plain"[..]));
+    p.write(vec![Write::remove(Space::Servers, &key)]).await.expect("it is removed");
 }
 
 /// A lock is held by one at a time, in the order of asking; whoever goes away lets the next one in, held or not.
@@ -280,7 +263,6 @@ macro_rules! for_every_platform_law {
         $with!(law_sleeps_end_in_order);
         $with!(law_random_numbers_differ);
         $with!(law_now_is_a_wall_clock);
-        $with!(law_the_store_keeps_what_was_saved);
         $with!(law_secrets_are_kept_apart);
         $with!(law_a_lock_is_held_by_one);
         $with!(law_app_functions_return_or_throw);

@@ -1,6 +1,7 @@
 // What the wasm tests need of JavaScript. Absolute paths: the test runner serves the repository's root.
 
 import { addTable, Host } from "/pkg/host.js";
+import { IndexedDbStore, MemoryStore } from "/pkg/store.js";
 
 /** The shell's own host over the test's two entries. */
 export function connect(wake, settle) {
@@ -24,7 +25,16 @@ const functions = [
   () => 10n,
 ];
 
-export const table = () => addTable(functions);
+// The store goes by the array, so that each has one of its own; they are held for good.
+const held = [];
+const withStore = (store) => addTable(held[held.push([...functions]) - 1], store);
+
+/** Records in a database of that name, by a connection of its own. */
+export const tableOn = (name) => withStore(new IndexedDbStore(name));
+/** Records in memory. */
+export const tableInMemory = () => withStore(new MemoryStore());
+/** Records where an agent without options has them. */
+export const tableByDefault = () => withStore(undefined);
 
 /** Replaces a global until the returned function is called. */
 export function replace(name, value) {
@@ -62,7 +72,7 @@ export async function upgrade(name) {
 
 /** Another tab that holds the database and ignores every wish to make way, while the user clears it. */
 export async function occupy(name) {
-  const request = indexedDB.open(name, 1);
+  const request = indexedDB.open(name, 2);
   await outcome(request);
   globalThis.occupied = request.result;
   indexedDB.deleteDatabase(name);

@@ -12,14 +12,14 @@ const FLOORS: [&[&str]; 9] = [
     &["options", "secret"],
     &["sse", "jsonrpc", "http", "rank"],
     &["context", "llm", "mcp", "platform", "schema"],
-    &["agent", "cache"],
+    &["agent", "cache", "store"],
     &["drive"],
     &["parts"],
     &["sim", "web"],
 ];
 
 /// The modules in which waiting is allowed; all others are pure.
-const ASYNC: [&str; 6] = ["platform", "cache", "drive", "parts", "sim", "web"];
+const ASYNC: [&str; 7] = ["platform", "cache", "store", "drive", "parts", "sim", "web"];
 
 /// Names the pure part may not use: clocks, and maps whose order differs from run to run.
 const IMPURE: [&str; 4] = ["Instant", "SystemTime", "HashMap", "HashSet"];

@@ -15,23 +15,27 @@ use crate::mcp::exchange::{Answer, Failure};
 use crate::mcp::legacy::{self, Session};
 use crate::mcp::request::{self, Call};
 use crate::mcp::server::Link;
-use crate::platform::Platform;
+use crate::platform::{self, Platform, Space, Write};
 use crate::secret::Secret;
 
 impl<P: Platform> Inner<P> {
     /// One attempt to connect, from what is remembered to the new link or the error; both are noted.
     pub(super) async fn attempt(self: &Rc<Inner<P>>) -> Result<Rc<Link>> {
-        let key = self.config.store_key("era");
+        let key = platform::key(&[&self.config.identity(), "era"]);
         let known = self.status.borrow().era;
         let remembered = match known {
             Some(era) => Some(era),
-            None => self.platform.load(&key).await.and_then(|name| Era::parse(std::str::from_utf8(&name).ok()?)),
+            None => {
+                let stored = self.platform.load(Space::Servers, &key).await;
+                stored.and_then(|name| Era::parse(std::str::from_utf8(&name).ok()?))
+            }
         };
         let outcome = self.greet(remembered).await;
         if let Ok(link) = &outcome
             && remembered != Some(link.era)
         {
-            self.platform.save(&key, Some(link.era.as_str().as_bytes())).await;
+            // Best effort: else the next one asks again.
+            let _ = self.platform.write(vec![Write::put(Space::Servers, key, link.era.as_str())]).await;
         }
         self.bury().await;
         let mut status = self.status.borrow_mut();

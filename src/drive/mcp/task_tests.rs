@@ -16,7 +16,7 @@ use crate::options::FunctionId;
 use crate::sim::{Answer as Http, AppAnswer, Peer, Server, SimPlatform, Step as Bytes};
 
 const ORIGIN: &str = "https://calc.test";
-const KEY: &str = "tasks/https://calc.test/mcp";
+const KEY: &str = "servers/https:%2F%2Fcalc.test%2Fmcp/tasks";
 
 /// A server that makes a task of every call, in the states that the script says.
 struct Script {

@@ -14,7 +14,7 @@ use crate::mcp::exchange::{Answer, Failure, Message};
 use crate::mcp::request::Call;
 use crate::mcp::tasks::{Polling, Step};
 use crate::mcp::types::Progress;
-use crate::platform::Platform;
+use crate::platform::{self, Platform, Space, Write};
 use crate::time::Millis;
 
 /// Tasks of one server that are remembered at most; then the oldest is forgotten.
@@ -185,7 +185,7 @@ impl<P: Platform> Connection<P> {
 
     /// The tasks of this server that are remembered: `{ taskId, tool, startedAt }` each, the oldest first.
     pub async fn tasks(&self) -> Vec<Value> {
-        let stored = self.0.platform.load(&self.0.config.store_key("tasks")).await;
+        let stored = self.0.platform.load(Space::Servers, &self.place()).await;
         let parsed = stored.and_then(|stored| serde_json::from_slice(&stored).ok());
         let mut tasks: Vec<Value> = match parsed {
             Some(Value::Array(tasks)) => tasks,
@@ -213,7 +213,12 @@ impl<P: Platform> Connection<P> {
             }
         }
         let text = crate::json::text(&Value::Array(tasks));
-        let value = Some(text.as_bytes()).filter(|text| *text != b"[]");
-        self.0.platform.save(&self.0.config.store_key("tasks"), value).await;
+        let value = Some(text.into_bytes()).filter(|text| text != b"[]");
+        // Best effort: a task that is not remembered cannot be taken up by another page.
+        let _ = self.0.platform.write(vec![Write::set(Space::Servers, self.place(), value)]).await;
+    }
+
+    fn place(&self) -> String {
+        platform::key(&[&self.0.config.identity(), "tasks"])
     }
 }

@@ -15,6 +15,7 @@ use crate::mcp::lists::List;
 use crate::mcp::tools::read_tools;
 use crate::mcp::types::{CallToolResult, Progress};
 use crate::options::FunctionId;
+use crate::platform::{Space, Write};
 use crate::sim::{Answer as Http, AppAnswer, Peer, Server, SimPlatform, Step as Bytes};
 
 const ORIGIN: &str = "https://calc.test";
@@ -264,7 +265,7 @@ fn a_modern_server_needs_one_probe_and_no_session() {
     let info = world.connection.info();
     let link = info.link.unwrap();
     assert_eq!((info.state, link.era, link.session.version.as_str()), (State::Ready, Era::Modern, "2026-07-28"));
-    assert_eq!(world.sim.stored(), [("era/https://calc.test/mcp".to_owned(), b"modern".to_vec())].into());
+    assert_eq!(world.sim.stored(), [("servers/https:%2F%2Fcalc.test%2Fmcp/era".to_owned(), b"modern".to_vec())].into());
     world.run(world.connection.close());
     assert_eq!(world.seen(), [""; 0], "nothing to end");
 }
@@ -449,11 +450,11 @@ fn the_era_is_remembered_and_a_stale_verdict_heals() {
         ("garbage", Era::Modern, &["server/discover", "tools/call"]),
     ] {
         let world = World::new(1, Script::new(era));
-        let key = "era/https://calc.test/mcp";
-        world.run(world.sim.save(key, Some(stored.as_bytes())));
+        let key = "https:%2F%2Fcalc.test%2Fmcp/era";
+        world.run(world.sim.write(vec![Write::put(Space::Servers, key, stored)])).unwrap();
         world.add().unwrap();
         assert_eq!(world.seen(), expected, "{stored}");
-        assert_eq!(world.sim.stored()[key], era.as_str().as_bytes());
+        assert_eq!(world.sim.stored()[&format!("servers/{key}")], era.as_str().as_bytes());
     }
 }
 

@@ -1,0 +1,210 @@
+// Records by key for the core, which keeps everything else about them: IndexedDB, memory, a Durable Object's storage, or an
+// object of the app with the same three methods.
+//
+//   read(keys)      -> the records (Uint8Array or undefined) in the order of the keys
+//   list(prefix)    -> [key, record, key, record, ...] of all whose key begins so
+//   write(changes)  of [key, record, key, record, ...], in order, all or nothing: undefined removes a record, null all
+//                   whose key begins so. Rejects with "full" where there is no room.
+//
+// Whatever else is thrown means that the store cannot be used now.
+
+const DATABASE = "edgewise";
+/** Version of the database. Version 1 held plain values in `kv`; the core brings them over. */
+const VERSION = 2;
+const RECORDS = "records";
+/** How long an opening may take before callers go on without it. */
+const PATIENCE_MS = 2000;
+
+/** Keeps records as long as it lives. */
+export class MemoryStore {
+  #records = new Map();
+
+  async read(keys) {
+    return keys.map((key) => this.#records.get(key));
+  }
+
+  async list(prefix) {
+    return [...this.#records].filter(([key]) => key.startsWith(prefix)).flat();
+  }
+
+  async write(changes) {
+    for (let at = 0; at < changes.length; at += 2) {
+      const [key, record] = [changes[at], changes[at + 1]];
+      if (record) this.#records.set(key, record);
+      else if (record === undefined) this.#records.delete(key);
+      else for (const known of [...this.#records.keys()]) if (known.startsWith(key)) this.#records.delete(known);
+    }
+  }
+}
+
+/** Keeps records in an IndexedDB, one connection to which all agents share. */
+export class IndexedDbStore {
+  #name;
+  #opening;
+  #database;
+
+  constructor(name = DATABASE) {
+    this.#name = name;
+  }
+
+  async read(keys) {
+    const records = (await this.#transaction("readonly")).objectStore(RECORDS);
+    return Promise.all(keys.map((key) => done(records.get(key))));
+  }
+
+  async list(prefix) {
+    const records = (await this.#transaction("readonly")).objectStore(RECORDS);
+    const range = beginning(prefix);
+    const [keys, values] = await Promise.all([done(records.getAllKeys(range)), done(records.getAll(range))]);
+    return keys.flatMap((key, at) => [key, values[at]]);
+  }
+
+  async write(changes) {
+    // A transaction that was aborted for no fault of ours, such as a closing connection, is worth a second try.
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#write(changes);
+      } catch (error) {
+        if (error?.name === "QuotaExceededError") throw "full";
+        if (tries === 2) throw error;
+      }
+    }
+  }
+
+  async #write(changes) {
+    const transaction = await this.#transaction("readwrite");
+    const ended = complete(transaction);
+    const records = transaction.objectStore(RECORDS);
+    try {
+      for (let at = 0; at < changes.length; at += 2) {
+        const [key, record] = [changes[at], changes[at + 1]];
+        if (record) records.put(record, key);
+        else records.delete(record === undefined ? key : beginning(key));
+      }
+    } catch (error) {
+      ended.catch(() => {});
+      transaction.abort();
+      throw error;
+    }
+    await ended;
+  }
+
+  async #transaction(mode) {
+    for (let tries = 1; ; tries += 1) {
+      const database = await this.#open();
+      try {
+        return database.transaction(RECORDS, mode);
+      } catch (error) {
+        // The connection is closing; the next one opens anew.
+        this.#forget(database);
+        if (tries === 2) throw error;
+      }
+    }
+  }
+
+  /** The connection; rejects at once while an opening takes longer than anybody would wait. */
+  #open() {
+    this.#opening ??= new Promise((resolve, reject) => {
+      const request = globalThis.indexedDB.open(this.#name, VERSION);
+      const timer = setTimeout(reject, PATIENCE_MS, new Error("the database does not open"));
+      request.onupgradeneeded = ({ oldVersion }) => {
+        if (oldVersion < 1) request.result.createObjectStore(RECORDS);
+        else request.transaction.objectStore("kv").name = RECORDS;
+      };
+      // Another tab holds an older version open and does not make way: memory has to do meanwhile.
+      request.onblocked = () => reject(new Error("another tab holds an older version open"));
+      request.onsuccess = () => {
+        clearTimeout(timer);
+        const database = request.result;
+        database.onclose = () => this.#forget(database);
+        // Another tab wants to upgrade, or the user cleared the site's data: make way.
+        database.onversionchange = () => {
+          this.#forget(database);
+          database.close();
+        };
+        // An opening that came late takes the place of its rejection.
+        this.#database = database;
+        this.#opening = Promise.resolve(database);
+        resolve(database);
+      };
+      request.onerror = () => {
+        clearTimeout(timer);
+        this.#opening = undefined;
+        reject(new Refused(request.error?.name));
+      };
+    }).catch((error) => {
+      throw error instanceof DOMException ? new Refused(error.name) : error;
+    });
+    return this.#opening;
+  }
+
+  #forget(database) {
+    if (this.#database === database) this.#database = this.#opening = undefined;
+  }
+}
+
+/** The browser does not open databases here. */
+class Refused extends Error {}
+
+const done = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+const complete = (transaction) =>
+  new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
+  });
+
+/** All keys that begin so, in the order of IndexedDB: that of UTF-16 code units. */
+function beginning(prefix) {
+  for (let length = prefix.length; length > 0; length -= 1) {
+    const last = prefix.charCodeAt(length - 1);
+    if (last < 0xffff) return IDBKeyRange.bound(prefix, prefix.slice(0, length - 1) + String.fromCharCode(last + 1), false, true);
+  }
+  return IDBKeyRange.lowerBound(prefix);
+}
+
+let shared;
+
+/** What an agent keeps its records in: IndexedDB, which its origin's tabs share, or memory of its own. */
+export function defaultStore() {
+  if (!globalThis.indexedDB) return new MemoryStore();
+  return new Cautious((shared ??= new IndexedDbStore()), new MemoryStore());
+}
+
+/** The database; for good in memory where it is refused, as in some private windows and in frames without an origin. */
+class Cautious {
+  #place;
+  #memory;
+
+  constructor(place, memory) {
+    this.#place = place;
+    this.#memory = memory;
+  }
+
+  async #try(what, given) {
+    const place = this.#place;
+    try {
+      return await place[what](given);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#place = this.#memory;
+      return this.#memory[what](given);
+    }
+  }
+
+  read(keys) {
+    return this.#try("read", keys);
+  }
+
+  list(prefix) {
+    return this.#try("list", prefix);
+  }
+
+  write(changes) {
+    return this.#try("write", changes);
+  }
+}
