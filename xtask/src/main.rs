@@ -10,6 +10,7 @@
 //! | `cargo xtask sim --seed N` | replays one seed of the simulator and prints its event log |
 //! | `cargo xtask planted [name ...]` | applies each bug of `tests/planted/` and demands a red suite |
 //! | `cargo xtask fuzz [target ...]` | fuzzes what reads bytes from outside, each for a minute |
+//! | `cargo xtask bench [scenario ...]` | CPU and memory beside peers, from `bench/speed/` |
 //! | `cargo xtask dev [port]` | serves `www/` and `pkg/`, rebuilds on change |
 //! | `cargo xtask demo [port]` | local MCP server, edge worker and demo page; prints the URL |
 //!
@@ -23,7 +24,7 @@
 #![forbid(unsafe_code)]
 
 use std::env;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 mod budget;
 mod build;
@@ -56,6 +57,8 @@ cargo xtask <command>
   planted [name ...]          apply each bug of tests/planted/ and demand that the suite turns red
   fuzz [--seconds N] [target ...]
                               fuzz what reads bytes from outside, each target for a minute, with cargo-fuzz
+  bench [--runs N] [scenario ...]
+                              CPU and memory beside peers and a hand-written loop: start, deltas, loop, tools, big
   dev [port]                  serve www/ and pkg/ on localhost, rebuild on change
   demo [port]                 local MCP server, edge worker and demo page; prints the URL, Ctrl-C stops all
   help                        this text
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         "sim" => serve::sim(rest),
         "planted" => planted::all(rest),
         "fuzz" => fuzz::targets(rest),
+        "bench" => bench(rest),
         "dev" => serve::dev(rest),
         "demo" => serve::demo(rest),
         "help" | "--help" | "-h" => {
@@ -94,6 +98,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Measures the released build; the numbers are for people, and no check depends on them.
+fn bench(args: &[String]) -> run::Outcome {
+    build::package(false)?;
+    let folder = run::root().join("bench");
+    npm::install_at(&folder, "npm-bench")?;
+    run::run(Command::new(npm::node()?).current_dir(&folder).arg("speed/speed.mjs").args(args))
 }
 
 /// Refuses arguments that a command does not know, rather than ignoring a mistyped one.

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -29,14 +29,22 @@ pub(crate) fn install() -> Outcome {
 ///
 /// As [`install`].
 pub(crate) fn install_in(folder: &str) -> Outcome {
-    let (tests, name) = match folder {
-        "" => (tests_dir(), "npm".to_owned()),
-        folder => (tests_dir().join(folder), format!("npm-{folder}")),
-    };
+    match folder {
+        "" => install_at(&tests_dir(), "npm"),
+        folder => install_at(&tests_dir().join(folder), &format!("npm-{folder}")),
+    }
+}
+
+/// The same in any folder, remembered under that name.
+///
+/// # Errors
+///
+/// As [`install`].
+pub(crate) fn install_at(tests: &Path, name: &str) -> Outcome {
     // npm writes this file last, so an interrupted installation leaves none.
     let installed = tests.join("node_modules/.package-lock.json");
     let input = Fingerprint::new().file(&tests.join("package.json")).file(&tests.join("package-lock.json"));
-    let stamp = Stamp::new(&name, input, vec![installed])?;
+    let stamp = Stamp::new(name, input, vec![installed])?;
     if stamp.is_fresh() {
         return Ok(());
     }
@@ -47,7 +55,7 @@ pub(crate) fn install_in(folder: &str) -> Outcome {
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     timed(&format!("installing the npm tools of {}", tests.join("package.json").display()), || {
-        run(Command::new(npm).current_dir(&tests).args(["ci", "--loglevel=error"]))
+        run(Command::new(npm).current_dir(tests).args(["ci", "--loglevel=error"]))
     })?;
     stamp.write()
 }
