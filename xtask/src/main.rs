@@ -57,7 +57,7 @@ cargo xtask <command>
   planted [name ...]          apply each bug of tests/planted/ and demand that the suite turns red
   fuzz [--seconds N] [target ...]
                               fuzz what reads bytes from outside, each target for a minute, with cargo-fuzz
-  bench [--runs N] [scenario ...]
+  bench [--runs N] [--only CONTENDER,...] [scenario ...]
                               CPU and memory beside peers and a hand-written loop: start, deltas, loop, tools, big
   dev [port]                  serve www/ and pkg/ on localhost, rebuild on change
   demo [port]                 local MCP server, edge worker and demo page; prints the URL, Ctrl-C stops all
