@@ -211,8 +211,14 @@ export interface ApprovalQuestion {
   input: { [name: string]: Json };
 }
 
-/** The model to ask. */
-export type ModelOptions = OfflineModel | RemoteModel;
+/**
+ * The model to ask. Of `fallbacks`, the next one takes over when the one before is down or declines, and keeps the run; what
+ * was shown is not repeated.
+ */
+export type ModelOptions = SingleModel & { fallbacks?: SingleModel[] };
+
+/** One model. */
+export type SingleModel = OfflineModel | RemoteModel;
 
 /** The embedded keyword matcher: deterministic, no network, good for trying everything out and for tests. */
 export interface OfflineModel {
@@ -525,14 +531,18 @@ export interface ToolAnnotations {
 export interface Limits {
   /** Most turns of a run. Default: 10. */
   maxTurns?: number;
-  /** Longest silence of the model, in milliseconds, before the turn fails. Default: 120,000. */
+  /** Longest silence of the model, in milliseconds, before the call fails. Whatever it sends starts it anew. Default: 120,000. */
   turnTimeoutMs?: number;
+  /** Longest answer of the model, in milliseconds, however much comes. Default: 1,800,000. */
+  turnMaxMs?: number;
   /** Longest silence of a tool, in milliseconds, before its call fails. Default: `timeoutMs` of its server. */
   toolTimeoutMs?: number;
   /** Most tool calls at work at once. Default: 8. */
   maxParallelTools?: number;
   /** Most tries of one model call, the first included. Default: 4. */
   maxAttempts?: number;
+  /** Most model and tool calls of a run that are made again. Default: 16. */
+  maxRetries?: number;
 }
 
 /**
@@ -1110,12 +1120,17 @@ export type AgentEvent =
       structuredContent?: Json;
       /** The model is told that it failed. */
       isError: boolean;
-      outcome: "ok" | "failed" | "denied" | "cancelled";
+      /** `unknown`: the call was sent, no answer came, and it may have been executed. */
+      outcome: "ok" | "failed" | "unknown" | "denied" | "cancelled";
       /** From start to end, in milliseconds; 0 for calls that never started. */
       durationMs: number;
     }
   /** The model call is made again: `attempt` counts from 2, the wait before it is `delayMs` milliseconds. */
-  | { type: "retry"; of: "model"; attempt: number; delayMs: number; code: Code }
+  /**
+   * A model call, or the tool call of that `id`, is made again. `model` is the one that is asked, where there are `fallbacks`.
+   * An answer that broke off is gone on with: what was shown stays, and is not shown again.
+   */
+  | { type: "retry"; of: "model" | "tool"; id?: string; model?: string; attempt: number; delayMs: number; code: Code }
   /** The model's answer is complete and its tools have answered. */
   | { type: "turn_end"; stopReason: StopReason; usage: Usage; message: Message }
   /** The run ended well. Terminal. */

@@ -30,7 +30,7 @@ fn fail(sim: &SimPlatform, wrong: &[String]) -> ! {
 type Counts = BTreeMap<&'static str, u64>;
 
 /// What the stories are about. A simulation that never gets there proves nothing.
-const WORDS: [&str; 32] = [
+const WORDS: [&str; 34] = [
     "fault: refused",
     "fault: lost_answer",
     "fault: 429",
@@ -51,7 +51,9 @@ const WORDS: [&str; 32] = [
     "\"type\":\"tool_call\"",
     "\"type\":\"approval_request\"",
     "\"type\":\"tool_progress\"",
-    "\"type\":\"retry\"",
+    "\"of\":\"model\"",
+    "\"of\":\"tool\"",
+    "\"outcome\":\"unknown\"",
     "\"type\":\"done\"",
     "\"outcome\":\"ok\"",
     "\"outcome\":\"failed\"",

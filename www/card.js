@@ -4,7 +4,7 @@ import { announce, duration, h, icon, setText } from "./dom.js";
 import { question } from "./question.js";
 import { CALL_STATES } from "./words.js";
 
-const STATE_ICONS = { running: "run", waiting: "hand", ok: "check", failed: "alert", denied: "close", cancelled: "minus" };
+const STATE_ICONS = { running: "run", waiting: "hand", ok: "check", failed: "alert", unknown: "alert", denied: "close", cancelled: "minus" };
 
 let serial = 0;
 

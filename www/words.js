@@ -132,6 +132,7 @@ export const CALL_STATES = {
   waiting: "Waiting for you",
   ok: "Done",
   failed: "Failed",
+  unknown: "Outcome unknown",
   denied: "Denied",
   cancelled: "Stopped",
 };
@@ -142,6 +143,7 @@ export const SERVER_STATES = {
   connecting: "Connecting",
   ready: "Ready",
   failed: "Failed",
+  unknown: "Outcome unknown",
   auth_required: "Sign-in needed",
   closed: "Closed",
 };

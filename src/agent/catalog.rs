@@ -25,6 +25,9 @@ pub struct ToolEntry {
     pub server: Option<String>,
     /// The tool is known to change nothing.
     pub read_only: bool,
+    /// Calling it twice does no more than calling it once.
+    #[serde(default)]
+    pub idempotent: bool,
     /// Its definition is not the one that was seen first or approved.
     #[serde(default)]
     pub changed: Option<Change>,
@@ -84,6 +87,7 @@ impl Catalog {
                     name: tool.name.clone(),
                     server: None,
                     read_only: tool.annotations.read_only,
+                    idempotent: tool.annotations.idempotent,
                     changed: None,
                 },
                 target: Target::App(tool.execute),
@@ -111,6 +115,7 @@ impl Catalog {
                         name: [server, ".", &name].concat(),
                         server: Some(server.to_owned()),
                         read_only: tool.annotations.read_only,
+                        idempotent: tool.annotations.idempotent,
                         changed: tool.changed.clone(),
                     },
                     target: Target::Server { server: server.to_owned(), tool: tool.name.clone() },

@@ -55,6 +55,10 @@ pub struct Limits {
     pub max_parallel_tools: u32,
     /// Most tries of one model call, the first included; default 4.
     pub max_attempts: u32,
+    /// Most model and tool calls of a run that are made again; default 16.
+    pub max_retries: u32,
+    /// Longest answer of the model, in milliseconds, however much of it comes; default 1,800,000.
+    pub turn_max: Millis,
 }
 
 impl Default for Limits {
@@ -65,6 +69,8 @@ impl Default for Limits {
             tool_timeout: None,
             max_parallel_tools: 8,
             max_attempts: 4,
+            max_retries: 16,
+            turn_max: Millis::from_secs(1800),
         }
     }
 }
@@ -80,6 +86,8 @@ impl Limits {
             tool_timeout: fields.whole("toolTimeoutMs", 1..=Millis::MAX_TIMER.0)?.map(Millis),
             max_parallel_tools: count(fields.whole("maxParallelTools", 1..=1000)?, default.max_parallel_tools),
             max_attempts: count(fields.whole("maxAttempts", 1..=100)?, default.max_attempts),
+            max_retries: count(fields.whole("maxRetries", 0..=10_000)?, default.max_retries),
+            turn_max: fields.whole("turnMaxMs", 1..=Millis::MAX_TIMER.0)?.map_or(default.turn_max, Millis),
         };
         fields.finish()?;
         Ok(limits)

@@ -18,8 +18,10 @@ use crate::time::Millis;
 pub enum Outcome {
     /// The tool gave a result and does not call it an error.
     Ok,
-    /// Anything that went wrong: unknown tool, invalid input, timeout, an error of the protocol or of the tool.
+    /// Anything that went wrong: unknown tool, invalid input, an error of the protocol or of the tool.
     Failed,
+    /// The call was sent and no answer came, so that nobody knows whether it was done.
+    Unknown,
     /// The user, or the policy, said no.
     Denied,
     /// The run was cancelled before the tool was done.
@@ -32,6 +34,8 @@ pub enum Outcome {
 pub enum RetryOf {
     /// The model call of this turn.
     Model,
+    /// A tool call.
+    Tool,
 }
 
 /// One event of a run.
@@ -166,10 +170,16 @@ pub enum Event {
         /// Milliseconds from start to end by the platform's clock; 0 for calls that never started.
         duration_ms: Millis,
     },
-    /// The model call is made again.
+    /// A model or tool call is made again.
     Retry {
         /// What is made again.
         of: RetryOf,
+        /// Id of the tool call.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// Id of the model that is asked, where there are fallbacks.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
         /// Number of the coming try, from 2.
         attempt: u32,
         /// Wait before it, in milliseconds.

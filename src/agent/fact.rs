@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::agent::catalog::ToolEntry;
 use crate::agent::event::Outcome;
+use crate::agent::recovery::Ask;
 use crate::error::Error;
 use crate::llm::types::Delta;
 use crate::mcp::server::State as ServerState;
@@ -22,14 +23,17 @@ pub enum Step {
     Gather,
     /// Say which tools there are: [`Fact::Tools`].
     OfferTools,
-    /// Ask the model with the history as it is: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
-    CallModel,
+    /// Ask the model so: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
+    CallModel(Ask),
     /// Wait that long: [`Fact::Slept`].
     Sleep(Millis),
     /// Ask this function of the app about this call: [`Fact::Judged`].
     Judge(FunctionId, Call),
-    /// Call the tool: any number of [`Fact::ToolProgress`] and [`Fact::InputAsked`], then [`Fact::ToolEnded`].
+    /// Call the tool: any number of [`Fact::ToolProgress`] and [`Fact::InputAsked`], then [`Fact::ToolEnded`] or
+    /// [`Fact::ToolFailed`].
     CallTool(Call),
+    /// Wait that long before the call of that id is made again: [`Fact::Rested`].
+    Rest(String, Millis),
     /// Give the server that asked under this id the answer; null when nobody is there to answer.
     Reply(String, Value),
     /// Nothing to start; wait for a fact.
@@ -139,6 +143,18 @@ pub enum Fact {
         id: String,
         /// `{ action, content? }`.
         answer: Value,
+    },
+    /// A tool call failed on the way: there is no result.
+    ToolFailed {
+        /// Id of the call.
+        id: String,
+        /// Why.
+        error: Error,
+    },
+    /// The wait before a tool call is over.
+    Rested {
+        /// Id of the call.
+        id: String,
     },
     /// A tool call ended.
     ToolEnded {

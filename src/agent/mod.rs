@@ -4,5 +4,7 @@ pub mod config;
 pub mod event;
 pub mod fact;
 pub mod policy;
+pub mod recovery;
 mod round;
 pub mod run;
+mod seam;

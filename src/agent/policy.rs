@@ -2,7 +2,7 @@
 
 use crate::agent::catalog::ToolEntry;
 use crate::agent::config::Approval;
-use crate::error::{Error, Retry};
+use crate::error::{Code, Error, Retry};
 use crate::options::FunctionId;
 use crate::time::Millis;
 
@@ -29,6 +29,46 @@ pub fn verdict(approval: Approval, tool: &ToolEntry) -> Verdict {
         Approval::Writes => Verdict::Ask([&tool.name, " may change something: it is not marked as read-only"].concat()),
         Approval::Always => Verdict::Ask("every call is to be approved".into()),
         Approval::Function(function) => Verdict::Function(function),
+    }
+}
+
+/// What is done about a tool call that failed on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It is made again after that wait.
+    Again(Millis),
+    /// The model is told why.
+    Told,
+    /// The model is told that nobody knows whether it was done.
+    Unknown,
+}
+
+/// Most tries of one tool call, the first included.
+const TOOL_ATTEMPTS: u32 = 3;
+
+/// What to do about a tool call that failed at its try number `attempt`, from 1.
+///
+/// One that was turned away was not executed. Of one whose answer was lost nobody knows, so it is made again only
+/// where a second time does no harm; after a timeout once, since the wait was long.
+pub fn failed_call(error: &Error, tool: &ToolEntry, attempt: u32, random: u64) -> Failed {
+    let turned_away = matches!(error.code, Code::RateLimited | Code::Overloaded) && error.retry != Retry::Never;
+    let lost = match error.code {
+        Code::Network | Code::Timeout | Code::Truncated | Code::Overloaded => true,
+        Code::Http => error.status.is_some_and(|status| status >= 500),
+        _ => false,
+    } && error.retry == Retry::Never;
+    let harmless = tool.read_only || tool.idempotent;
+    if !(turned_away || lost && harmless) {
+        return if lost { Failed::Unknown } else { Failed::Told };
+    }
+    let most = if error.code == Code::Timeout { 2 } else { TOOL_ATTEMPTS };
+    let mut again = error.clone();
+    if again.retry == Retry::Never {
+        again.retry = Retry::Backoff;
+    }
+    match retry_delay(&again, attempt + 1, most, random) {
+        Some(delay) => Failed::Again(delay),
+        None => Failed::Told,
     }
 }
 
@@ -70,11 +110,17 @@ pub fn retry_delay(error: &Error, attempt: u32, max_attempts: u32, random: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
     use crate::mcp::trust::Change;
 
     fn entry(read_only: bool) -> ToolEntry {
-        ToolEntry { wire_name: "s__t".into(), name: "s.t".into(), server: Some("s".into()), read_only, changed: None }
+        ToolEntry {
+            wire_name: "s__t".into(),
+            name: "s.t".into(),
+            server: Some("s".into()),
+            read_only,
+            idempotent: false,
+            changed: None,
+        }
     }
 
     #[test]
@@ -111,6 +157,29 @@ mod tests {
         assert_eq!(retry_delay(&error(Retry::After(Millis(60_001))), 2, 4, 9), None);
         assert_eq!(retry_delay(&error(Retry::Backoff), 5, 4, 9), None);
         assert_eq!(retry_delay(&error(Retry::Never), 2, 4, 9), None);
+    }
+
+    #[test]
+    fn a_lost_call_is_made_again_only_where_twice_is_once() {
+        let error = |code, retry| Error::new(code, "x").retry(retry);
+        let (reads, writes) = (entry(true), entry(false));
+        let puts = ToolEntry { idempotent: true, ..entry(false) };
+        for code in [Code::Network, Code::Truncated, Code::Timeout] {
+            let lost = error(code, Retry::Never);
+            assert!(matches!(failed_call(&lost, &reads, 1, 0), Failed::Again(_)), "{code}");
+            assert!(matches!(failed_call(&lost, &puts, 1, 0), Failed::Again(_)), "{code}");
+            assert_eq!(failed_call(&lost, &writes, 1, 0), Failed::Unknown, "{code}");
+            assert_eq!(failed_call(&lost, &reads, 3, 0), Failed::Told, "{code}");
+            // It did not get as far as the tool.
+            assert_eq!(failed_call(&error(code, Retry::Backoff), &writes, 1, 0), Failed::Told, "{code}");
+        }
+        assert_eq!(failed_call(&error(Code::Timeout, Retry::Never), &reads, 2, 0), Failed::Told);
+        let away = error(Code::RateLimited, Retry::After(Millis(7)));
+        assert_eq!(failed_call(&away, &writes, 1, 0), Failed::Again(Millis(7)));
+        let status = |status| error(Code::Http, Retry::Never).status(status);
+        assert_eq!(failed_call(&status(502), &writes, 1, 0), Failed::Unknown);
+        assert_eq!(failed_call(&status(404), &writes, 1, 0), Failed::Told);
+        assert_eq!(failed_call(&error(Code::Protocol, Retry::Never), &writes, 1, 0), Failed::Told);
     }
 
     #[test]

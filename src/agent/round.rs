@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agent::catalog::ToolEntry;
-use crate::agent::event::{Event, Outcome};
+use crate::agent::event::{Event, Outcome, RetryOf};
 use crate::agent::fact::{Call, Step, ToolOutput};
-use crate::agent::policy::Verdict;
+use crate::agent::policy::{Failed, Verdict, failed_call};
 use crate::error::{Code, Error, Result};
 use crate::llm::types::{Block, Message, Role};
 use crate::options::FunctionId;
@@ -25,6 +25,9 @@ struct Slot {
     tool: Option<usize>,
     name: String,
     input: Value,
+    /// Number of the try, from 1.
+    #[serde(default)]
+    attempt: u32,
     state: State,
 }
 
@@ -36,8 +39,12 @@ enum State {
     Waiting,
     /// May be called as soon as there is room.
     Ready,
+    /// As ready, for another try; at work since.
+    Again(UnixMillis),
     /// At work since.
     Running(UnixMillis),
+    /// Failed, and is made again after the wait; at work since.
+    Resting { delay: Millis, started: bool, since: UnixMillis },
     /// Has its result.
     Settled(ToolOutput),
 }
@@ -70,6 +77,7 @@ impl Round {
                 tool: place,
                 name: name.clone(),
                 input: input.clone(),
+                attempt: 1,
                 state: State::Ready,
             });
             let slot = round.calls.last_mut().expect("one was pushed on the line above");
@@ -116,9 +124,18 @@ impl Round {
                     slot.state = State::Judging { function, asked: true };
                     return step;
                 }
+                State::Resting { delay, started: false, since } => {
+                    slot.state = State::Resting { delay, started: true, since };
+                    return Step::Rest(slot.id.clone(), delay);
+                }
                 State::Ready if running < max_parallel as usize => {
                     let step = Step::CallTool(call());
                     slot.state = State::Running(now);
+                    return step;
+                }
+                State::Again(since) if running < max_parallel as usize => {
+                    let step = Step::CallTool(call());
+                    slot.state = State::Running(since);
                     return step;
                 }
                 _ => {}
@@ -179,12 +196,60 @@ impl Round {
         }
     }
 
+    /// A call failed on the way: says what is done about it. `may` says whether the run may make calls again.
+    pub(crate) fn failed(
+        &mut self,
+        id: &str,
+        error: Error,
+        tools: &[ToolEntry],
+        (random, may): (u64, &mut dyn FnMut() -> bool),
+        now: UnixMillis,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(slot) = self.calls.iter_mut().find(|slot| slot.id == id) else { return };
+        let (State::Running(since), Some(tool)) = (&slot.state, slot.tool.and_then(|place| tools.get(place))) else {
+            return;
+        };
+        let since = *since;
+        let outcome = match failed_call(&error, tool, slot.attempt, random) {
+            _ if error.code == Code::Cancelled => Outcome::Cancelled,
+            Failed::Again(delay) if may() => {
+                slot.attempt += 1;
+                events.push(Event::Retry {
+                    of: RetryOf::Tool,
+                    id: Some(slot.id.clone()),
+                    model: None,
+                    attempt: slot.attempt,
+                    delay_ms: delay,
+                    code: error.code,
+                });
+                slot.state = State::Resting { delay, started: false, since };
+                return;
+            }
+            Failed::Unknown => Outcome::Unknown,
+            Failed::Again(_) | Failed::Told => Outcome::Failed,
+        };
+        let words = match outcome {
+            Outcome::Unknown => [&error.message, UNKNOWN].concat(),
+            _ => error.message.clone(),
+        };
+        slot.settle(ToolOutput::failed(outcome, words), now.since(since), events);
+    }
+
+    /// The wait before a call is over.
+    pub(crate) fn rested(&mut self, id: &str) {
+        let Some(slot) = self.calls.iter_mut().find(|slot| slot.id == id) else { return };
+        if let State::Resting { since, .. } = slot.state {
+            slot.state = State::Again(since);
+        }
+    }
+
     /// Gives every call that has no result this one.
     pub(crate) fn settle_all(&mut self, output: &ToolOutput, now: UnixMillis, events: &mut Vec<Event>) {
         for slot in &mut self.calls {
             let duration = match slot.state {
                 State::Settled(_) => continue,
-                State::Running(since) => now.since(since),
+                State::Running(since) | State::Again(since) | State::Resting { since, .. } => now.since(since),
                 _ => Millis(0),
             };
             slot.settle(output.clone(), duration, events);
@@ -241,6 +306,9 @@ impl Slot {
 
 const INVALID_INPUT: &str =
     "the arguments are not a JSON object, so the tool was not called; call it again with valid JSON";
+
+const UNKNOWN: &str = ". The outcome is unknown: the tool may or may not have done its work. Find out before you call it \
+                       again, or ask the user.";
 
 /// Most tool names that a model is reminded of.
 const MAX_NAMES: usize = 30;

@@ -28,6 +28,7 @@ use crate::agent::catalog::ToolEntry;
 use crate::agent::config::{Approval, Limits};
 use crate::agent::event::Event;
 use crate::agent::fact::{Fact, Step};
+use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
 use crate::error::Result;
 use crate::llm::turn::Turn;
@@ -47,6 +48,8 @@ pub struct Setup {
     pub limits: Limits,
     /// When the user is asked.
     pub approval: Approval,
+    /// The models to ask: the agent's own, then its fallbacks. Empty is like one that is not to be told from others.
+    pub models: Vec<Candidate>,
     /// Seeds the jitter of retries; the same seed and facts give the same events.
     pub random: u64,
 }
@@ -65,7 +68,7 @@ pub struct Run {
     tools: Vec<ToolEntry>,
     usage: Usage,
     turn: u32,
-    attempt: u32,
+    recovery: Recovery,
     phase: Phase,
     /// What servers want of the user, as long as it is not answered.
     #[serde(default)]
@@ -90,17 +93,32 @@ struct Input {
 enum Phase {
     Starting,
     Gathering,
-    Offering { asked: bool },
-    Asking { asked: bool, turn: Turn, shown: bool },
-    Resting { delay: Millis, started: bool },
-    Calling { stop_reason: StopReason, usage: Usage, message: Message, round: Round },
+    Offering {
+        asked: bool,
+    },
+    Asking {
+        asked: bool,
+        turn: Turn,
+    },
+    /// Waits before the model is asked again for the rest of an answer.
+    Resting {
+        delay: Millis,
+        started: bool,
+        turn: Turn,
+    },
+    Calling {
+        stop_reason: StopReason,
+        usage: Usage,
+        message: Message,
+        round: Round,
+    },
     Ended,
 }
 
 impl Run {
     /// A run that begins with `setup.prompt`.
     pub fn new(setup: Setup) -> Run {
-        let Setup { id, prompt, mut messages, limits, approval, random } = setup;
+        let Setup { id, prompt, mut messages, limits, approval, models, random } = setup;
         let blocks = messages.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             Block::ToolUse { id, .. } => Some(id.clone()),
@@ -120,7 +138,7 @@ impl Run {
             tools: Vec::new(),
             usage: Usage::default(),
             turn: 0,
-            attempt: 1,
+            recovery: Recovery::new(models),
             phase: Phase::Starting,
             inputs: Vec::new(),
             replies: Vec::new(),
@@ -160,9 +178,9 @@ impl Run {
             }
             Phase::Asking { asked, .. } if !*asked => {
                 *asked = true;
-                Step::CallModel
+                Step::CallModel(self.recovery.ask())
             }
-            Phase::Resting { started, delay } if !*started => {
+            Phase::Resting { started, delay, .. } if !*started => {
                 *started = true;
                 Step::Sleep(*delay)
             }
@@ -200,8 +218,9 @@ impl Run {
             Fact::ModelEnded => self.end_answer(),
             Fact::ModelFailed(error) => self.fail_answer(error),
             Fact::Slept => {
-                if matches!(self.phase, Phase::Resting { .. }) {
-                    self.ask();
+                if let Phase::Resting { turn, .. } = &mut self.phase {
+                    let turn = std::mem::take(turn);
+                    self.ask(turn);
                 }
             }
             Fact::Listening(listening) => self.listening = listening,
@@ -228,6 +247,11 @@ impl Run {
             }
             Fact::Answered { id, answer } => self.answer_server(id, answer)?,
             Fact::ToolEnded { id, output } => self.end_call(&id, output, now)?,
+            Fact::ToolFailed { id, error } => self.fail_call(&id, error, now),
+            Fact::Rested { id } => self.in_round(|round, _, _| {
+                round.rested(&id);
+                Ok(())
+            })?,
         }
         Ok(())
     }
@@ -236,3 +260,7 @@ impl Run {
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod recovery_tests;

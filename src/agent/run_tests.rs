@@ -3,6 +3,7 @@
 use super::*;
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, ToolOutput};
+use crate::agent::recovery::Ask;
 use crate::error::{Code, Error, Retry};
 use crate::llm::types::{Delta, Role};
 use crate::options::FunctionId;
@@ -11,24 +12,25 @@ use serde_json::json;
 const NOW: UnixMillis = UnixMillis(1_000);
 
 /// Drives a run to a state, and remembers its events.
-struct Scenario {
-    run: Run,
-    events: Vec<Event>,
+pub(super) struct Scenario {
+    pub(super) run: Run,
+    pub(super) events: Vec<Event>,
 }
 
 impl Scenario {
     fn new(approval: Approval, limits: Limits) -> Scenario {
         let (id, prompt, messages, random) = ("r1".into(), Message::user("hi"), Vec::new(), 7);
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, random });
+        let models = Vec::new();
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, random });
         Scenario { run, events: Vec::new() }
     }
 
     /// At the first model call, with a reading tool `s__read` and a writing tool `s__write`.
-    fn asking(approval: Approval) -> Scenario {
+    pub(super) fn asking(approval: Approval) -> Scenario {
         Scenario::asking_within(approval, Limits::default())
     }
 
-    fn asking_within(approval: Approval, limits: Limits) -> Scenario {
+    pub(super) fn asking_within(approval: Approval, limits: Limits) -> Scenario {
         let mut scenario = Scenario::new(approval, limits);
         assert_eq!(scenario.next(), Step::Gather);
         scenario.apply(Fact::Gathered);
@@ -39,13 +41,14 @@ impl Scenario {
             name: ["s.", name].concat(),
             server: Some("s".into()),
             read_only,
+            idempotent: false,
         };
         scenario.apply(Fact::Tools(vec![tool("read", true), tool("write", false)]));
-        assert_eq!(scenario.next(), Step::CallModel);
+        assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
         scenario
     }
 
-    fn next(&mut self) -> Step {
+    pub(super) fn next(&mut self) -> Step {
         let step = self.run.next(NOW);
         self.events.extend(self.run.take_events());
         // A stored and reloaded run is the same run.
@@ -53,13 +56,13 @@ impl Scenario {
         step
     }
 
-    fn apply(&mut self, fact: Fact) {
+    pub(super) fn apply(&mut self, fact: Fact) {
         self.run.apply(fact, NOW + Millis(5)).unwrap();
         self.events.extend(self.run.take_events());
     }
 
     /// The model says `text` and asks for these tools, given as id, name and arguments.
-    fn answer(&mut self, text: &str, uses: &[(&str, &str, &str)]) {
+    pub(super) fn answer(&mut self, text: &str, uses: &[(&str, &str, &str)]) {
         let mut deltas = vec![Delta::Text(text.into())];
         for (index, (id, name, json)) in (0..).zip(uses) {
             deltas.push(Delta::ToolStart { index, id: (*id).into(), name: (*name).into() });
@@ -71,25 +74,25 @@ impl Scenario {
         self.apply(Fact::ModelEnded);
     }
 
-    fn ended(&mut self, id: &str) {
+    pub(super) fn ended(&mut self, id: &str) {
         let content = vec![json!({ "type": "text", "text": id })];
         let output = ToolOutput { content, structured_content: None, is_error: false, outcome: Outcome::Ok };
         self.apply(Fact::ToolEnded { id: id.into(), output });
     }
 
-    fn call_tool(&mut self) -> Call {
+    pub(super) fn call_tool(&mut self) -> Call {
         match self.next() {
             Step::CallTool(call) => call,
             other => panic!("expected a tool call, got {other:?}"),
         }
     }
 
-    fn types(&self) -> Vec<String> {
+    pub(super) fn types(&self) -> Vec<String> {
         let kind = |event: &Event| serde_json::to_value(event).unwrap()["type"].as_str().unwrap().to_owned();
         self.events.iter().map(kind).collect()
     }
 
-    fn outcome(&self, wanted: &str) -> (Outcome, String) {
+    pub(super) fn outcome(&self, wanted: &str) -> (Outcome, String) {
         let results = self.events.iter().filter_map(|event| match event {
             Event::ToolResult { id, outcome, content, .. } if id == wanted => {
                 Some((*outcome, content[0]["text"].as_str().unwrap().to_owned()))
@@ -101,7 +104,7 @@ impl Scenario {
         results.into_iter().next().unwrap()
     }
 
-    fn error(&self) -> &Error {
+    pub(super) fn error(&self) -> &Error {
         match self.events.last() {
             Some(Event::Error { error, .. }) => error,
             other => panic!("expected an error at the end, got {other:?}"),
@@ -130,7 +133,7 @@ fn calls_run_at_once_and_are_recorded_in_call_order() {
     scenario.ended("b");
     assert_eq!(scenario.next(), Step::Wait);
     scenario.ended("a");
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     let results: Vec<&str> = scenario.run.messages()[2]
         .content
         .iter()
@@ -163,7 +166,7 @@ fn no_more_calls_than_the_limit_are_at_work() {
 fn an_unknown_tool_and_invalid_arguments_are_told_to_the_model_and_nothing_is_called() {
     let mut scenario = Scenario::asking(Approval::Never);
     scenario.answer("", &[("a", "s__gone", "{}"), ("b", "s__read", "{oops"), ("c", "s__read", "[1]")]);
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     let (outcome, text) = scenario.outcome("a");
     assert_eq!(outcome, Outcome::Failed);
     assert_eq!(text, "there is no tool `s__gone`; call one of: s__read, s__write");
@@ -186,7 +189,7 @@ fn a_write_waits_for_the_user_while_reads_go_on() {
     let late = scenario.run.apply(Fact::Denied { id: "w".into(), why: None }, NOW);
     assert_eq!(late.unwrap_err().code, Code::Misuse);
     scenario.ended("w");
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
 }
 
 #[test]
@@ -197,14 +200,14 @@ fn a_denial_reaches_the_model_with_its_reason() {
     assert_eq!(scenario.next(), Step::Wait);
     scenario.apply(Fact::Denied { id: "r".into(), why: Some("not now".into()) });
     assert_eq!(scenario.outcome("r"), (Outcome::Denied, "the user denied this call: not now".into()));
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
 }
 
 #[test]
 fn with_nobody_there_a_call_that_needs_approval_is_denied_at_once() {
     let mut scenario = Scenario::asking(Approval::Writes);
     scenario.answer("", &[("w", "s__write", "{}")]);
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     let (outcome, text) = scenario.outcome("w");
     assert_eq!(outcome, Outcome::Denied);
     assert!(text.ends_with("nobody is there to approve it"), "{text}");
@@ -238,7 +241,7 @@ fn a_refused_model_call_is_made_again_after_a_wait() {
     assert_eq!(scenario.next(), Step::Sleep(Millis(1500)));
     assert_eq!(scenario.next(), Step::Wait);
     scenario.apply(Fact::Slept);
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     scenario.answer("ok", &[]);
     assert_eq!(scenario.types(), ["run_start", "turn_start", "retry", "text_delta", "turn_end", "done"]);
 }
@@ -248,9 +251,9 @@ fn what_was_shown_is_kept_and_never_shown_twice() {
     let mut scenario = Scenario::asking(Approval::Writes);
     let start = Delta::ToolStart { index: 0, id: "a".into(), name: "s__read".into() };
     scenario.apply(Fact::Deltas(vec![Delta::Text("half an ans".into()), start]));
-    scenario.apply(Fact::ModelFailed(Error::new(Code::Network, "reset").retry(Retry::Backoff)));
+    scenario.apply(Fact::ModelFailed(Error::new(Code::AuthRequired, "403")));
     assert_eq!(scenario.next(), Step::Done);
-    assert_eq!(scenario.error().code, Code::Network);
+    assert_eq!(scenario.error().code, Code::AuthRequired);
     let last = scenario.run.messages().last().unwrap();
     assert_eq!((last.role, last.text().as_str(), last.content.len()), (Role::Assistant, "half an ans", 1));
 }
@@ -263,7 +266,7 @@ fn retries_end_after_the_last_attempt() {
     scenario.apply(failed());
     assert!(matches!(scenario.next(), Step::Sleep(_)));
     scenario.apply(Fact::Slept);
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     scenario.apply(failed());
     assert_eq!(scenario.next(), Step::Done);
     assert_eq!(scenario.error().message, "refused");
@@ -276,7 +279,7 @@ fn a_model_that_never_stops_calling_is_stopped_with_a_consistent_history() {
     scenario.answer("", &[("a", "s__read", "{}")]);
     scenario.call_tool();
     scenario.ended("a");
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     scenario.answer("", &[("a", "s__read", "{}")]);
     let again = scenario.call_tool();
     assert_ne!(again.id, "a", "an id names one call of a conversation");
@@ -342,7 +345,7 @@ fn a_paused_turn_is_gone_on_with() {
     let mut scenario = Scenario::asking(Approval::Writes);
     scenario.apply(Fact::Deltas(vec![Delta::Text("still ".into()), Delta::Stop(StopReason::PauseTurn)]));
     scenario.apply(Fact::ModelEnded);
-    assert_eq!(scenario.next(), Step::CallModel);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
     scenario.answer("there", &[]);
     assert_eq!(scenario.next(), Step::Done);
 }

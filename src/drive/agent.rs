@@ -422,10 +422,11 @@ impl<P: Platform> Agent<P> {
         limits.max_turns = options.max_turns.unwrap_or(limits.max_turns);
         let id = run_id(self.0.platform.random(), self.0.platform.random());
         let random = self.0.platform.random();
+        let models = Model::candidates(&self.0.model);
         let (prompt, messages, approval) = (Message::user(prompt), options.messages, config.approval);
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, random });
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, random });
         let handle = RunHandle::default();
-        let model = Model::new(self.0.model.clone(), limits.turn_timeout, config.system.clone());
+        let model = Model::new(self.0.model.clone(), &limits, config.system.clone());
         let driven = drive(self.clone(), run, model, handle.clone(), options.meta);
         if self.0.closed.get() {
             handle.cancel();

@@ -3,14 +3,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::agent::config::Limits;
 use crate::agent::fact::Fact;
+use crate::agent::recovery::{Ask, Candidate};
 use crate::drive::handle::RunHandle;
 use crate::drive::wait::{Cancel, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result, Retry};
+use crate::http::Request;
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::offline_wire;
 use crate::llm::types::{Delta, Message, ToolDefinition};
-use crate::llm::wire::{Decoder, Encoder, label};
+use crate::llm::wire::{Decoder, Encoder, goes_on, label};
 use crate::platform::{Body, NetworkError, Part, Platform};
 use crate::time::Millis;
 
@@ -22,45 +25,79 @@ const LINGER: Millis = Millis(1000);
 pub(crate) struct Model {
     config: Rc<ModelConfig>,
     idle: Millis,
+    longest: Millis,
     system: Option<String>,
-    /// Set once the tools are known; for the model on the network.
-    encoder: RefCell<Option<Encoder>>,
-    /// The same for the embedded model.
+    /// Set once the tools are known, for the model on the network that is asked; its place among them.
+    encoder: RefCell<Option<(usize, Encoder)>>,
+    /// The same for the embedded model and for fallbacks.
     tools: RefCell<Vec<ToolDefinition>>,
 }
 
 impl Model {
-    pub(crate) fn new(config: Rc<ModelConfig>, idle: Millis, system: Option<String>) -> Model {
-        Model { config, idle, system, encoder: RefCell::new(None), tools: RefCell::new(Vec::new()) }
+    pub(crate) fn new(config: Rc<ModelConfig>, limits: &Limits, system: Option<String>) -> Model {
+        let (idle, longest) = (limits.turn_timeout, limits.turn_max);
+        Model { config, idle, longest, system, encoder: RefCell::new(None), tools: RefCell::new(Vec::new()) }
     }
 
-    /// Says which tools the model is offered; they are serialised once.
+    /// The model and its fallbacks, as far as a run decides on them.
+    pub(crate) fn candidates(config: &ModelConfig) -> Vec<Candidate> {
+        let models = (0..config.count()).map(|place| config.at(place));
+        models.map(|model| Candidate { id: model.id.clone(), prefill: goes_on(model) }).collect()
+    }
+
+    /// Says which tools the models are offered; they are serialised once.
     pub(crate) fn offer(&self, tools: Vec<ToolDefinition>) {
-        match self.config.provider {
-            Provider::Offline => *self.tools.borrow_mut() = tools,
-            _ => {
-                let encoder = Encoder::new(&self.config, self.system.as_deref(), &tools);
-                *self.encoder.borrow_mut() = Some(encoder);
-            }
+        let kept = self.config.count() > 1 || self.config.provider == Provider::Offline;
+        *self.encoder.borrow_mut() = self.encoder_of(0, &tools).map(|encoder| (0, encoder));
+        if kept {
+            *self.tools.borrow_mut() = tools;
         }
+    }
+
+    /// `None` for the embedded model, which has no wire.
+    fn encoder_of(&self, place: usize, tools: &[ToolDefinition]) -> Option<Encoder> {
+        let config = self.config.at(place);
+        (config.provider != Provider::Offline).then(|| Encoder::new(config, self.system.as_deref(), tools))
     }
 
     /// Builds what [`Model::call`] sends. Apart from it, since it borrows the history and must not wait.
-    pub(crate) fn prepare(&self, messages: &[Message]) -> Prepared {
-        if let Some(encoder) = &mut *self.encoder.borrow_mut() {
+    pub(crate) fn prepare(&self, messages: &[Message], ask: &Ask) -> Prepared {
+        let config = self.config.at(ask.model);
+        let (standing, rest) = ask.messages(messages);
+        let request = |encoder: &mut Encoder, messages: &[Message]| {
             for message in &messages[encoder.messages()..] {
                 encoder.push(message);
             }
-            return Prepared::Request(encoder.request());
+        };
+        let mut current = self.encoder.borrow_mut();
+        if current.as_ref().is_none_or(|(place, _)| *place != ask.model) {
+            *current = self.encoder_of(ask.model, &self.tools.borrow()).map(|encoder| (ask.model, encoder));
         }
-        Prepared::Embedded(offline_wire::request(self.system.as_deref(), messages, &self.tools.borrow()))
+        let model = ask.model;
+        let Some((_, encoder)) = &mut *current else {
+            let said = [&messages[..standing], &rest].concat();
+            let text = offline_wire::request(self.system.as_deref(), &said, &self.tools.borrow());
+            return Prepared { model, way: Way::Embedded(text) };
+        };
+        if *ask == (Ask { model, ..Ask::default() }) {
+            request(encoder, messages);
+            return Prepared { model, way: Way::Request(encoder.request()) };
+        }
+        let mut once = encoder.anew(config);
+        request(&mut once, &messages[..standing]);
+        rest.iter().for_each(|message| once.push(message));
+        if let (true, Some(said)) = (ask.prefill, &ask.said) {
+            once.push_said(said);
+        }
+        Prepared { model, way: Way::Request(once.request()) }
     }
 
     /// Asks, and reports deltas and the end to `run`.
     pub(crate) async fn call<P: Platform>(&self, platform: &P, prepared: Prepared, run: &RunHandle, cancel: &Cancel) {
-        let request = match prepared {
-            Prepared::Request(request) => request,
-            Prepared::Embedded(request) => {
+        let config = self.config.at(prepared.model);
+        let request = match prepared.way {
+            Way::Request(request) => request,
+            Way::Embedded(request) => {
                 return match self.embedded(platform, request, cancel).await {
                     Ok(deltas) => {
                         run.push(Fact::Deltas(deltas));
@@ -70,8 +107,19 @@ impl Model {
                 };
             }
         };
-        let what = label(&self.config);
-        match self.stream(platform, request, &what, run, cancel).await {
+        let what = label(config);
+        let answer = self.stream(platform, config, request, &what, run, cancel);
+        // A stream that goes on and on restarts the idle timeout with every byte.
+        let answer = match within(platform, self.longest, cancel, answer).await {
+            Ok(answer) => answer,
+            Err(Stop::Cancelled) => Err(Error::cancelled(&what)),
+            Err(Stop::TimedOut) => {
+                let limit = self.longest.0.to_string();
+                let message = [&what, ": still not done after ", &limit, " ms (limits.turnMaxMs)"].concat();
+                Err(Error::new(Code::Timeout, message))
+            }
+        };
+        match answer {
             Ok(mut body) => {
                 run.push(Fact::ModelEnded);
                 // The answer is complete; what follows is only the end of the stream, also after the end of the run.
@@ -95,7 +143,8 @@ impl Model {
     async fn stream<P: Platform>(
         &self,
         platform: &P,
-        request: crate::http::Request,
+        config: &ModelConfig,
+        request: Request,
         what: &str,
         run: &RunHandle,
         cancel: &Cancel,
@@ -103,7 +152,7 @@ impl Model {
         let stopped = |stop: Stop| self.stopped(stop, what);
         let answer = within(platform, self.idle, cancel, platform.fetch(request)).await.map_err(stopped)?;
         let mut response = answer.map_err(|error| network(what, "no answer", error))?;
-        let mut decoder = Decoder::new(&self.config, &response.head);
+        let mut decoder = Decoder::new(config, &response.head);
         let mut deltas = Vec::new();
         loop {
             // A reader that went away never catches up.
@@ -135,9 +184,15 @@ impl Model {
     }
 }
 
-/// What a model call sends: over the network, or to the embedded model.
-pub(crate) enum Prepared {
-    Request(crate::http::Request),
+/// A model call that is ready to be made.
+pub(crate) struct Prepared {
+    model: usize,
+    way: Way,
+}
+
+/// Over the network, or to the embedded model.
+enum Way {
+    Request(Request),
     Embedded(String),
 }
 

@@ -46,7 +46,8 @@ enum Job<P: Platform> {
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
     CallModel(Prepared),
-    Sleep(Millis),
+    /// For that long; then this is reported.
+    Sleep(Millis, Fact),
     Judge(FunctionId, Call),
     CallTool(Call),
 }
@@ -131,8 +132,9 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let servers = context.agent.servers_now().into_iter();
             servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect()
         }
-        Step::CallModel => vec![Job::CallModel(context.model.prepare(run.messages()))],
-        Step::Sleep(delay) => vec![Job::Sleep(delay)],
+        Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), &ask))],
+        Step::Sleep(delay) => vec![Job::Sleep(delay, Fact::Slept)],
+        Step::Rest(id, delay) => vec![Job::Sleep(delay, Fact::Rested { id })],
         Step::Judge(function, call) => vec![Job::Judge(function, call)],
         Step::CallTool(call) => vec![Job::CallTool(call)],
         Step::Reply(id, answer) => {
@@ -173,9 +175,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             }
         }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
-        Job::Sleep(delay) => {
+        Job::Sleep(delay, fact) => {
             if unless_cancelled(over, platform.sleep(delay)).await.is_ok() {
-                handle.push(Fact::Slept);
+                handle.push(fact);
             }
         }
         Job::Judge(function, call) => {
@@ -201,8 +203,8 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 let Progress { progress, total, message } = progress;
                 handle.push(Fact::ToolProgress { id: id.clone(), progress, total, message });
             };
-            let output = match agent.confirm(&call.tool).await {
-                Some(why) => ToolOutput::failed(Outcome::Failed, why),
+            let fact = match agent.confirm(&call.tool).await {
+                Some(why) => Fact::ToolEnded { id, output: ToolOutput::failed(Outcome::Failed, why) },
                 None => {
                     let attendant = Some(context.clone().standing_by(id.clone()));
                     let result = agent.call_checked(&call, over, &mut on_progress, attendant).await;
@@ -212,10 +214,13 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                         let (server, state) = (server.clone(), ServerState::after(error));
                         handle.push(Fact::Server { server, state, reason: Some(error.clone()) });
                     }
-                    output_of(result)
+                    match result {
+                        Ok(result) => Fact::ToolEnded { id, output: output_of(result) },
+                        Err(error) => Fact::ToolFailed { id, error },
+                    }
                 }
             };
-            handle.push(Fact::ToolEnded { id, output });
+            handle.push(fact);
         }
     }
 }

@@ -72,16 +72,12 @@ fn text(text: String) -> Value {
 }
 
 /// What the run is told of a call that ended.
-pub(crate) fn output_of(result: Result<CallToolResult>) -> ToolOutput {
-    match result {
-        Ok(result) => ToolOutput {
-            content: result.content,
-            structured_content: result.structured_content,
-            is_error: result.is_error,
-            outcome: if result.is_error { Outcome::Failed } else { Outcome::Ok },
-        },
-        Err(error) if error.code == Code::Cancelled => ToolOutput::failed(Outcome::Cancelled, error.into_message()),
-        Err(error) => ToolOutput::failed(Outcome::Failed, error.into_message()),
+pub(crate) fn output_of(result: CallToolResult) -> ToolOutput {
+    ToolOutput {
+        content: result.content,
+        structured_content: result.structured_content,
+        is_error: result.is_error,
+        outcome: if result.is_error { Outcome::Failed } else { Outcome::Ok },
     }
 }
 

@@ -53,6 +53,8 @@ pub struct ModelConfig {
     pub max_tokens: Option<u64>,
     /// Sampling temperature, sent when given.
     pub temperature: Option<f64>,
+    /// Who is asked when this one is down or declines, in order; none of them has fallbacks of its own.
+    pub fallbacks: Vec<ModelConfig>,
 }
 
 impl ModelConfig {
@@ -66,7 +68,18 @@ impl ModelConfig {
             headers: Vec::new(),
             max_tokens: None,
             temperature: None,
+            fallbacks: Vec::new(),
         }
+    }
+
+    /// The model of that place: 0 is this one, 1 its first fallback. One that there is not is this one.
+    pub fn at(&self, place: usize) -> &ModelConfig {
+        place.checked_sub(1).and_then(|place| self.fallbacks.get(place)).unwrap_or(self)
+    }
+
+    /// How many models there are with the fallbacks.
+    pub fn count(&self) -> usize {
+        1 + self.fallbacks.len()
     }
 
     /// Reads the option `model`.
@@ -75,6 +88,17 @@ impl ModelConfig {
     ///
     /// `config` with the path of the first field that is wrong.
     pub fn read(value: &Value, path: &str) -> Result<ModelConfig> {
+        let mut config = ModelConfig::read_one(value, path, true)?;
+        if let Some(Value::Array(list)) = value.get("fallbacks") {
+            for (place, item) in list.iter().enumerate() {
+                let path = [path, ".fallbacks[", &place.to_string(), "]"].concat();
+                config.fallbacks.push(ModelConfig::read_one(item, &path, false)?);
+            }
+        }
+        Ok(config)
+    }
+
+    fn read_one(value: &Value, path: &str, first: bool) -> Result<ModelConfig> {
         let mut fields = Fields::open(value, path)?;
         let name = fields.required("provider")?;
         let Some((_, provider)) = Provider::ALL.into_iter().find(|(known, _)| *known == name) else {
@@ -100,7 +124,11 @@ impl ModelConfig {
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             max_tokens: fields.whole("maxTokens", 1..=10_000_000)?,
             temperature: fields.number("temperature")?,
+            fallbacks: Vec::new(),
         };
+        if first {
+            fields.array("fallbacks")?;
+        }
         fields.finish()?;
         Ok(config)
     }
@@ -118,6 +146,22 @@ mod tests {
         let config = ModelConfig::read(&value, "model").unwrap();
         assert_eq!((config.base_url.as_str(), config.max_tokens), ("/llm/v1", Some(100)));
         assert!(!format!("{config:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn fallbacks_are_models_without_fallbacks() {
+        let offline = json!({ "provider": "offline" });
+        let value =
+            json!({ "provider": "openai", "id": "m", "fallbacks": [{ "provider": "gemini", "id": "g" }, offline] });
+        let config = ModelConfig::read(&value, "model").unwrap();
+        let ids = [0, 1, 2, 3].map(|place| config.at(place).id.as_str());
+        assert_eq!((config.count(), ids), (3, ["m", "g", "offline", "m"]));
+        let path = |value| ModelConfig::read(&value, "model").unwrap_err().path.clone().unwrap();
+        assert_eq!(path(json!({ "provider": "offline", "fallbacks": 7 })), "model.fallbacks");
+        let nested = json!({ "provider": "offline", "fallbacks": [offline, { "provider": "openai" }] });
+        assert_eq!(path(nested), "model.fallbacks[1].id");
+        let nested = json!({ "provider": "offline", "fallbacks": [{ "provider": "offline", "fallbacks": [] }] });
+        assert_eq!(path(nested), "model.fallbacks[0].fallbacks");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Reading is tolerant of all of them at once. For what is sent that is impossible: some servers refuse the very
 //! field that others demand.
 
-use super::config::ModelConfig;
+use super::config::{ModelConfig, Provider};
 
 /// Whose rules a request follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,22 @@ impl Dialect {
     }
 }
 
+/// The field that has a server go on with the last message in place of answering it; `None` where it cannot.
+///
+/// Mistral and Moonshot want it said. OpenRouter and the servers of people's own computers (Ollama, llama.cpp, LM
+/// Studio) do so by themselves when the last message is the model's; vLLM there, which does not, repeats the answer.
+pub(super) fn prefill(config: &ModelConfig) -> Option<&'static str> {
+    if config.provider != Provider::OpenAi {
+        return None;
+    }
+    match host(&config.base_url)? {
+        host if host.ends_with(".mistral.ai") => Some(r#","prefix":true"#),
+        host if host.ends_with(".moonshot.ai") || host.ends_with(".moonshot.cn") => Some(r#","partial":true"#),
+        "openrouter.ai" | "localhost" | "127.0.0.1" => Some(""),
+        _ => None,
+    }
+}
+
 /// Host and path of a URL, for messages: no scheme, no user, no query, which may be secrets.
 pub(super) fn place(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
@@ -71,7 +87,6 @@ fn host(url: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::config::Provider;
 
     #[test]
     fn hosts_decide_and_names_stand_in_behind_a_proxy() {
@@ -88,6 +103,19 @@ mod tests {
         assert_eq!(of("/llm/v1", "gpt-5"), Dialect::OpenAi);
         assert_eq!(of("/llm/v1", "kimi-k2"), Dialect::Reasoning);
         assert_eq!(of("/llm/v1", "llama"), Dialect::Common);
+    }
+
+    #[test]
+    fn who_goes_on_with_an_answer_is_known_by_the_host() {
+        let of = |provider, base_url: &str| {
+            prefill(&ModelConfig { provider, base_url: base_url.into(), ..ModelConfig::offline() })
+        };
+        assert_eq!(of(Provider::OpenAi, "https://api.mistral.ai/v1"), Some(r#","prefix":true"#));
+        assert_eq!(of(Provider::OpenAi, "http://localhost:11434/v1"), Some(""));
+        for base in ["https://api.openai.com/v1", "https://x.test/localhost", "/llm/v1"] {
+            assert_eq!(of(Provider::OpenAi, base), None, "{base}");
+        }
+        assert_eq!(of(Provider::Anthropic, "http://localhost:8080"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Number;
 
 use super::config::{ModelConfig, Provider};
-use super::dialect::Dialect;
+use super::dialect::{Dialect, prefill};
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
 use super::wire::url;
@@ -21,8 +21,12 @@ pub struct Encoder {
     /// The body up to and including the bracket that opens the messages.
     head: String,
     messages: String,
+    /// Where the messages begin that were pushed: before them is the system prompt of some wires.
+    beginning: usize,
     pushed: usize,
     writer: Writer,
+    /// What to say beside a beginning of an answer that is to be gone on with.
+    prefill: Option<&'static str>,
 }
 
 enum Writer {
@@ -30,6 +34,17 @@ enum Writer {
     OpenAi(openai_chat::Writer),
     Responses { reasoning: bool },
     Gemini(gemini::Writer),
+}
+
+impl Writer {
+    fn new(config: &ModelConfig) -> Writer {
+        match config.provider {
+            Provider::Anthropic => Writer::Anthropic(anthropic::Writer::default()),
+            Provider::OpenAiResponses => Writer::Responses { reasoning: openai_responses::thinks(&config.id) },
+            Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
+            Provider::OpenAi | Provider::Offline => Writer::OpenAi(openai_chat::Writer::new(Dialect::of(config))),
+        }
+    }
 }
 
 impl Encoder {
@@ -40,12 +55,7 @@ impl Encoder {
         let mut headers = Headers::new();
         headers.set("content-type", "application/json");
         let dialect = Dialect::of(config);
-        let writer = match config.provider {
-            Provider::Anthropic => Writer::Anthropic(anthropic::Writer::default()),
-            Provider::OpenAiResponses => Writer::Responses { reasoning: openai_responses::thinks(&config.id) },
-            Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
-            Provider::OpenAi | Provider::Offline => Writer::OpenAi(openai_chat::Writer::new(dialect)),
-        };
+        let writer = Writer::new(config);
         if let Writer::Anthropic(_) = writer {
             headers.set("anthropic-version", "2023-06-01");
             // Without it the API refuses requests that a page sends (they carry an `Origin`), as a reminder that a key
@@ -125,7 +135,32 @@ impl Encoder {
         };
         json::key(&mut head, list);
         head.push('[');
-        Encoder { url: url(config), headers, head, messages, pushed: 0, writer }
+        let (beginning, prefill) = (messages.len(), prefill(config));
+        Encoder { url: url(config), headers, head, messages, beginning, pushed: 0, writer, prefill }
+    }
+
+    /// An encoder for the same model and tools, of an empty conversation again.
+    pub fn anew(&self, config: &ModelConfig) -> Encoder {
+        Encoder {
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            head: self.head.clone(),
+            messages: self.messages[..self.beginning].to_owned(),
+            beginning: self.beginning,
+            pushed: 0,
+            writer: Writer::new(config),
+            prefill: self.prefill,
+        }
+    }
+
+    /// Ends the messages with the beginning of an answer that the model is to go on with. Only where
+    /// [`goes_on`](super::wire::goes_on) says that the wire can.
+    pub fn push_said(&mut self, text: &str) {
+        self.push(&Message::assistant(text));
+        if let (Some(field), Some('}')) = (self.prefill, self.messages.pop()) {
+            self.messages.push_str(field);
+        }
+        self.messages.push('}');
     }
 
     /// Adds the next message of the history. One with nothing to say is counted, but not sent.

@@ -34,6 +34,10 @@ pub struct Turn {
     content: Vec<Block>,
     calls: Vec<Call>,
     usage: Usage,
+    /// Of tries that broke off.
+    earlier: Usage,
+    /// The last block is reasoning that broke off; what comes next is none of it.
+    apart: bool,
     stop_reason: Option<StopReason>,
 }
 
@@ -71,11 +75,16 @@ impl Turn {
             },
             Delta::Thinking(piece) => match self.content.last_mut() {
                 _ if piece.is_empty() => {}
-                Some(Block::Thinking { text, signature: None }) => text.push_str(piece),
-                _ => self.content.push(Block::Thinking { text: piece.clone(), signature: None }),
+                Some(Block::Thinking { text, signature: None }) if !self.apart => text.push_str(piece),
+                _ => {
+                    self.apart = false;
+                    self.content.push(Block::Thinking { text: piece.clone(), signature: None });
+                }
             },
             Delta::Signature(proof) => match self.content.last_mut() {
-                Some(Block::Thinking { signature: signature @ None, .. }) => *signature = Some(proof.clone()),
+                Some(Block::Thinking { signature: signature @ None, .. }) if !self.apart => {
+                    *signature = Some(proof.clone());
+                }
                 _ => self.content.push(Block::Thinking { text: String::new(), signature: Some(proof.clone()) }),
             },
             Delta::RedactedThinking(data) => self.content.push(Block::RedactedThinking { data: data.clone() }),
@@ -100,9 +109,59 @@ impl Turn {
         self.content.is_empty()
     }
 
-    /// Tokens so far.
+    /// Tokens so far, those of tries that broke off included.
     pub fn usage(&self) -> Usage {
-        self.usage
+        let mut usage = self.earlier;
+        usage += self.usage;
+        usage
+    }
+
+    /// True when the provider or the model declined to answer.
+    pub fn is_refusal(&self) -> bool {
+        self.stop_reason == Some(StopReason::Refusal)
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> String {
+        Message::joined(&self.content)
+    }
+
+    /// True when a tool use is complete.
+    pub fn has_complete_call(&self) -> bool {
+        self.calls.iter().any(|call| call.ended)
+    }
+
+    /// Takes out the tool uses whose arguments are not complete.
+    pub fn drop_open_calls(&mut self) {
+        for at in (0..self.calls.len()).rev().filter(|at| !self.calls[*at].ended).collect::<Vec<_>>() {
+            let block = self.calls.remove(at).block;
+            if block < self.content.len() {
+                self.content.remove(block);
+            }
+            self.calls.iter_mut().filter(|call| call.block > block).for_each(|call| call.block -= 1);
+        }
+    }
+
+    /// Makes the turn ready for another try that goes on with its words: tool uses go, the tokens stay counted. Gives
+    /// the reasoning at its end, if it broke off there; what is thought next is a block of its own unless
+    /// [`rejoin`](Turn::rejoin) says that it goes on with this one.
+    pub fn reopen(&mut self) -> String {
+        self.earlier = self.usage();
+        self.usage = Usage::default();
+        self.stop_reason = None;
+        self.calls.clear();
+        self.content.retain(|block| !matches!(block, Block::ToolUse { .. }));
+        let thought = match self.content.last() {
+            Some(Block::Thinking { text, signature: None }) => text.clone(),
+            _ => String::new(),
+        };
+        self.apart = !thought.is_empty();
+        thought
+    }
+
+    /// What is thought next goes on with the reasoning that broke off.
+    pub fn rejoin(&mut self) {
+        self.apart = false;
     }
 
     /// The tool use of that index, once its arguments are complete.
@@ -126,7 +185,8 @@ impl Turn {
             (Some(StopReason::ToolUse), true) => StopReason::EndTurn,
             (reason, _) => reason.unwrap_or(StopReason::Other),
         };
-        Answer { message: Message { role: Role::Assistant, content: self.content }, stop_reason, usage: self.usage }
+        let usage = self.usage();
+        Answer { message: Message { role: Role::Assistant, content: self.content }, stop_reason, usage }
     }
 
     /// What can stay in the history of an answer that was cut: its text and reasoning.

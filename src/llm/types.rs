@@ -84,7 +84,12 @@ impl Message {
 
     /// The texts of the message, joined.
     pub fn text(&self) -> String {
-        let texts = self.content.iter().filter_map(|block| match block {
+        Message::joined(&self.content)
+    }
+
+    /// The texts among the blocks, joined.
+    pub(super) fn joined(content: &[Block]) -> String {
+        let texts = content.iter().filter_map(|block| match block {
             Block::Text { text } => Some(text.as_str()),
             _ => None,
         });

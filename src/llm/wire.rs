@@ -10,7 +10,7 @@
 //! ```
 
 use super::config::{ModelConfig, Provider};
-use super::dialect::place;
+use super::dialect::{place, prefill};
 use super::json;
 
 pub use super::decoder::Decoder;
@@ -38,6 +38,11 @@ pub(super) fn url(config: &ModelConfig) -> String {
 /// What messages call a model call: `POST host/path (model id)`. No query, no user, no key.
 pub fn label(config: &ModelConfig) -> String {
     ["POST ", &place(&url(config)), " (model ", &config.id, ")"].concat()
+}
+
+/// Whether the wire lets a model go on right behind the beginning of an answer.
+pub fn goes_on(config: &ModelConfig) -> bool {
+    prefill(config).is_some()
 }
 
 /// Arguments that were no JSON object, for the history: an object that shows the model what it wrote.

@@ -399,7 +399,9 @@ impl Stage {
             let uses: Vec<&Value> = uses.filter(|block| kind(block) == "tool_use").collect();
             let said: Vec<&str> = spoken.calls.iter().map(|call| call.name.as_str()).collect();
             let got: Vec<&str> = uses.iter().filter_map(|block| block["name"].as_str()).collect();
-            if said != got {
+            // Of an answer that broke off, the calls that were complete.
+            let cut = !self.plan.calm && !got.is_empty() && said.starts_with(&got);
+            if said != got && !cut {
                 self.wrong(format!("{}: turn {place} has the calls {got:?}, spoken were {said:?}", run.prompt));
             }
             for (block, call) in uses.iter().zip(&spoken.calls) {

@@ -19,6 +19,7 @@ pub(crate) fn config(provider: Provider) -> ModelConfig {
         headers: Vec::new(),
         max_tokens: None,
         temperature: None,
+        fallbacks: Vec::new(),
     }
 }
 

@@ -1,44 +1,58 @@
 //! The model's side of a turn: asking, what it says, and what is done when the asking fails.
 
 use crate::agent::event::{Event, RetryOf};
-use crate::agent::policy::retry_delay;
+use crate::agent::recovery::Mend;
 use crate::agent::run::{Phase, Run};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::llm::turn::Turn;
 use crate::llm::types::{Block, Delta};
+use crate::time::Millis;
 
 impl Run {
     /// Begins the next turn.
     pub(super) fn start_turn(&mut self) {
         self.turn += 1;
-        self.attempt = 1;
+        self.recovery.start_turn();
         self.events.push(Event::TurnStart { turn: self.turn });
-        self.ask();
+        self.ask(Turn::default());
     }
 
-    /// Has the model asked with the history as it is.
-    pub(super) fn ask(&mut self) {
-        self.phase = Phase::Asking { asked: false, turn: Turn::default(), shown: false };
+    /// Has the model asked. `turn` is what it has said of this answer already.
+    pub(super) fn ask(&mut self, turn: Turn) {
+        self.phase = Phase::Asking { asked: false, turn };
     }
 
     /// More of the answer, shown as it comes.
     pub(super) fn take_deltas(&mut self, deltas: Vec<Delta>) {
-        let Phase::Asking { turn, shown, .. } = &mut self.phase else { return };
+        let Phase::Asking { turn, .. } = &mut self.phase else { return };
+        let mut fresh = Vec::new();
         for delta in deltas {
-            turn.apply(&delta);
-            match delta {
-                Delta::Text(text) if !text.is_empty() => self.events.push(Event::TextDelta { text }),
-                Delta::Thinking(text) if !text.is_empty() => self.events.push(Event::ThinkingDelta { text }),
-                _ => continue,
-            }
-            *shown = true;
+            self.recovery.fresh(delta, turn, &mut fresh);
+            show(&mut fresh, turn, &mut self.events);
         }
     }
 
-    /// The answer is complete: its calls are next, if there are any.
+    /// The answer is complete: its calls are next, if there are any. Where the model declined, the next one is asked.
     pub(super) fn end_answer(&mut self) {
         let Phase::Asking { turn, .. } = &mut self.phase else { return };
-        let mut answer = std::mem::take(turn).finish();
+        let mut rest = Vec::new();
+        self.recovery.settle(turn, &mut rest);
+        show(&mut rest, turn, &mut self.events);
+        if turn.is_refusal()
+            && let Some(attempt) = self.recovery.declined(turn, &self.limits)
+        {
+            if !turn.text().is_empty() {
+                show(&mut vec![Delta::Text("\n\n".to_owned())], turn, &mut self.events);
+            }
+            let turn = std::mem::take(turn);
+            return self.rest(turn, attempt, Millis(0), Code::Provider);
+        }
+        let answer = std::mem::take(turn);
+        self.complete(answer);
+    }
+
+    fn complete(&mut self, turn: Turn) {
+        let mut answer = turn.finish();
         self.usage += answer.usage;
         for block in &mut answer.message.content {
             if let Block::ToolUse { id, .. } = block {
@@ -54,24 +68,28 @@ impl Run {
 
     /// The model call failed: it is made again, or the run ends with what was said so far.
     pub(super) fn fail_answer(&mut self, error: Error) {
-        let Phase::Asking { turn, shown, .. } = &mut self.phase else { return };
+        let Phase::Asking { turn, .. } = &mut self.phase else { return };
         let random = next_random(&mut self.random);
-        // Once something was shown, asking again would show it twice.
-        let delay = if *shown { None } else { retry_delay(&error, self.attempt + 1, self.limits.max_attempts, random) };
-        if let Some(delay) = delay {
-            self.attempt += 1;
-            self.events.push(Event::Retry {
-                of: RetryOf::Model,
-                attempt: self.attempt,
-                delay_ms: delay,
-                code: error.code,
-            });
-            self.phase = Phase::Resting { delay, started: false };
-            return;
+        let mut rest = Vec::new();
+        self.recovery.settle(turn, &mut rest);
+        show(&mut rest, turn, &mut self.events);
+        let mend = self.recovery.failed(&error, turn, &self.tools, &self.limits, random);
+        let turn = std::mem::take(turn);
+        match mend {
+            Mend::Again { attempt, delay } => self.rest(turn, attempt, delay, error.code),
+            Mend::Complete => self.complete(turn),
+            Mend::No => {
+                self.keep_partial(turn);
+                self.end_with(error);
+            }
         }
-        let partial = std::mem::take(turn);
-        self.keep_partial(partial);
-        self.end_with(error);
+    }
+
+    /// Waits, then asks again.
+    fn rest(&mut self, turn: Turn, attempt: u32, delay: Millis, code: Code) {
+        let model = self.recovery.model();
+        self.events.push(Event::Retry { of: RetryOf::Model, id: None, model, attempt, delay_ms: delay, code });
+        self.phase = Phase::Resting { delay, started: false, turn };
     }
 
     /// Keeps the text of an answer that broke off. Tool uses are dropped: they may be incomplete, and a history in
@@ -82,8 +100,20 @@ impl Run {
     }
 }
 
+/// Adds what is new to the answer and tells of it.
+fn show(fresh: &mut Vec<Delta>, turn: &mut Turn, events: &mut Vec<Event>) {
+    for delta in fresh.drain(..) {
+        turn.apply(&delta);
+        match delta {
+            Delta::Text(text) if !text.is_empty() => events.push(Event::TextDelta { text }),
+            Delta::Thinking(text) if !text.is_empty() => events.push(Event::ThinkingDelta { text }),
+            _ => {}
+        }
+    }
+}
+
 /// SplitMix64: enough for jitter, eight bytes of state.
-fn next_random(state: &mut u64) -> u64 {
+pub(super) fn next_random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -7,6 +7,7 @@ use crate::agent::event::Event;
 use crate::agent::fact::ToolOutput;
 use crate::agent::policy::verdict;
 use crate::agent::round::Round;
+use crate::agent::run::answer::next_random;
 use crate::agent::run::{Input, Phase, Run};
 use crate::error::{Code, Error, Result};
 use crate::llm::turn::Answer;
@@ -94,6 +95,18 @@ impl Run {
             round.ended(id, output, now, events);
             Ok(())
         })
+    }
+
+    /// A call failed on the way: it is made again, or the model is told.
+    pub(super) fn fail_call(&mut self, id: &str, error: Error, now: UnixMillis) {
+        self.inputs.retain(|input| input.call != id);
+        let Phase::Calling { round, .. } = &mut self.phase else { return };
+        let random = next_random(&mut self.random);
+        let may = &mut || self.recovery.spend(&self.limits);
+        round.failed(id, error, &self.tools, (random, may), now, &mut self.events);
+        if round.is_complete() {
+            self.close_turn();
+        }
     }
 
     /// Lets `act` work on the open round, if there is one, and closes the turn when every result is in.

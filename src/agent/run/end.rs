@@ -35,7 +35,7 @@ impl Run {
         self.replies.clear();
         match &mut self.phase {
             Phase::Ended => return,
-            Phase::Asking { turn, .. } => {
+            Phase::Asking { turn, .. } | Phase::Resting { turn, .. } => {
                 let partial = std::mem::take(turn);
                 self.keep_partial(partial);
             }
@@ -44,7 +44,7 @@ impl Run {
                 round.settle_all(&output, now, &mut self.events);
                 self.end_turn();
             }
-            Phase::Starting | Phase::Gathering | Phase::Offering { .. } | Phase::Resting { .. } => {}
+            Phase::Starting | Phase::Gathering | Phase::Offering { .. } => {}
         }
         self.end_with(Error::cancelled("run"));
     }
