@@ -7,12 +7,12 @@
 //!
 //! - [`words`]: Unicode words, lower-case; `camelCase`, `snake_case`, `kebab-case` and `dotted.names` split.
 //! - [`stem`]: light English stemming, so that `creates`, `created` and `creating` meet.
-//! - [`Index`]: an inverted index; build once, query many times.
+//! - [`Index`]: an inverted index that documents are added to and removed from.
+//! - [`Terms`]: numbers for texts, the dictionary under it.
 //!
 //! # Out of scope
 //!
 //! - Meaning. `car` does not find `automobile`: callers add synonyms to the query, or use embeddings.
-//! - Removing documents: an index is cheap enough to be built anew.
 //!
 //! # Example
 //!
@@ -27,16 +27,11 @@
 //! assert_eq!(hits[0].document, 0);
 //! ```
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+mod index;
+mod terms;
 
-use serde_json::{Map, Value};
-
-/// How soon more of the same word stops to matter; the usual value.
-const K1: f32 = 1.2;
-
-/// How much long documents are held back, from 0 (not at all) to 1; the usual value.
-const B: f32 = 0.75;
+pub use index::{Hit, Index};
+pub use terms::{Terms, content_hash};
 
 /// Calls `each` with every word of `text`, in lower case and in order.
 ///
@@ -165,158 +160,6 @@ pub fn stem(word: &str) -> &str {
     if rest.len() > 3 { rest.strip_suffix(['e', 'y']).unwrap_or(rest) } else { rest }
 }
 
-/// A document that a query found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hit {
-    /// Number of the document: how many were added before it.
-    pub document: u32,
-    /// BM25 score, above 0; comparable only within one index.
-    pub score: f32,
-}
-
-/// An inverted index over documents of weighted fields.
-///
-/// Scores are BM25 with `k1` = 1.2 and `b` = 0.75; a word in a field of weight 3 counts as three words (the simple
-/// form of BM25F). Only additions, multiplications and divisions are used, so every platform computes the same
-/// scores to the last bit.
-#[derive(Clone, Debug, Default)]
-pub struct Index {
-    /// The place of each term in `postings`; JSON's map, since that is in the wasm anyway.
-    terms: Map<String, Value>,
-    postings: Vec<Vec<Posting>>,
-    lengths: Vec<f32>,
-    total_length: f32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Posting {
-    document: u32,
-    weight: f32,
-}
-
-impl Index {
-    /// Adds a document, given as fields with their weights, and returns its number.
-    ///
-    /// Linear in the text, with a logarithmic look-up per word.
-    pub fn add(&mut self, fields: &[(f32, &str)]) -> u32 {
-        let document = self.lengths.len() as u32;
-        let mut length = 0.0;
-        for (weight, text) in fields {
-            words(text, &mut |word| {
-                length += weight;
-                self.count(stem(word), document, *weight);
-            });
-        }
-        self.lengths.push(length);
-        self.total_length += length;
-        document
-    }
-
-    fn count(&mut self, term: &str, document: u32, weight: f32) {
-        let number = match self.terms.get(term) {
-            Some(number) => place(number),
-            None => {
-                let number = self.postings.len();
-                self.terms.insert(term.into(), Value::from(number));
-                self.postings.push(Vec::new());
-                number
-            }
-        };
-        let postings = &mut self.postings[number];
-        match postings.last_mut() {
-            Some(last) if last.document == document => last.weight += weight,
-            _ => postings.push(Posting { document, weight }),
-        }
-    }
-
-    /// How many documents there are.
-    pub fn len(&self) -> usize {
-        self.lengths.len()
-    }
-
-    /// Whether there are no documents.
-    pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-
-    /// Finds the `limit` best documents for a text; see [`Index::search_terms`].
-    pub fn search(&self, query: &str, limit: usize) -> Vec<Hit> {
-        let mut terms = Vec::new();
-        words(query, &mut |word| terms.push((stem(word).to_owned(), 1.0)));
-        self.search_terms(&terms, limit)
-    }
-
-    /// Finds the `limit` best documents for stems with weights, best first.
-    ///
-    /// Equal scores stand in the order of adding. Documents without any of the terms are left out. Takes time in
-    /// the number of postings of the terms, and 4 bytes per document of the index.
-    pub fn search_terms(&self, terms: &[(String, f32)], limit: usize) -> Vec<Hit> {
-        if limit == 0 || self.is_empty() {
-            return Vec::new();
-        }
-        let mean_length = (self.total_length / self.len() as f32).max(f32::MIN_POSITIVE);
-        let mut scores = vec![0.0f32; self.len()];
-        for (term, weight) in terms {
-            let Some(number) = self.terms.get(term.as_str()) else { continue };
-            let postings = &self.postings[place(number)];
-            let rarity = rarity(self.len(), postings.len()) * weight;
-            for posting in postings {
-                let document = posting.document as usize;
-                let held_back = K1 * (1.0 - B + B * self.lengths[document] / mean_length);
-                scores[document] += rarity * posting.weight * (K1 + 1.0) / (posting.weight + held_back);
-            }
-        }
-        let mut best = BinaryHeap::with_capacity(limit.min(self.len()) + 1);
-        for (document, score) in scores.into_iter().enumerate().filter(|(_, score)| *score > 0.0) {
-            best.push(Worse(Hit { document: document as u32, score }));
-            if best.len() > limit {
-                best.pop();
-            }
-        }
-        best.into_sorted_vec().into_iter().map(|Worse(hit)| hit).collect()
-    }
-}
-
-/// The inverse document frequency: near 0 for a word that all documents have.
-fn rarity(documents: usize, with_term: usize) -> f32 {
-    let (all, with) = (documents as f32, with_term as f32);
-    ln(1.0 + (all - with + 0.5) / (with + 0.5))
-}
-
-/// The natural logarithm of a number of at least 1, without the platform's libm, whose last bits differ.
-fn ln(number: f32) -> f32 {
-    // number = mantissa * 2^exponent with a mantissa from 1 to 2; ln(mantissa) = 2 artanh((m - 1) / (m + 1)).
-    let bits = number.to_bits();
-    let exponent = (bits >> 23) as i32 - 127;
-    let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000);
-    let x = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = x * x;
-    let series = 1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0 + square / 9.0)));
-    exponent as f32 * std::f32::consts::LN_2 + 2.0 * x * series
-}
-
-/// Orders hits so that the worst is the greatest: lowest score, then latest document.
-#[derive(PartialEq)]
-struct Worse(Hit);
-
-impl Eq for Worse {}
-
-impl PartialOrd for Worse {
-    fn partial_cmp(&self, other: &Worse) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Worse {
-    fn cmp(&self, other: &Worse) -> Ordering {
-        other.0.score.total_cmp(&self.0.score).then(self.0.document.cmp(&other.0.document))
-    }
-}
-
-fn place(number: &Value) -> usize {
-    number.as_u64().unwrap_or_default() as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,65 +226,5 @@ mod tests {
             assert!(stem(word).len() >= 2 && word.starts_with(stem(word)), "{word}");
         }
         assert_ne!(stem("sing"), stem("s"));
-    }
-
-    fn index(documents: &[&str]) -> Index {
-        let mut index = Index::default();
-        for document in documents {
-            index.add(&[(1.0, document)]);
-        }
-        index
-    }
-
-    fn order(hits: &[Hit]) -> Vec<u32> {
-        hits.iter().map(|hit| hit.document).collect()
-    }
-
-    #[test]
-    fn rare_words_and_short_documents_win() {
-        let index = index(&[
-            "the cat sat on the mat with the other cat and a dog and a bird and a fish",
-            "the cat",
-            "the dog",
-            "the bird",
-        ]);
-        assert_eq!(order(&index.search("the cats", 9)), [1, 0, 2, 3]);
-        assert_eq!(order(&index.search("unheard", 9)), [0u32; 0]);
-        assert_eq!(order(&index.search("cat", 1)), [1]);
-        assert!(index.search("cat", 0).is_empty());
-        assert!(Index::default().search("cat", 9).is_empty());
-    }
-
-    #[test]
-    fn ties_keep_the_order_of_adding() {
-        let index = index(&["same text", "other", "same text", "same text"]);
-        assert_eq!(order(&index.search("same", 2)), [0, 2]);
-        assert_eq!(order(&index.search("same", 3)), [0, 2, 3]);
-    }
-
-    #[test]
-    fn a_heavier_field_wins() {
-        let mut index = Index::default();
-        index.add(&[(3.0, "list"), (1.0, "shows mail")]);
-        index.add(&[(3.0, "mail"), (1.0, "shows list")]);
-        assert_eq!(order(&index.search("mail", 2)), [1, 0]);
-        assert_eq!(order(&index.search_terms(&[("list".into(), 1.0), ("mail".into(), 0.1)], 2)), [0, 1]);
-    }
-
-    #[test]
-    fn the_scores_are_those_of_the_formula() {
-        let index = index(&["a b b", "a c", "d"]);
-        let by_hand = |tf: f64, length: f64, with: f64| {
-            let idf = (1.0 + (3.0 - with + 0.5) / (with + 0.5)).ln();
-            idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * length / 2.0))
-        };
-        for (query, document, expected) in [("b", 0, by_hand(2.0, 3.0, 1.0)), ("a", 1, by_hand(1.0, 2.0, 2.0))] {
-            let hit = index.search(query, 1)[0];
-            assert_eq!(hit.document, document);
-            assert!((f64::from(hit.score) - expected).abs() < 1e-5, "{hit:?} {expected}");
-        }
-        for number in [1.0f32, 1.1, 1.999, 2.0, 3.5, 1e3, 2e8] {
-            assert!((ln(number) - number.ln()).abs() < 2e-5 * number.ln().max(1.0), "{number}");
-        }
     }
 }
