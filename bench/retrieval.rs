@@ -19,16 +19,21 @@ use set::{Kind, Quality, Set};
 fn main() {
     let table = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let table = table.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/pkg/embeddings.bin").into());
-    let table = Table::read(&std::fs::read(&table).expect("the table of embeddings can be read")).expect("it is a table");
+    let table =
+        Table::read(&std::fs::read(&table).expect("the table of embeddings can be read")).expect("it is a table");
     let sets = [include_str!("retrieval/tools.txt"), include_str!("retrieval/resources.txt")].map(set::read);
-    println!("{:<26}{:>9}{:>7}{:>7}{:>7}{:>9}{:>12}", "ranking, kind of query", "queries", "R@1", "R@3", "R@10", "nDCG@10", "us a query");
+    println!(
+        "{:<26}{:>9}{:>7}{:>7}{:>7}{:>9}{:>12}",
+        "ranking, kind of query", "queries", "R@1", "R@3", "R@10", "nDCG@10", "us a query"
+    );
     let weights = [(WORDS, MEANING), (1.0, 0.25), (1.0, 0.5), (1.0, 1.0), (1.0, 1.5), (1.0, 2.0), (1.0, 3.0)];
     let mut methods: Vec<(String, Method)> = vec![
         ("overlap".into(), Method::Overlap),
         ("BM25".into(), Method::Fusion(1.0, 0.0)),
         ("embeddings".into(), Method::Fusion(0.0, 1.0)),
     ];
-    methods.extend(weights.map(|(words, meaning)| (format!("fusion {words}:{meaning}"), Method::Fusion(words, meaning))));
+    methods
+        .extend(weights.map(|(words, meaning)| (format!("fusion {words}:{meaning}"), Method::Fusion(words, meaning))));
     for (name, method) in methods {
         measure(&name, method, &sets, &table);
     }
@@ -51,7 +56,8 @@ fn measure(name: &str, method: Method, sets: &[Set], table: &Table) {
             set.things.iter().map(|thing| Document { name: thing.name.clone(), text: thing.text.clone() }).collect();
         let mut library = Library::default();
         library.set("all", &documents, &mut |document| table.embed([document.name.as_str(), &document.text]));
-        let words: Vec<Vec<String>> = documents.iter().map(|document| words_of(&[&document.name, " ", &document.text].concat())).collect();
+        let words: Vec<Vec<String>> =
+            documents.iter().map(|document| words_of(&[&document.name, " ", &document.text].concat())).collect();
         for asked in &set.queries {
             let start = Instant::now();
             let order: Vec<usize> = match method {
@@ -93,7 +99,8 @@ fn words_of(text: &str) -> Vec<String> {
 fn overlap(things: &[Vec<String>], query: &str) -> Vec<usize> {
     let query = words_of(query);
     let shared = |words: &Vec<String>| query.iter().filter(|word| words.contains(word)).count();
-    let mut order: Vec<(usize, usize)> = things.iter().map(shared).enumerate().filter(|(_, shared)| *shared > 0).collect();
+    let mut order: Vec<(usize, usize)> =
+        things.iter().map(shared).enumerate().filter(|(_, shared)| *shared > 0).collect();
     order.sort_by_key(|(_, shared)| std::cmp::Reverse(*shared));
     order.into_iter().map(|(place, _)| place).collect()
 }
@@ -118,13 +125,19 @@ fn scale(table: &Table) {
     for (name, meaning) in [("words", false), ("words and meaning", true)] {
         let mut library = Library::default();
         let start = Instant::now();
-        let mut about = |document: &Document| if meaning { table.embed([document.name.as_str(), &document.text]) } else { None };
+        let mut about =
+            |document: &Document| if meaning { table.embed([document.name.as_str(), &document.text]) } else { None };
         library.set("all", &documents, &mut about);
         let built = start.elapsed();
         let start = Instant::now();
         library.set("all", &documents[1..], &mut about);
         let again = start.elapsed();
-        let queries = ["will it rain in Oslo tomorrow", "merge the pull request of the customer", "item77777", "database backup of the month and the year"];
+        let queries = [
+            "will it rain in Oslo tomorrow",
+            "merge the pull request of the customer",
+            "item77777",
+            "database backup of the month and the year",
+        ];
         let mut worst = 0.0f64;
         for query in queries {
             let start = Instant::now();

@@ -107,6 +107,16 @@ export class Agent {
     await this.#core.call("acceptTool", { name });
   }
 
+  async buildContext(query, options) {
+    const { signal, ...context } = options ?? {};
+    return this.#core.call("buildContext", { query: text(query, "query"), context }, { signal }, ["signal"]);
+  }
+
+  async findTools(query, options) {
+    const { limit = 5, ...rest } = options ?? {};
+    return this.#core.call("findTools", { query: text(query, "query"), limit }, rest, ["signal"]);
+  }
+
   run(prompt, options) {
     const { signal, rest } = callOptions(options);
     const { unattended = false, ...data } = rest ?? {};

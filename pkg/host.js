@@ -42,6 +42,7 @@ function memoryOf(table) {
 export class Host {
   #glue;
   #parts;
+  #assets;
   // What wasm waits for, by number: how to stop waiting.
   #open = new Map();
   // What JavaScript waits for, by number.
@@ -55,10 +56,12 @@ export class Host {
   /**
    * @param glue The exports `wake` and `settle`, and `cancel` if tickets are used.
    * @param parts Loads the other wasm and gives its living instance, `{ host, glue }`.
+   * @param assets Gives the bytes of a file of the package by its name, undefined where there is none.
    */
-  constructor(glue, parts) {
+  constructor(glue, parts, assets) {
     this.#glue = glue;
     this.#parts = parts;
+    this.#assets = assets;
   }
 
   /**
@@ -177,6 +180,10 @@ export class Host {
       return stores.get(functions)[what](what === "list" ? given[0] : given);
     };
     this.wait(id, work());
+  }
+
+  asset(id, name) {
+    this.wait(id, Promise.resolve(name).then(this.#assets));
   }
 
   loadSecret(id, table, name) {

@@ -10,11 +10,12 @@
  * that copy no assets (esbuild) need it; or import `edgewise/inline`, which holds the wasm.
  * @param options.parts The same for `wasm/edgewise_parts_bg.wasm`, with what few apps need: it is loaded when first used,
  * such as by the offline model.
+ * @param options.embeddings The same for `embeddings.bin`, which context is found with; false for none.
  * @throws {EdgewiseError} `network` when it cannot be fetched or is no wasm.
  */
 export function init(
   wasm?: WasmSource,
-  options?: { parts?: WasmSource },
+  options?: { parts?: WasmSource; embeddings?: URL | string | BufferSource | Response | Promise<Response> | false },
 ): Promise<void>;
 
 /** Where a wasm is, or the wasm itself. */
@@ -192,11 +193,83 @@ export interface AgentOptions {
    */
   onInput?(request: InputRequest, context: { signal: AbortSignal }): InputAnswer | Promise<InputAnswer>;
   /**
+   * Puts what the servers have on a prompt before the model, behind everything that stays the same. Without it a run reads
+   * no resources. Default: none; `{}` for all defaults.
+   */
+  context?: ContextOptions;
+  /**
    * Whether the arguments that a model writes are checked against the schema of the tool before the call, and structured
    * results after it. Wrong arguments go nowhere, and the model is told what is wrong; a wrong result gets a note. A schema
    * that cannot be checked stops nothing. Default: true.
    */
   validate?: boolean;
+}
+
+/** Resources of the servers that go before the model by themselves. */
+export interface ContextOptions {
+  /** The URIs of the resources to use, or `"auto"` (the default) for those that fit the prompt. */
+  resources?: "auto" | string[];
+  /** Most tokens of it. Default: 100,000. */
+  maxTokens?: number;
+  /**
+   * Tells what texts are about, as one vector for each; or `{ baseUrl, id }` of a provider that does (`POST
+   * {baseUrl}/embeddings`); or false, so that words alone count. Default: a table of the package (2 MB, loaded when first
+   * used; English). Cloudflare Workers and `edgewise/inline` have none unless `init` is told where it is (`edgewise/embeddings`).
+   */
+  embed?:
+    | false
+    | ((texts: string[], context: { signal: AbortSignal }) => (Float32Array | number[])[] | Promise<(Float32Array | number[])[]>)
+    | { baseUrl: string; id: string; apiKey?: string; headers?: { [name: string]: string } };
+}
+
+/** A block of context. */
+export interface BuiltContext {
+  /** What goes before the model; empty when nothing fits. */
+  text: string;
+  /** What it is made of, the best first. */
+  sources: ContextSource[];
+  /** About how many tokens it has. */
+  tokens: number;
+  /** What was found and is not in it. */
+  dropped: DroppedContext[];
+  /** Whether what texts are about counted, or their words alone. */
+  meaning: boolean;
+}
+
+/** A resource of which passages are in a context. */
+export interface ContextSource {
+  server: string;
+  uri: string;
+  /** What the server calls it. */
+  name: string;
+  /** About how many tokens its passages have. */
+  tokens: number;
+  /** Of its best passage: from above 0 to 1, comparable within one context. */
+  score: number;
+  /** How many passages of it are in the context, and how many it has. */
+  passages: number;
+  ofPassages: number;
+  /** When it was read, in milliseconds since 1970. */
+  readAt: number;
+  /** When it last changed, as the server says. */
+  lastModified?: string;
+  mimeType?: string;
+}
+
+/** What was found and is not in a context. */
+export interface DroppedContext {
+  server?: string;
+  uri: string;
+  /**
+   * `budget`: did not fit; `irrelevant`: has nothing to do with the query; `not_read`: others fit better; `failed`: could not
+   * be read; `unreadable`: is no text; `arguments`: the query does not say what the template needs; `size`: is too long, as a
+   * whole or at its end; `unknown`: no server has it. New ones come with minor versions.
+   */
+  reason: string;
+  /** How many passages, where not all of them. */
+  passages?: number;
+  /** Why it failed. */
+  message?: string;
 }
 
 /** What an approval function is asked. */
@@ -672,6 +745,24 @@ export class Agent {
   ): Promise<CompleteResult>;
 
   /**
+   * What the servers have on a query, as a run with the option `context` puts it before its model: the resources that fit are
+   * chosen from all servers by words and by meaning, read, cut into passages, and the best passages fill the budget. Arguments
+   * of resource templates are found in the query with what their server completes them to.
+   *
+   * @param options `maxTokens` and `resources` in place of those of the agent's option `context`.
+   * @throws {EdgewiseError} `config`, `cancelled`, and `network` when the part that chooses cannot be loaded. What a server
+   * fails to give is named in `dropped`.
+   */
+  buildContext(query: string, options?: { maxTokens?: number; resources?: "auto" | string[]; signal?: AbortSignal }): Promise<BuiltContext>;
+
+  /**
+   * The names of the tools that fit a query best, the best first, by words and by meaning.
+   *
+   * @param options `limit`: most names; default 5.
+   */
+  findTools(query: string, options?: { limit?: number; signal?: AbortSignal }): Promise<string[]>;
+
+  /**
    * Starts a run: model calls and tool calls until the model has answered. It goes on whether or not its events are
    * read; read slowly, it waits for its reader.
    *
@@ -1091,6 +1182,8 @@ export type AgentEvent =
   /** A part of what a server offers had to be left out, such as a tool with an invalid schema. */
   | { type: "warning"; server: string; message: string }
   /** The model is about to be asked; turns count from 1. */
+  /** What was put before the model besides the prompt; only with the option `context`, where a server has resources. */
+  | { type: "context"; sources: ContextSource[]; tokens: number; dropped: DroppedContext[]; meaning: boolean; reason?: ErrorInfo }
   | { type: "turn_start"; turn: number }
   /** More of the answer; only the new part. */
   | { type: "text_delta"; text: string }

@@ -24,7 +24,8 @@ let host;
  * to call `init`; `async` gives whatever the glue's own loader takes.
  *
  * @typedef {{ sync?: () => BufferSource | WebAssembly.Module, async?: () => unknown }} Source
- * @param {{ core: Source, parts: Source }} sources `core` is what every app needs, `parts` what is loaded when first used.
+ * @param {{ core: Source, parts: Source, embeddings?: Source }} sources `core` is what every app needs, `parts` what is
+ * loaded when first used, `embeddings` the table for finding by meaning; without it words alone count.
  */
 export function provide(sources) {
   how = sources;
@@ -34,6 +35,7 @@ export function provide(sources) {
 export function init(source, options) {
   // Taken as it comes: it is looked at only if a part is ever asked for.
   if (options?.parts !== undefined) how = { ...how, parts: { async: () => options.parts } };
+  if (options?.embeddings !== undefined) how = { ...how, embeddings: { async: () => options.embeddings } };
   if (loaded) return Promise.resolve();
   loading ??= load(source).finally(() => {
     loading = undefined;
@@ -67,10 +69,10 @@ function live() {
 }
 
 /** The host, or a new one on a new instance if that one has crashed. */
-function revive(glue, host, parts) {
+function revive(glue, host, parts, assets) {
   if (host && !host.error) return host;
   if (host) glue.__wbg_reset_state();
-  const next = new Host(glue, parts);
+  const next = new Host(glue, parts, assets);
   glue.start(next);
   return next;
 }
@@ -85,7 +87,7 @@ async function parts() {
     throw error;
   });
   const glue = await partsGlue;
-  partsHost = revive(glue, partsHost);
+  partsHost = revive(glue, partsHost, undefined, asset);
   return { host: partsHost, glue };
 }
 
@@ -93,6 +95,18 @@ async function loadParts() {
   const glue = await import("./wasm/edgewise_parts.js");
   await instantiate(glue, how.parts);
   return glue;
+}
+
+/** The bytes of a file of the package. */
+async function asset(name) {
+  const source = await (how[name]?.sync ?? how[name]?.async)?.();
+  if (source === undefined || source === false) return undefined;
+  const isPlace = typeof source === "string" || source instanceof URL;
+  const given = isPlace ? await fetch(source) : source;
+  if (given instanceof ArrayBuffer) return new Uint8Array(given);
+  if (ArrayBuffer.isView(given)) return new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
+  if (!given.ok) throw new Error(`${name}: HTTP status ${given.status}`);
+  return new Uint8Array(await given.arrayBuffer());
 }
 
 /** See index.d.ts. */

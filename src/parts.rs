@@ -7,6 +7,7 @@
 //!
 //! - Which part answers; nothing of what they do.
 
+mod context;
 mod oauth;
 
 use std::cell::RefCell;
@@ -22,11 +23,12 @@ use crate::schema;
 pub struct State<P: Platform> {
     /// By the id that their connection gave them.
     authorizers: RefCell<Vec<(String, Authorizer<P>)>>,
+    contexts: context::Contexts,
 }
 
 impl<P: Platform> Default for State<P> {
     fn default() -> State<P> {
-        State { authorizers: RefCell::default() }
+        State { authorizers: RefCell::default(), contexts: context::Contexts::default() }
     }
 }
 
@@ -41,6 +43,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Schema => schema::answer(request),
         Part::Diagnose => diagnose::answer(request),
         Part::Oauth => oauth::answer(state, platform, request).await,
+        Part::Context => context::answer(&state.contexts, &**platform, request).await,
     }
 }
 

@@ -94,6 +94,25 @@ pub trait Platform: 'static {
     ///
     /// Words for people: the part could not be loaded or is not there, or it cannot read the request.
     async fn call_part(&self, part: Part, request: String) -> PartResult;
+
+    /// Reads a file of the package that few pages need; `None` when it is not there or could not be loaded.
+    async fn asset(&self, asset: Asset) -> Option<Vec<u8>>;
+}
+
+/// Files of the package that are no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asset {
+    /// The table of [`crate::context::embed`].
+    Embeddings,
+}
+
+impl Asset {
+    /// Its name between wasm and shell.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Asset::Embeddings => "embeddings",
+        }
+    }
 }
 
 /// Parts of this crate that few pages need at once, so that they lie in a wasm of their own.
@@ -107,11 +126,13 @@ pub enum Part {
     Diagnose,
     /// Authorization of MCP servers: what a connection wants to know in, what it may go on with out.
     Oauth,
+    /// Choosing what goes before the model: a query in, steps or a block of context out; and ranking of anything.
+    Context,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 4] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth];
+    pub const ALL: [Part; 5] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
@@ -120,6 +141,7 @@ impl Part {
             Part::Schema => "schema",
             Part::Diagnose => "diagnose",
             Part::Oauth => "oauth",
+            Part::Context => "context",
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::agent::context::ContextConfig;
 use crate::error::{Error, Result};
 use crate::llm::config::ModelConfig;
 use crate::llm::types::Message;
@@ -111,6 +112,8 @@ pub struct AgentConfig {
     pub limits: Limits,
     /// Asked for what servers want of the user, instead of an event; for every server that has no function of its own.
     pub on_input: Option<FunctionId>,
+    /// What goes before the model by itself; `None` for nothing.
+    pub context: Option<ContextConfig>,
     /// Arguments and structured results are checked against the schemas of the tools; default true.
     pub validate: bool,
 }
@@ -151,6 +154,7 @@ impl AgentConfig {
             tools,
             system: fields.string("system")?.map(str::to_owned),
             approval: read_approval(fields.value("approval"))?,
+            context: fields.value("context").map(|value| ContextConfig::read(value, "context")).transpose()?,
             validate: fields.boolean("validate")?.unwrap_or(true),
             limits: fields.value("limits").map_or(Ok(Limits::default()), |value| Limits::read(value, "limits"))?,
             on_input: fields.function("onInput")?,

@@ -75,6 +75,20 @@ pub enum Event {
         /// What was left out and why, for people.
         message: String,
     },
+    /// What was put before the model besides the prompt, and what was found and left out.
+    Context {
+        /// The resources, the best first: `{ server, uri, name, tokens, score, passages, ofPassages, readAt, ... }`.
+        sources: Value,
+        /// About how many tokens they have.
+        tokens: u64,
+        /// What was left out: `{ server, uri, reason, ... }`.
+        dropped: Value,
+        /// Whether what texts are about counted, or their words alone.
+        meaning: bool,
+        /// Why there is none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Error>,
+    },
     /// The model is about to be asked.
     TurnStart {
         /// Number of the turn, from 1.

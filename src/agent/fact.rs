@@ -21,7 +21,7 @@ pub enum Step {
     /// [`gather_limit`](crate::agent::policy::gather_limit). Report each change as [`Fact::Server`], the end as
     /// [`Fact::Gathered`].
     Gather,
-    /// Say which tools there are: [`Fact::Tools`].
+    /// Say what the servers have on the prompt, if that is wanted: [`Fact::Context`]; then which tools there are: [`Fact::Tools`].
     OfferTools,
     /// Ask the model so: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
     CallModel(Ask),
@@ -75,6 +75,9 @@ pub enum Fact {
     },
     /// Every server is connected or has failed, or the time for it is up.
     Gathered,
+    /// What the servers have on the prompt: `{ text, sources, tokens, dropped, meaning }`, or why nobody knows. Comes before the
+    /// tools, if at all.
+    Context(Result<Value, Error>),
     /// The tools that the model will be offered, in the order of the offer.
     Tools(Vec<ToolEntry>),
     /// More of the model's answer.

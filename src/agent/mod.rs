@@ -1,6 +1,7 @@
 //! The agent loop as data: configuration, events, policy, and the decision machine of a run.
 pub mod catalog;
 pub mod config;
+pub mod context;
 pub mod event;
 pub mod fact;
 pub mod policy;

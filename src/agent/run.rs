@@ -19,6 +19,7 @@
 
 mod answer;
 mod calls;
+mod context;
 mod end;
 
 use serde::{Deserialize, Serialize};
@@ -213,6 +214,7 @@ impl Run {
                     self.phase = Phase::Offering { asked: false };
                 }
             }
+            Fact::Context(context) => self.take_context(context),
             Fact::Tools(tools) => self.take_tools(tools),
             Fact::Deltas(deltas) => self.take_deltas(deltas),
             Fact::ModelEnded => self.end_answer(),

@@ -29,6 +29,13 @@ pub struct Document {
     pub text: String,
 }
 
+impl Document {
+    /// A number for its content.
+    pub fn hash(&self) -> u64 {
+        content_hash([self.name.as_str(), &self.text])
+    }
+}
+
 /// Where a thing is, and why it was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -81,6 +88,16 @@ impl Library {
         self.groups.get(number).map_or("", |group| &group.name)
     }
 
+    /// The places of those documents that the group does not have yet.
+    pub fn unknown(&self, group: &str, documents: &[Document]) -> Vec<usize> {
+        let known = self.groups.iter().find(|known| known.name == group);
+        let numbers = known.into_iter().flat_map(|group| &group.numbers);
+        let mut hashes: Vec<u64> = numbers.map(|number| self.entries[*number as usize].hash).collect();
+        hashes.sort_unstable();
+        let is_new = |place: &usize| hashes.binary_search(&documents[*place].hash()).is_err();
+        (0..documents.len()).filter(is_new).collect()
+    }
+
     /// Makes `documents` the content of a group. What was there before is kept, with what is known of it; `about` is asked
     /// for what is new.
     ///
@@ -100,7 +117,7 @@ impl Library {
         before.sort_unstable();
         let mut numbers = Vec::with_capacity(documents.len());
         for (place, document) in documents.iter().enumerate() {
-            let hash = content_hash([document.name.as_str(), &document.text]);
+            let hash = document.hash();
             let place = place as u32;
             let start = before.partition_point(|(known, _)| *known < hash);
             // Each is taken once: a list may have the same thing twice.
@@ -205,11 +222,13 @@ mod tests {
         let mut read = Vec::new();
         let mut set = |library: &mut Library, group: &str, names: &[&str]| {
             let documents: Vec<Document> = names.iter().map(|name| document(name, "text")).collect();
+            let unknown: Vec<&str> = library.unknown(group, &documents).into_iter().map(|place| names[place]).collect();
             read.clear();
             library.set(group, &documents, &mut |document| {
                 read.push(document.name.clone());
                 None
             });
+            assert!(read.iter().all(|name| unknown.contains(&name.as_str())), "{unknown:?}");
             read.clone()
         };
         assert_eq!(set(&mut library, "a", &["one", "two", "two", "three"]).len(), 4);

@@ -18,6 +18,7 @@
 pub mod arguments;
 pub mod budget;
 pub mod build;
+pub mod difference;
 pub mod embed;
 pub mod fill;
 pub mod fuse;

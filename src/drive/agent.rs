@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, RunOptions};
+use crate::agent::context::ContextConfig;
 use crate::agent::run::{Run, Setup};
+use crate::drive::context::Lists;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::Model;
@@ -48,6 +50,7 @@ struct Inner<P: Platform> {
     /// Rebuilt after a server's tools changed.
     catalog: RefCell<Option<Rc<Catalog>>>,
     closed: Cell<bool>,
+    lists: Lists,
     #[cfg(not(target_arch = "wasm32"))]
     checkpoint: Cell<Option<Checkpoint>>,
 }
@@ -63,7 +66,9 @@ impl<P: Platform> Agent<P> {
         let on_input = config.on_input;
         let server = |server| Rc::new(Server::new(platform.clone(), asking(server, on_input)));
         let servers = servers.into_iter().map(server).collect();
+        let owner = platform.random();
         Agent(Rc::new(Inner {
+            lists: Lists::new(owner),
             platform,
             model: Rc::new(config.model.clone()),
             config,
@@ -463,6 +468,21 @@ impl<P: Platform> Agent<P> {
         &self.0.platform
     }
 
+    /// What is remembered for context.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.0.lists
+    }
+
+    /// The app wants context before the model.
+    pub(crate) fn puts_context(&self) -> bool {
+        self.0.config.context.is_some()
+    }
+
+    /// How context is made: as the app said, else by the defaults.
+    pub fn context_config(&self) -> ContextConfig {
+        self.0.config.context.clone().unwrap_or_default()
+    }
+
     pub(crate) fn servers_now(&self) -> Vec<Rc<Server<P>>> {
         self.0.servers.borrow().clone()
     }
@@ -507,7 +527,7 @@ impl<P: Platform> Agent<P> {
         self.server_named(server).filter(|server| server.state() != ServerState::Ready)
     }
 
-    fn server_named(&self, name: &str) -> Option<Rc<Server<P>>> {
+    pub(crate) fn server_named(&self, name: &str) -> Option<Rc<Server<P>>> {
         self.0.servers.borrow().iter().find(|server| server.name == name).cloned()
     }
 

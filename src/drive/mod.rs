@@ -5,6 +5,7 @@ pub mod agent;
 pub(crate) mod authorizer;
 mod check;
 pub mod client;
+mod context;
 pub mod diagnose;
 pub mod handle;
 pub mod mcp;

@@ -7,11 +7,13 @@ use std::task::Poll;
 
 use serde_json::{Map, Value, json};
 
+use crate::agent::catalog::ToolEntry;
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, Step, ToolOutput};
 use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
+use crate::drive::context::PATIENCE;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
@@ -19,6 +21,7 @@ use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
 use crate::drive::tool::output_of;
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
+use crate::llm::types::Message;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::types::Progress;
 use crate::options::FunctionId;
@@ -45,6 +48,7 @@ enum Job<P: Platform> {
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
+    Context(String, Vec<ToolEntry>),
     CallModel(Prepared),
     /// For that long; then this is reported.
     Sleep(Millis, Fact),
@@ -128,9 +132,16 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
         Step::OfferTools => {
             let catalog = context.agent.catalog();
             context.model.offer(catalog.definitions());
-            handle.push(Fact::Tools(catalog.entries()));
             let servers = context.agent.servers_now().into_iter();
-            servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect()
+            let mut jobs: Vec<Job<P>> =
+                servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect();
+            if context.agent.has_context() {
+                let prompt = run.messages().last().map(Message::text).unwrap_or_default();
+                jobs.push(Job::Context(prompt, catalog.entries()));
+            } else {
+                handle.push(Fact::Tools(catalog.entries()));
+            }
+            jobs
         }
         Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), &ask))],
         Step::Sleep(delay) => vec![Job::Sleep(delay, Fact::Slept)],
@@ -173,6 +184,12 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 agent.servers_now().iter().for_each(|server| server.give_up_waiting());
                 handle.push(Fact::Gathered);
             }
+        }
+        Job::Context(prompt, tools) => {
+            let config = agent.context_config();
+            let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
+            handle.push(Fact::Context(built));
+            handle.push(Fact::Tools(tools));
         }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
         Job::Sleep(delay, fact) => {

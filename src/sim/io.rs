@@ -11,7 +11,8 @@ use super::platform::SimPlatform;
 use super::rng::Rng;
 use crate::http::Request;
 use crate::platform::{
-    AppCall, AppResult, Body, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored, Write,
+    AppCall, AppResult, Asset, Body, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored,
+    Write,
 };
 use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
@@ -119,6 +120,12 @@ impl Platform for SimPlatform {
             return Err("could not be loaded".to_owned());
         }
         crate::parts::answer(&self.world.parts, &Rc::new(self.clone()), part, &request).await
+    }
+
+    async fn asset(&self, asset: Asset) -> Option<Vec<u8>> {
+        self.wait(Millis(0)).await;
+        let Asset::Embeddings = asset;
+        self.world.embeddings.borrow().clone()
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) struct World {
     pub(super) cors: Cell<bool>,
     pub(super) recut: Cell<bool>,
     pub(super) parts_missing: Cell<bool>,
+    pub(super) embeddings: RefCell<Option<Vec<u8>>>,
     pub(super) parts: crate::parts::State<SimPlatform>,
     pub(super) exchanges: Cell<u64>,
     pub(super) fetches: Cell<usize>,
@@ -131,6 +132,7 @@ impl SimPlatform {
             cors: Cell::new(false),
             recut: Cell::new(true),
             parts_missing: Cell::new(false),
+            embeddings: RefCell::default(),
             parts: crate::parts::State::default(),
             exchanges: Cell::new(0),
             fetches: Cell::new(0),
@@ -193,6 +195,11 @@ impl SimPlatform {
     /// Whether the parts that are loaded when first used cannot be loaded; off by default.
     pub fn set_parts_missing(&self, missing: bool) {
         self.world.parts_missing.set(missing);
+    }
+
+    /// The table of embeddings that the package has; none by default.
+    pub fn set_embeddings(&self, table: Option<Vec<u8>>) {
+        *self.world.embeddings.borrow_mut() = table;
     }
 
     /// Sets the longest virtual time of the simulation; 30 days by default.

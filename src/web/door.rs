@@ -55,6 +55,11 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn records(this: &Host, id: u32, table: u32, what: &str, given: &js_sys::Array);
 
+    /// Calls [`settle`] with the bytes of a file of the package, or undefined.
+    #[cfg(feature = "parts")]
+    #[wasm_bindgen(method)]
+    fn asset(this: &Host, id: u32, name: &str);
+
     /// Calls [`settle`] with a secret of the agent with that table, or undefined.
     #[wasm_bindgen(method, js_name = loadSecret)]
     fn load_secret(this: &Host, id: u32, table: u32, key: &str);
@@ -289,6 +294,12 @@ pub(crate) fn part(name: &str, table: u32, request: &str) -> Wait {
 /// Reads, lists or changes records; `given` and the answer are as in `pkg/store.js`.
 pub(crate) fn records(table: u32, what: &str, given: &js_sys::Array) -> Wait {
     Wait::new(|host, id| host.records(id, table, what, given))
+}
+
+/// Reads a file of the package: an `Uint8Array`, or undefined.
+#[cfg(feature = "parts")]
+pub(crate) fn asset(name: &str) -> Wait {
+    Wait::new(|host, id| host.asset(id, name))
 }
 
 /// Reads a secret of the agent with that table: text, or undefined.

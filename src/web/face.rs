@@ -25,6 +25,7 @@ use crate::llm::config::Provider;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::types::{CallToolResult, Progress};
+use crate::options::Fields;
 
 /// Options as the shell sends them.
 pub(super) fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {
@@ -115,6 +116,22 @@ async fn perform(
             let (name, input) = (given.text("name")?, given.take("input"));
             let attendant = Some(Rc::new(Teller(ticket, options.meta)) as Rc<dyn Attendant>);
             result_json(agent.call_attended(&name, input, &cancel, &mut report, attendant).await?)
+        }
+        "buildContext" => {
+            let (query, wish) = (given.text("query")?, given.take("context"));
+            let mut config = agent.context_config();
+            if !wish.is_null() {
+                let mut fields = Fields::open(&wish, "")?;
+                config.read_choice(&mut fields)?;
+                fields.finish()?;
+            }
+            agent.build_context(&query, &config, &cancel).await?
+        }
+        "findTools" => {
+            let (query, limit) = (given.text("query")?, given.take("limit"));
+            let limit = limit.as_u64().filter(|limit| *limit > 0 && *limit <= 1000);
+            let limit = limit.ok_or_else(|| Error::config("limit", "expected a whole number from 1 to 1000"))?;
+            Value::from(agent.find_tools(&query, limit as usize, &cancel).await?)
         }
         "rootsChanged" => {
             agent.roots_changed().await;

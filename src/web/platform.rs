@@ -9,7 +9,7 @@ use super::fetch::{WebBody, fetch};
 use super::store::Records;
 use crate::http::Request;
 use crate::platform::{
-    AppCall, AppResult, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored, Write,
+    AppCall, AppResult, Asset, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored, Write,
 };
 use crate::secret::Secret;
 use crate::store::Store;
@@ -119,6 +119,18 @@ impl Platform for WebPlatform {
     #[cfg(feature = "parts")]
     async fn call_part(&self, part: Part, request: String) -> PartResult {
         super::part::answer(self.table, part, &request).await
+    }
+
+    #[cfg(feature = "parts")]
+    async fn asset(&self, asset: Asset) -> Option<Vec<u8>> {
+        let bytes = door::asset(asset.as_str()).await.ok()?.dyn_into::<Uint8Array>().ok()?;
+        Some(bytes.to_vec())
+    }
+
+    /// Only the parts need one.
+    #[cfg(not(feature = "parts"))]
+    async fn asset(&self, _asset: Asset) -> Option<Vec<u8>> {
+        None
     }
 
     #[cfg(not(feature = "parts"))]

@@ -27,6 +27,7 @@
 //! ```
 
 mod choose;
+mod context;
 mod fill;
 mod plan;
 mod say;
@@ -161,7 +162,7 @@ fn respond(messages: &[Message], tools: &[ToolDefinition]) -> Reply {
         }
     }
     if rounds.is_empty() {
-        return Reply::Text(nothing(&prompt, &catalog));
+        return Reply::Text(context::told(&messages[at]).unwrap_or_else(|| nothing(&prompt, &catalog)));
     }
     Reply::Text(summary(&prompt, &parts, &rounds, &notes))
 }
@@ -184,7 +185,7 @@ struct Asked {
 /// A message that matches no tool, after a message whose plan ended in a question, is the answer to it: both
 /// are read as one.
 fn asked(messages: &[Message], at: usize, catalog: &Catalog<'_>) -> Asked {
-    let newest = messages[at].text();
+    let newest = context::said(&messages[at]);
     let planned = |prompt: &str, from: usize| plan::plan(prompt, catalog, outcomes(&messages[..from]).is_some());
     let own = planned(&newest, at);
     let plain = Asked { prompt: newest.clone(), from: at, parts: own };
@@ -201,7 +202,7 @@ fn asked(messages: &[Message], at: usize, catalog: &Catalog<'_>) -> Asked {
         if !question.is_some_and(|message| message.text().contains('?')) {
             break;
         }
-        let base = messages[previous].text();
+        let base = context::said(&messages[previous]);
         prompt = [words::trim_end(&base, ".?! "), " ", &prompt].concat();
         from = previous;
         let open = |parts: &[Part]| {

@@ -1,0 +1,282 @@
+//! Context for a query: does what [`Part::Context`] wants done with the servers, until it has its block of context.
+
+use std::cell::{Cell, RefCell};
+
+use serde_json::{Map, Value, json};
+
+use crate::agent::context::ContextConfig;
+use crate::drive::agent::Agent;
+use crate::drive::server::Server;
+use crate::drive::wait::{Cancel, Jobs, Stop, within};
+use crate::error::{Code, Error, Result};
+use crate::json;
+use crate::mcp::call_options::CallOptions;
+use crate::mcp::lists::List;
+use crate::mcp::server::State as ServerState;
+use crate::platform::{Part, Platform};
+use crate::rank::content_hash;
+use crate::time::{Millis, UnixMillis};
+
+/// For how long a list is taken as it is where its server says nothing.
+const LIST_TTL: Millis = Millis::from_secs(60);
+
+/// Longest time that a server's word is taken for.
+const MOST_TTL: Millis = Millis::from_secs(24 * 3600);
+
+/// More rounds no query needs: a template has a handful of variables.
+const MOST_ROUNDS: usize = 60;
+
+/// Longest wait of a run for one answer of a server. A query of the app waits as long as any request.
+pub(crate) const PATIENCE: Millis = Millis::from_secs(10);
+
+/// What an agent remembers from one query to the next.
+pub(crate) struct Lists {
+    /// Names this agent to the part.
+    owner: u64,
+    last: Cell<u64>,
+    known: RefCell<Vec<Known>>,
+}
+
+/// A list that the part has.
+struct Known {
+    server: String,
+    list: List,
+    version: u64,
+    until: UnixMillis,
+}
+
+impl Lists {
+    pub(crate) fn new(owner: u64) -> Lists {
+        Lists { owner, last: Cell::new(0), known: RefCell::default() }
+    }
+}
+
+/// Something to be ranked: a list with its version, and what is called what.
+pub(crate) struct RankedList<'a> {
+    pub(crate) name: &'a str,
+    /// Another one for another content.
+    pub(crate) version: String,
+    /// Name and description of each thing; asked for only if this version is not known.
+    pub(crate) documents: &'a dyn Fn() -> Vec<(String, String)>,
+}
+
+/// A thing that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ranked {
+    /// Number of its list.
+    pub(crate) list: usize,
+    /// Its place in that list.
+    pub(crate) place: usize,
+    /// From above 0 to 1.
+    pub(crate) score: f64,
+}
+
+fn has_resources<P: Platform>(server: &Server<P>) -> bool {
+    server.state() == ServerState::Ready && server.connection.declares("resources")
+}
+
+impl<P: Platform> Agent<P> {
+    /// A run puts context before its model, and there is a server that may have some.
+    pub(crate) fn has_context(&self) -> bool {
+        self.puts_context() && self.servers_now().iter().any(|server| has_resources(server))
+    }
+
+    /// What the servers have on a query: `{ text, sources, tokens, dropped, meaning }`. Servers are connected first if need be.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`, `misuse` after [`Agent::close`], and `network` when the part that decides cannot be loaded. What a server
+    /// fails to give is named among `dropped`.
+    pub async fn build_context(&self, query: &str, config: &ContextConfig, cancel: &Cancel) -> Result<Value> {
+        self.connect(cancel).await?;
+        self.gather_context(query, config, Millis(Millis::MAX_TIMER.0), cancel).await
+    }
+
+    /// The same with the servers that are connected, waiting no longer than that for any answer.
+    pub(crate) async fn gather_context(
+        &self,
+        query: &str,
+        config: &ContextConfig,
+        patience: Millis,
+        cancel: &Cancel,
+    ) -> Result<Value> {
+        let has = |name: &str| self.servers_now().iter().any(|server| server.name == name);
+        self.lists().known.borrow_mut().retain(|known| has(&known.server));
+        let servers: Vec<Value> = self
+            .servers_now()
+            .iter()
+            .filter(|server| has_resources(server))
+            .map(|server| json!({ "name": server.name, "completions": server.connection.declares("completions") }))
+            .collect();
+        if servers.is_empty() {
+            return Ok(json!({ "text": "", "sources": [], "tokens": 0, "dropped": [], "meaning": false }));
+        }
+        let begin = json::text(&json!({
+            "do": "begin", "owner": self.lists().owner.to_string(), "query": query, "servers": servers,
+            "maxTokens": config.max_tokens, "resources": config.resources, "embed": config.embed,
+        }));
+        let mut request = begin.clone();
+        for _ in 0..MOST_ROUNDS {
+            let mut answer = self.ask_context(request, cancel).await?;
+            if let Some(done) = answer.get_mut("done") {
+                return Ok(done.take());
+            }
+            if answer.get("lost").is_some() {
+                request = begin.clone();
+                continue;
+            }
+            let facts = RefCell::new(Vec::new());
+            let mut jobs = Jobs::default();
+            for step in answer.get("steps").and_then(Value::as_array).into_iter().flatten() {
+                jobs.push(async {
+                    let mut fact = self.step(step, patience, cancel).await;
+                    fact.insert("id".into(), step.get("id").cloned().unwrap_or_default());
+                    facts.borrow_mut().push(Value::Object(fact));
+                });
+            }
+            jobs.finish().await;
+            if cancel.is_cancelled() {
+                return Err(Error::cancelled("context"));
+            }
+            let session = answer.get("session").cloned().unwrap_or_default();
+            request = json::text(&json!({ "do": "facts", "session": session, "facts": facts.into_inner() }));
+        }
+        Err(Error::new(Code::Limit, "context: it took too many rounds"))
+    }
+
+    /// Asks the part; its answer as a tree.
+    async fn ask_context(&self, request: String, cancel: &Cancel) -> Result<Value> {
+        let platform = &**self.platform();
+        let asked = platform.call_part(Part::Context, request);
+        match within(platform, Millis(Millis::MAX_TIMER.0), cancel, asked).await {
+            Ok(Ok(answer)) => Ok(serde_json::from_slice(answer.as_bytes()).unwrap_or_default()),
+            Ok(Err(words)) => Err(Error::new(Code::Network, ["context: ", &words].concat())),
+            Err(_) => Err(Error::cancelled("context")),
+        }
+    }
+
+    /// Does what the part wants of a server. What fails is said in words, without content.
+    async fn step(&self, step: &Value, patience: Millis, cancel: &Cancel) -> Map<String, Value> {
+        let done = within(&**self.platform(), patience, cancel, self.answer_step(step, cancel)).await;
+        let (member, value) = match done {
+            Ok(Ok(Some(result))) => ("result", result),
+            Ok(Ok(None)) => ("same", Value::Bool(true)),
+            Ok(Err(error)) => ("error", error.message.clone().into()),
+            Err(Stop::TimedOut) => ("error", "took too long".into()),
+            Err(Stop::Cancelled) => ("error", "was cancelled".into()),
+        };
+        let mut fact = Map::new();
+        fact.insert(member.to_owned(), value);
+        fact
+    }
+
+    /// The result of a step; `None` for a list that the part has.
+    async fn answer_step(&self, step: &Value, cancel: &Cancel) -> Result<Option<Value>> {
+        let text = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or("");
+        let gone = || Error::new(Code::Misuse, ["`", text("server"), "` was removed"].concat());
+        let server = self.server_named(text("server")).ok_or_else(gone)?;
+        let options = CallOptions::default();
+        let Some(list) = List::of(text("list")) else {
+            let empty = Map::new();
+            let params = step.get("params").and_then(Value::as_object).unwrap_or(&empty);
+            let mut result = server.connection.ask(text("method"), params, &options, cancel, &mut |_| ()).await?;
+            result.insert("readAt".into(), self.platform().now().0.into());
+            return Ok(Some(Value::Object(result)));
+        };
+        let lists = self.lists();
+        let now = self.platform().now();
+        let is = |known: &Known| known.server == server.name && known.list == list;
+        let fresh = |known: &Known| {
+            is(known)
+                && known.until > now
+                && text("known") == known.version.to_string()
+                && now.0 + MOST_TTL.0 > known.until.0
+        };
+        if lists.known.borrow().iter().any(fresh) {
+            return Ok(None);
+        }
+        let listing = server.connection.list(list, &options, cancel).await?;
+        let version = lists.last.get() + 1;
+        lists.last.set(version);
+        let ttl = listing.freshness.map_or(LIST_TTL, |freshness| Millis(freshness.ttl_ms).min(MOST_TTL));
+        let mut known = lists.known.borrow_mut();
+        known.retain(|known| !is(known));
+        known.push(Known { server: server.name.clone(), list, version, until: UnixMillis(now.0 + ttl.0) });
+        Ok(Some(json!({ "elements": listing.elements, "version": version.to_string() })))
+    }
+
+    /// The names of the `limit` tools that fit a query best, the best first.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`, and `network` when the part that ranks cannot be loaded.
+    pub async fn find_tools(&self, query: &str, limit: usize, cancel: &Cancel) -> Result<Vec<String>> {
+        let definitions = self.catalog().to_json();
+        let tools: Vec<(String, String)> = definitions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|tool| {
+                let text = |name: &str| tool.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+                (text("name"), text("description"))
+            })
+            .collect();
+        let version = content_hash(tools.iter().flat_map(|(name, text)| [name.as_str(), text])).to_string();
+        let lists = [RankedList { name: "tools", version, documents: &|| tools.clone() }];
+        let found = self.rank("tools", &lists, query, limit, cancel).await?;
+        Ok(found.into_iter().filter_map(|found| Some(tools.get(found.place)?.0.clone())).collect())
+    }
+
+    /// Finds the `limit` things that fit a query best, by words and by meaning. `of` names what is ranked, such as `tools`.
+    ///
+    /// The documents of a list are handed over once for each version.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`, and `network` when the part that ranks cannot be loaded.
+    pub(crate) async fn rank(
+        &self,
+        of: &str,
+        lists: &[RankedList<'_>],
+        query: &str,
+        limit: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Ranked>> {
+        let owner = [of, " ", &self.lists().owner.to_string()].concat();
+        let mut stale: Vec<String> = Vec::new();
+        // Once for what was known before, once with what was not.
+        for _ in 0..2 {
+            let lists_json: Vec<Value> = lists
+                .iter()
+                .map(|list| {
+                    let mut json = json!({ "name": list.name, "version": list.version });
+                    if stale.iter().any(|name| name == list.name) {
+                        let documents = (list.documents)().into_iter().map(|(name, text)| json!([name, text]));
+                        json["documents"] = documents.collect();
+                    }
+                    json
+                })
+                .collect();
+            let request = json!({
+                "do": "rank", "owner": owner, "query": query, "limit": limit, "lists": lists_json, "embed": self.context_config().embed,
+            });
+            let answer = self.ask_context(json::text(&request), cancel).await?;
+            let Some(found) = answer.get("found").and_then(Value::as_array) else {
+                let names = answer.get("stale").and_then(Value::as_array).into_iter().flatten();
+                stale = names.filter_map(Value::as_str).map(str::to_owned).collect();
+                continue;
+            };
+            let ranked = |found: &Value| {
+                let list = lists.iter().position(|list| found.get("list").is_some_and(|name| name == list.name))?;
+                let place = usize::try_from(found.get("place")?.as_u64()?).ok()?;
+                Some(Ranked { list, place, score: found.get("score")?.as_f64()? })
+            };
+            return Ok(found.iter().filter_map(ranked).collect());
+        }
+        Err(Error::new(Code::Protocol, "context: the part does not keep what it is given"))
+    }
+}
+
+#[cfg(test)]
+#[path = "context_tests.rs"]
+mod tests;

@@ -1,0 +1,218 @@
+//! Context as a part: what [`Builder`] decides and [`Library`] ranks, asked and answered as text.
+//!
+//! ```text
+//! {"do":"begin","owner":...,"embed":...,"query":...,"maxTokens":...,"servers":[...]}   {"session":3,"steps":[...]}
+//! {"do":"facts","session":3,"facts":[...]}                                           {"done":{...}}, or more steps
+//! {"do":"rank","owner":...,"embed":...,"query":...,"limit":5,"lists":[{"name","version","documents"?}]}
+//!                                        {"stale":["name"]}, or {"found":[{"list","place","score"}],"meaning":true}
+//! ```
+//!
+//! What is known of an owner is kept from one request to the next; what is not known (any more) is asked for again.
+
+mod meaning;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::context::build::{Builder, Wish};
+use crate::context::embed::Vector;
+use crate::context::library::{Document, Library};
+use crate::context::query::Query;
+use crate::context::shelf::Shelf;
+use crate::json;
+use crate::platform::{PartResult, Platform};
+use meaning::{Embed, Meanings};
+
+/// Queries on their way at the same time; the oldest is given up for one more, as whoever asked it may be gone.
+const MOST_SESSIONS: usize = 16;
+
+/// Owners that are remembered; the one that was not heard of for the longest time is forgotten for one more.
+const MOST_OWNERS: usize = 16;
+
+/// What is remembered between requests.
+#[derive(Default)]
+pub(super) struct Contexts {
+    shelves: Owners<Shelf>,
+    libraries: Owners<Ranked>,
+    sessions: RefCell<Vec<(u64, Session)>>,
+    last: Cell<u64>,
+    meanings: Meanings,
+}
+
+/// What is kept for each owner, the last one that was heard of at the end.
+struct Owners<T>(RefCell<Vec<(String, Rc<RefCell<T>>)>>);
+
+impl<T> Default for Owners<T> {
+    fn default() -> Owners<T> {
+        Owners(RefCell::default())
+    }
+}
+
+impl<T: Default> Owners<T> {
+    fn of(&self, owner: &str) -> Rc<RefCell<T>> {
+        let mut known = self.0.borrow_mut();
+        let own = match known.iter().position(|(known, _)| known == owner) {
+            Some(place) => known.remove(place),
+            None => (owner.to_owned(), Rc::default()),
+        };
+        let shared = own.1.clone();
+        known.push(own);
+        if known.len() > MOST_OWNERS {
+            known.remove(0);
+        }
+        shared
+    }
+}
+
+/// A library with the versions of its lists.
+#[derive(Default)]
+struct Ranked {
+    library: Library,
+    versions: Vec<(String, String)>,
+}
+
+struct Session {
+    builder: Builder,
+    shelf: Rc<RefCell<Shelf>>,
+    embed: Embed,
+    /// Set once the lists are there.
+    query: Option<Query>,
+}
+
+const UNREADABLE: &str = "the request cannot be read";
+
+pub(super) async fn answer<P: Platform>(state: &Contexts, platform: &P, request: &str) -> PartResult {
+    let mut request: Value = serde_json::from_slice(request.as_bytes()).unwrap_or_default();
+    let answer = match request.get("do").and_then(Value::as_str) {
+        Some("begin") => begin(state, &request),
+        Some("facts") => facts(state, platform, &mut request).await,
+        Some("rank") => rank(state, platform, &request).await,
+        _ => None,
+    };
+    answer.map(|answer| json::text(&answer)).ok_or_else(|| UNREADABLE.to_owned())
+}
+
+fn begin(state: &Contexts, request: &Value) -> Option<Value> {
+    let shelf = state.shelves.of(request.get("owner")?.as_str()?);
+    let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null))?;
+    let mut builder = Builder::new(Wish::read(request)?);
+    let steps = builder.lists(&mut shelf.borrow_mut());
+    Some(keep(state, Session { builder, shelf, embed, query: None }, steps))
+}
+
+/// Puts a session aside until its steps are done.
+fn keep(state: &Contexts, session: Session, steps: Vec<Value>) -> Value {
+    let number = state.last.get() + 1;
+    state.last.set(number);
+    let mut sessions = state.sessions.borrow_mut();
+    sessions.push((number, session));
+    if sessions.len() > MOST_SESSIONS {
+        sessions.remove(0);
+    }
+    json!({ "session": number, "steps": steps })
+}
+
+async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value) -> Option<Value> {
+    let number = request.get("session")?.as_u64()?;
+    let place = state.sessions.borrow().iter().position(|(known, _)| *known == number);
+    // It was given up, or this is another instance than it was begun in.
+    let Some(place) = place else { return Some(json!({ "lost": true })) };
+    let (_, mut session) = state.sessions.borrow_mut().remove(place);
+    let facts = request.get_mut("facts")?.as_array_mut()?;
+    let Session { builder, shelf, embed, query } = &mut session;
+    for fetched in builder.take(facts) {
+        let new: Vec<usize> = shelf.borrow().library().unknown(&fetched.list, &fetched.documents);
+        let known = about(state, platform, embed, &fetched.documents, &new).await;
+        let mut meaning = |document: &Document| find(&known, document);
+        shelf.borrow_mut().set(&fetched.list, &fetched.version, fetched.items, &fetched.documents, &mut meaning);
+    }
+    let mut steps = Vec::new();
+    if query.is_none() && builder.is_settled() {
+        let text = builder.query().to_owned();
+        let vector = state.meanings.of(platform, embed, &[text.as_str()]).await.pop().flatten();
+        let query = query.insert(Query::new(&text, vector));
+        steps = builder.choose(&shelf.borrow(), query);
+    }
+    steps.extend(builder.go_on());
+    let done = steps.is_empty() && builder.is_settled();
+    let Some(query) = (if done { query.take() } else { None }) else {
+        return Some(keep(state, session, steps));
+    };
+    let filler = builder.filler(&query);
+    let meant = filler.meant();
+    let texts: Vec<String> = meant.iter().map(|(_, words)| words.join("\n")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let vectors = if query.vector.is_some() { state.meanings.of(platform, embed, &texts).await } else { Vec::new() };
+    let meanings: Vec<(u32, Vector)> =
+        meant.iter().zip(vectors).filter_map(|((number, _), vector)| Some((*number, vector?))).collect();
+    let filled = filler.fill(&query, &meanings, session.builder.most());
+    let mut done = session.builder.finish(filled);
+    done["meaning"] = query.vector.is_some().into();
+    Some(json!({ "done": done }))
+}
+
+/// What new documents are about, by the hash of each, in its order.
+async fn about<P: Platform>(
+    state: &Contexts,
+    platform: &P,
+    embed: &Embed,
+    documents: &[Document],
+    new: &[usize],
+) -> Vec<(u64, Vector)> {
+    let texts: Vec<String> =
+        new.iter().map(|place| [&documents[*place].name, "\n", &documents[*place].text].concat()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let vectors = state.meanings.of(platform, embed, &texts).await;
+    let mut known: Vec<(u64, Vector)> =
+        new.iter().zip(vectors).filter_map(|(place, vector)| Some((documents[*place].hash(), vector?))).collect();
+    known.sort_by_key(|(hash, _)| *hash);
+    known
+}
+
+fn find(known: &[(u64, Vector)], document: &Document) -> Option<Vector> {
+    let place = known.binary_search_by_key(&document.hash(), |(hash, _)| *hash).ok()?;
+    Some(known[place].1.clone())
+}
+
+async fn rank<P: Platform>(state: &Contexts, platform: &P, request: &Value) -> Option<Value> {
+    let ranked = state.libraries.of(request.get("owner")?.as_str()?);
+    let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null))?;
+    let limit = usize::try_from(request.get("limit")?.as_u64()?).ok()?;
+    let text = request.get("query")?.as_str()?;
+    let lists = request.get("lists")?.as_array()?;
+    let named =
+        |list: &Value| Some((list.get("name")?.as_str()?.to_owned(), list.get("version")?.as_str()?.to_owned()));
+    let wanted: Vec<(String, String)> = lists.iter().map(named).collect::<Option<_>>()?;
+    for (list, (name, version)) in lists.iter().zip(&wanted) {
+        let Some(documents) = list.get("documents").and_then(Value::as_array) else { continue };
+        let part =
+            |document: &Value, place: usize| document.get(place).and_then(Value::as_str).unwrap_or("").to_owned();
+        let documents: Vec<Document> =
+            documents.iter().map(|document| Document { name: part(document, 0), text: part(document, 1) }).collect();
+        let new = ranked.borrow().library.unknown(name, &documents);
+        let known = about(state, platform, &embed, &documents, &new).await;
+        let mut ranked = ranked.borrow_mut();
+        ranked.library.set(name, &documents, &mut |document| find(&known, document));
+        ranked.versions.retain(|(known, _)| known != name);
+        ranked.versions.push((name.clone(), version.clone()));
+    }
+    let vector = state.meanings.of(platform, &embed, &[text]).await.pop().flatten();
+    let mut ranked = ranked.borrow_mut();
+    let Ranked { library, versions } = &mut *ranked;
+    for (gone, _) in versions.iter().filter(|(known, _)| !wanted.iter().any(|(name, _)| name == known)) {
+        library.set(gone, &[], &mut |_| None);
+    }
+    versions.retain(|(known, _)| wanted.iter().any(|(name, _)| name == known));
+    let stale: Vec<&str> =
+        wanted.iter().filter(|list| !versions.contains(list)).map(|(name, _)| name.as_str()).collect();
+    if !stale.is_empty() {
+        return Some(json!({ "stale": stale }));
+    }
+    let query = Query::new(text, vector);
+    let found = library.search(&query, limit).into_iter();
+    let found =
+        found.map(|found| json!({ "list": library.group(found.group), "place": found.place, "score": found.score }));
+    Some(json!({ "found": found.collect::<Vec<Value>>(), "meaning": query.vector.is_some() }))
+}

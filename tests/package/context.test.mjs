@@ -1,0 +1,108 @@
+// Context from the resources of real servers: chosen, filled into a budget, put before a model; and the table of meanings.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import * as llm from "../servers/llm.mjs";
+import * as modern from "../servers/modern.mjs";
+import { browse, installed, project, root, serve } from "./lib.mjs";
+import { laws } from "./scenario.mjs";
+
+const { path } = await project({
+  "context.html": `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script type="module">
+    import { Agent, init } from "./node_modules/edgewise/browser.js";
+    await init();
+    const tool = (name, description) => ({ name, description, execute: () => "done" });
+    const tools = [tool("forecast", "Weather of the next days: rain, wind"), tool("invoice", "Bills a customer")];
+    const agent = new Agent({ model: { provider: "offline" }, tools });
+    const one = await agent.findTools("will I need an umbrella", { limit: 1 });
+    const two = await agent.findTools("ask the client for money", { limit: 1 });
+    globalThis.outcome = [one, two];
+  </script>`,
+});
+const { Agent, EdgewiseError } = await installed(path);
+const model = { provider: "offline" };
+
+async function library(t, more) {
+  const server = await modern.start();
+  t.after(server.close);
+  const agent = new Agent({ model, servers: [{ name: "library", url: server.url }], ...more });
+  t.after(() => agent.close());
+  return { agent, server };
+}
+
+test("a template is filled from the query, and its resource read", async (t) => {
+  const { agent } = await library(t);
+  const context = await agent.buildContext("What does the document beta say?");
+  assert.deepEqual(context.sources.map(({ server, uri }) => `${server} ${uri}`), ["library docs://library/beta.md"]);
+  assert.match(context.text, /Grüße aus beta/);
+  const [source] = context.sources;
+  assert.equal(source.mimeType, "text/markdown");
+  assert.ok(Math.abs(Date.now() - source.readAt) < 60_000 && source.score > 0 && source.tokens > 0);
+  assert.equal(context.meaning, true, "in Node the table lies at hand");
+});
+
+test("what is meant for people alone does not go to a model, unless the app asks for more than there is room for", async (t) => {
+  const { agent } = await library(t);
+  const { sources } = await agent.buildContext("alpha", { resources: ["docs://library/alpha.md"] });
+  assert.deepEqual(sources, []);
+  const small = await agent.buildContext("What does the document beta say?", { maxTokens: 5 });
+  assert.deepEqual([small.text, small.tokens, small.dropped.at(0)?.reason], ["", 0, "budget"]);
+});
+
+test("a run puts context before the prompt, and what was said before stays as it was", async (t) => {
+  const answers = await llm.start({ turns: [{ text: "It greets." }, { text: "Again." }] });
+  t.after(answers.close);
+  const remote = { provider: "anthropic", id: "m", apiKey: "k", baseUrl: answers.url };
+  const { agent } = await library(t, { model: remote, context: { embed: false, maxTokens: 500 } });
+  const events = [];
+  for await (const event of agent.run("What does the document beta say?")) events.push(event);
+  const done = laws(events);
+  const context = events.find((event) => event.type === "context");
+  assert.deepEqual([context.sources[0].uri, context.meaning], ["docs://library/beta.md", false]);
+  assert.ok(context.tokens > 0 && context.tokens <= 500);
+  assert.match(done.messages[0].content[0].text, /^<context>\n[^]*Grüße aus beta/);
+  assert.equal(done.messages[0].content[1].text, "What does the document beta say?");
+  await agent.run("And gamma?", { messages: done.messages }).result;
+  const [first, second] = answers.requests.map((request) => request.body.messages);
+  assert.deepEqual(second.slice(0, 1).map(({ content }) => content.map(({ text }) => text)), first.map(({ content }) => content.map(({ text }) => text)));
+});
+
+test("the app tells what texts are about", async (t) => {
+  const asked = [];
+  const embed = (texts) => {
+    asked.push(texts.length);
+    return texts.map((text) => (/beta|second/.test(text) ? new Float32Array([1, 0]) : [0, 1]));
+  };
+  const { agent } = await library(t, { context: { embed }, tools: [] });
+  const context = await agent.buildContext("document beta");
+  assert.equal(context.meaning, true);
+  assert.ok(asked.length > 0);
+});
+
+test("mistakes are told by their path", async (t) => {
+  const { agent } = await library(t);
+  const path = (promise) => promise.then(() => undefined, (error) => (assert.ok(error instanceof EdgewiseError), error.path));
+  assert.equal(await path(agent.buildContext(7)), "query");
+  assert.equal(await path(agent.buildContext("x", { maxTokens: 0 })), "maxTokens");
+  assert.equal(await path(agent.buildContext("x", { tokens: 1 })), "tokens");
+  assert.equal(await path(agent.findTools("x", { limit: 0 })), "limit");
+  assert.throws(() => new Agent({ model, context: { embed: "yes" } }), (error) => error.path === "context.embed");
+});
+
+test("a page loads the table when it is first needed, once", async () => {
+  const open = await browse();
+  const server = await serve(path);
+  const { outcome } = await open(`${server.url}context.html`);
+  assert.deepEqual(await outcome(), [["forecast"], ["invoice"]]);
+  const loaded = server.requests.filter((request) => request.path.endsWith("embeddings.bin"));
+  assert.equal(loaded.length, 1);
+});
+
+test("the table says where it comes from", async () => {
+  const text = await readFile(join(root, "pkg/embeddings.md"), "utf8");
+  assert.match(text, /all-MiniLM-L6-v2/);
+  assert.match(text, /Apache License 2\.0/);
+});
