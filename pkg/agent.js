@@ -125,7 +125,7 @@ export class Agent {
     return this.#core.enter((agent, host) => {
       const core = agent.run(text(prompt, "prompt"), json);
       const cancel = () => run.cancel();
-      const history = [...(data.messages ?? []), { role: "user", content: [{ type: "text", text: prompt }] }];
+      const history = [...(data.messages ?? []), { role: "user", content: [...(data.attachments ?? []), { type: "text", text: prompt }] }];
       const run = new Run(host, core, !unattended, history);
       // Lasts as long as the run, and holds the functions that the run may call.
       const over = host.ask((ticket) => core.next(ticket, true), { keep: this.#functions });

@@ -291,7 +291,75 @@ export interface ApprovalQuestion {
 export type ModelOptions = SingleModel & { fallbacks?: SingleModel[] };
 
 /** One model. */
-export type SingleModel = OfflineModel | RemoteModel;
+export type SingleModel = OfflineModel | RemoteModel | AppModel | BrowserModel | WorkersAiModel;
+
+/** What a model costs, for a million tokens, in a currency of your choice. */
+export interface Prices {
+  input?: number;
+  output?: number;
+  /** Input that is read from the provider's prompt cache. Default: `input`. */
+  cacheRead?: number;
+  /** Input that is written to the provider's prompt cache. Default: `input`. */
+  cacheWrite?: number;
+}
+
+/** A model of yours: a function that is asked in place of a provider. */
+export interface AppModel {
+  /**
+   * Answers a request with what the model says, as it comes: an iterable of deltas, or of texts. It is read no faster than the
+   * run goes on. Throwing is a failure of the model, which the run retries; `signal` says that nobody wants the answer.
+   */
+  generate(
+    request: ModelRequest,
+    context: { signal: AbortSignal },
+  ): AsyncIterable<ModelDelta | string> | Iterable<ModelDelta | string> | string | Promise<AsyncIterable<ModelDelta | string> | Iterable<ModelDelta | string> | string>;
+  /** Name of the model, for messages. Default: `app`. */
+  id?: string;
+  provider?: "app";
+  maxTokens?: number;
+  temperature?: number;
+  prices?: Prices;
+}
+
+/** What a model of yours is asked. */
+export interface ModelRequest {
+  model: string;
+  system?: string;
+  tools: { name: string; description: string; inputSchema: JsonSchema }[];
+  messages: Message[];
+  maxTokens?: number;
+  temperature?: number;
+}
+
+/** A piece of a model's answer. */
+export type ModelDelta =
+  | { type: "text"; text: string }
+  | { type: "thinking"; text: string }
+  /** A whole call; `input` may be JSON text. */
+  | { type: "tool_call"; id?: string; name: string; input?: { [name: string]: Json } | string }
+  | ({ type: "usage" } & Partial<Usage>)
+  | { type: "stop"; reason: "end_turn" | "tool_use" | "max_tokens" | "stop_sequence" | "refusal" };
+
+/**
+ * The browser's own model (`LanguageModel`, the Prompt API). It knows no tools; it is told of them in words, and what it writes
+ * is constrained to text or calls.
+ */
+export interface BrowserModel {
+  provider: "browser";
+  id?: string;
+}
+
+/** A model of Workers AI behind the binding of a Worker. */
+export interface WorkersAiModel {
+  provider: "workers-ai";
+  /** Such as `@cf/meta/llama-3.3-70b-instruct-fp8-fast`. */
+  id: string;
+  /** `env.AI`. */
+  binding: { run(model: string, input: any, options?: any): Promise<unknown> };
+  maxTokens?: number;
+  temperature?: number;
+  prices?: Prices;
+}
 
 /** The embedded keyword matcher: deterministic, no network, good for trying everything out and for tests. */
 export interface OfflineModel {
@@ -315,6 +383,8 @@ export interface RemoteModel {
   maxTokens?: number;
   /** Sampling temperature. Default: the provider's. */
   temperature?: number;
+  /** What its tokens cost, for `usage.cost`. */
+  prices?: Prices;
 }
 
 /** An MCP server and how to reach it. */
@@ -1087,12 +1157,25 @@ export interface CompleteResult {
   [member: string]: unknown;
 }
 
+/** Something that goes with a prompt; `data` is base64. */
+export type Attachment =
+  | { type: "image"; data: string; mimeType: string }
+  | { type: "audio"; data: string; mimeType: string }
+  | { type: "text"; text: string };
+
 /** What one run is told beyond its agent's options. */
 export interface RunOptions {
   /** Cancels the run. */
   signal?: AbortSignal;
   /** Most turns of this run. Default: the agent's. */
   maxTurns?: number;
+  /** Images and recordings that go with the prompt, for models that see or hear. Default: none. */
+  attachments?: Attachment[];
+  /**
+   * JSON Schema that the final answer has to satisfy: the model is told, the answer is checked, and if need be the model is told
+   * once what is wrong. The answer is `result.output` and `done.output`; without one the run ends with an error.
+   */
+  output?: JsonSchema;
   /** History to go on from, as `done.messages` of an earlier run gave it. Default: none. */
   messages?: Message[];
   /**
@@ -1157,6 +1240,8 @@ export class Run implements AsyncIterable<AgentEvent> {
 export interface RunResult {
   /** Text of the last answer. */
   text: string;
+  /** The answer as data, where the run was given `output`. */
+  output?: Json;
   /** The whole history, the prompt included; hand it to the next run to go on. */
   messages: Message[];
   /** Tokens of all turns. */
@@ -1218,16 +1303,16 @@ export type AgentEvent =
       /** From start to end, in milliseconds; 0 for calls that never started. */
       durationMs: number;
     }
-  /** The model call is made again: `attempt` counts from 2, the wait before it is `delayMs` milliseconds. */
   /**
-   * A model call, or the tool call of that `id`, is made again. `model` is the one that is asked, where there are `fallbacks`.
+   * A model call, or the tool call of that `id`, is made again: `attempt` counts from 2, the wait before it is `delayMs`
+   * milliseconds. `model` is the one that is asked, where there are `fallbacks`.
    * An answer that broke off is gone on with: what was shown stays, and is not shown again.
    */
   | { type: "retry"; of: "model" | "tool"; id?: string; model?: string; attempt: number; delayMs: number; code: Code }
   /** The model's answer is complete and its tools have answered. */
   | { type: "turn_end"; stopReason: StopReason; usage: Usage; message: Message }
   /** The run ended well. Terminal. */
-  | { type: "done"; runId: string; text: string; messages: Message[]; usage: Usage }
+  | { type: "done"; runId: string; text: string; output?: Json; messages: Message[]; usage: Usage }
   /** The run cannot go on. Terminal. `messages` is the history so far. */
   | { type: "error"; runId: string; error: ErrorInfo; messages: Message[]; usage: Usage };
 
@@ -1246,6 +1331,8 @@ export interface Usage {
   cacheWriteTokens: number;
   /** Part of the output that was reasoning. */
   reasoningTokens: number;
+  /** What they cost, where the model was given `prices`. */
+  cost?: number;
 }
 
 /** One message of a conversation. */
@@ -1257,6 +1344,8 @@ export interface Message {
 /** A part of a message. */
 export type Block =
   | { type: "text"; text: string }
+  | { type: "image"; data: string; mimeType: string }
+  | { type: "audio"; data: string; mimeType: string }
   | { type: "thinking"; text: string; signature?: string }
   /** Reasoning that the provider shows to nobody, handed back as it came. */
   | { type: "redacted_thinking"; data: string }

@@ -6,6 +6,16 @@ import { connect, isTransport } from "./transports.js";
 /** Key of the object that stands for a function: `{ "$function": 3 }`. */
 const MARKER = "$function";
 
+/** Where options hold a model. */
+const MODEL = /^model(\.fallbacks\[\d+\])?$/;
+
+/** A marker for what stands for `fetch` on a model that is no endpoint; loaded when first used. */
+function model(kind, functions, ...given) {
+  let made;
+  const through = async (init) => (await (made ??= import("./models.js").then((models) => models[kind](...given))))(init);
+  return { [MARKER]: functions.push(through) - 1 };
+}
+
 /**
  * A copy of `value` as JSON knows it. Functions go into `functions`, bound to the object that holds them, and leave a
  * marker with their place; so does a `transport`, as a function that stands for `fetch` on it.
@@ -30,7 +40,11 @@ export function encode(value, functions, path = "") {
 }
 
 /** What stands for an object with methods, where an option takes one. */
-function stand(key, at, value, functions) {
+function stand(key, at, value, functions, owner) {
+  if (MODEL.test(at.slice(0, -key.length - 1))) {
+    if (key === "generate" && typeof value === "function") return model("app", functions, value.bind(owner));
+    if (key === "binding" && typeof value?.run === "function") return model("workersAi", functions, value);
+  }
   if (at.endsWith("oauth.store")) return storeMarkers(value, functions);
   return key === "transport" && isTransport(value) ? encode(connect(value), functions) : undefined;
 }
@@ -52,11 +66,12 @@ function encodeObject(value, functions, path, above) {
     for (const [key, child] of Object.entries(value)) {
       const at = path ? `${path}.${key}` : key;
       if (key === MARKER) throw config(at, "this key is reserved: give the function itself");
-      const data = stand(key, at, child, functions) ?? item(child, at);
+      const data = stand(key, at, child, functions, value) ?? item(child, at);
       // Not `copy[key] =`, which would make a prototype of the key `__proto__`.
       if (data !== undefined) Object.defineProperty(copy, key, { value: data, enumerable: true, writable: true });
     }
   }
+  if (copy.provider === "browser" && MODEL.test(path)) copy.generate ??= model("browser", functions);
   above.delete(value);
   return copy;
 }

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::drive::oauth::Authorizer;
-use crate::llm::offline_wire;
+use crate::llm::{offline_wire, prompt_api};
 use crate::mcp::diagnose;
 use crate::platform::{Part, PartResult, Platform};
 use crate::schema;
@@ -41,6 +41,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
     match part {
         Part::Offline => offline_wire::answer(request),
         Part::Schema => schema::answer(request),
+        Part::Prompt => prompt_api::answer(request),
         Part::Diagnose => diagnose::answer(request),
         Part::Oauth => oauth::answer(state, platform, request).await,
         Part::Context => context::answer(&state.contexts, &**platform, request).await,

@@ -124,6 +124,8 @@ pub enum Part {
     Schema,
     /// Finds out why a server cannot be used: facts of [`crate::mcp::diagnose`] in, probes or the report out.
     Diagnose,
+    /// The browser's own model: a request of the app's wire in, what `LanguageModel` is asked out.
+    Prompt,
     /// Authorization of MCP servers: what a connection wants to know in, what it may go on with out.
     Oauth,
     /// Choosing what goes before the model: a query in, steps or a block of context out; and ranking of anything.
@@ -132,7 +134,7 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 5] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context];
+    pub const ALL: [Part; 6] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context, Part::Prompt];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
@@ -142,6 +144,7 @@ impl Part {
             Part::Diagnose => "diagnose",
             Part::Oauth => "oauth",
             Part::Context => "context",
+            Part::Prompt => "prompt",
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::agent::context::ContextConfig;
 use crate::error::{Error, Result};
 use crate::llm::config::ModelConfig;
-use crate::llm::types::Message;
+use crate::llm::types::{Block, Message};
 use crate::mcp::call_options::read_meta;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::types::Annotations;
@@ -218,6 +218,10 @@ pub struct RunOptions {
     pub messages: Vec<Message>,
     /// Most turns of this run, instead of the agent's.
     pub max_turns: Option<u32>,
+    /// Images and recordings that go with the prompt.
+    pub attachments: Vec<Block>,
+    /// JSON Schema that the final answer has to satisfy.
+    pub output: Option<Value>,
     /// What the MCP requests of its tool calls carry in `_meta` besides, such as `traceparent`.
     pub meta: Map<String, Value>,
 }
@@ -239,9 +243,27 @@ impl RunOptions {
             let message = Message::read(item);
             messages.push(message.ok_or_else(|| Error::config(path, "is not a message: `{ role, content: [...] }`"))?);
         }
+        let mut attachments = Vec::new();
+        for (path, item) in fields.array("attachments")? {
+            match item.as_object().and_then(|block| Block::read(block.clone())) {
+                Some(block @ (Block::Image { .. } | Block::Audio { .. } | Block::Text { .. })) => {
+                    attachments.push(block)
+                }
+                _ => {
+                    let words =
+                        "is none: `{ type: \"image\" | \"audio\", data, mimeType }` or `{ type: \"text\", text }`";
+                    return Err(Error::config(path, words));
+                }
+            }
+        }
+        let output = match fields.value("output") {
+            None => None,
+            Some(schema @ Value::Object(_)) => Some(schema.clone()),
+            Some(other) => return Err(expected("output", "a JSON Schema object", other)),
+        };
         let meta = read_meta(&mut fields)?;
         fields.finish()?;
-        Ok(RunOptions { messages, max_turns, meta })
+        Ok(RunOptions { messages, max_turns, attachments, output, meta })
     }
 }
 

@@ -216,6 +216,9 @@ pub enum Event {
         run_id: String,
         /// Text of the last answer.
         text: String,
+        /// The answer as data, where the run was given a schema for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<Value>,
         /// The whole history, the prompt included.
         messages: Vec<Message>,
         /// Tokens of all turns.

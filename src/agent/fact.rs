@@ -25,6 +25,8 @@ pub enum Step {
     OfferTools,
     /// Ask the model so: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
     CallModel(Ask),
+    /// Check the value against the schema: [`Fact::Checked`].
+    Check(Value, Value),
     /// Wait that long: [`Fact::Slept`].
     Sleep(Millis),
     /// Ask this function of the app about this call: [`Fact::Judged`].
@@ -88,6 +90,8 @@ pub enum Fact {
     ModelFailed(Error),
     /// The wait is over.
     Slept,
+    /// What is wrong with the answer.
+    Checked(Vec<String>),
     /// The app's approval function has spoken: whether the user is asked, or the text of what it threw.
     Judged {
         /// Id of the call.

@@ -21,6 +21,7 @@ mod answer;
 mod calls;
 mod context;
 mod end;
+pub mod output;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,7 @@ use crate::agent::event::Event;
 use crate::agent::fact::{Fact, Step};
 use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
+use crate::agent::run::output::Wanted;
 use crate::error::Result;
 use crate::llm::turn::Turn;
 use crate::llm::types::{Block, Message, StopReason, Usage};
@@ -51,6 +53,8 @@ pub struct Setup {
     pub approval: Approval,
     /// The models to ask: the agent's own, then its fallbacks. Empty is like one that is not to be told from others.
     pub models: Vec<Candidate>,
+    /// JSON Schema that the final answer has to satisfy.
+    pub output: Option<Value>,
     /// Seeds the jitter of retries; the same seed and facts give the same events.
     pub random: u64,
 }
@@ -70,6 +74,9 @@ pub struct Run {
     usage: Usage,
     turn: u32,
     recovery: Recovery,
+    /// What is demanded of the final answer.
+    #[serde(default)]
+    wanted: Option<Wanted>,
     phase: Phase,
     /// What servers want of the user, as long as it is not answered.
     #[serde(default)]
@@ -113,13 +120,18 @@ enum Phase {
         message: Message,
         round: Round,
     },
+    /// The last answer is looked at.
+    Checking {
+        asked: bool,
+        value: Value,
+    },
     Ended,
 }
 
 impl Run {
     /// A run that begins with `setup.prompt`.
     pub fn new(setup: Setup) -> Run {
-        let Setup { id, prompt, mut messages, limits, approval, models, random } = setup;
+        let Setup { id, prompt, mut messages, limits, approval, models, output, random } = setup;
         let blocks = messages.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             Block::ToolUse { id, .. } => Some(id.clone()),
@@ -140,6 +152,7 @@ impl Run {
             usage: Usage::default(),
             turn: 0,
             recovery: Recovery::new(models),
+            wanted: output.map(Wanted::new),
             phase: Phase::Starting,
             inputs: Vec::new(),
             replies: Vec::new(),
@@ -185,6 +198,12 @@ impl Run {
                 *started = true;
                 Step::Sleep(*delay)
             }
+            Phase::Checking { asked, value } if !*asked => {
+                *asked = true;
+                let schema = self.wanted.as_ref().map(|wanted| wanted.schema().clone());
+                Step::Check(schema.unwrap_or_default(), value.clone())
+            }
+            Phase::Checking { .. } => Step::Wait,
             Phase::Offering { .. } | Phase::Asking { .. } | Phase::Resting { .. } => Step::Wait,
             Phase::Calling { round, .. } => round.next(&self.tools, self.limits.max_parallel_tools, now),
             Phase::Ended => Step::Done,
@@ -225,6 +244,7 @@ impl Run {
                     self.ask(turn);
                 }
             }
+            Fact::Checked(problems) => self.take_check(&problems),
             Fact::Listening(listening) => self.listening = listening,
             Fact::Cancelled => self.cancel(now),
             Fact::Judged { id, ask } => self.in_round(|round, events, listening| {

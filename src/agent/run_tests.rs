@@ -21,7 +21,7 @@ impl Scenario {
     fn new(approval: Approval, limits: Limits) -> Scenario {
         let (id, prompt, messages, random) = ("r1".into(), Message::user("hi"), Vec::new(), 7);
         let models = Vec::new();
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, random });
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output: None, random });
         Scenario { run, events: Vec::new() }
     }
 

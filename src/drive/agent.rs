@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::agent::context::ContextConfig;
+use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
 use crate::drive::context::Lists;
 use crate::drive::handle::RunHandle;
@@ -428,11 +429,19 @@ impl<P: Platform> Agent<P> {
         let id = run_id(self.0.platform.random(), self.0.platform.random());
         let random = self.0.platform.random();
         let models = Model::candidates(&self.0.model);
-        let (prompt, messages, approval) = (Message::user(prompt), options.messages, config.approval);
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, random });
+        let RunOptions { messages, attachments, output, meta, .. } = options;
+        let approval = config.approval;
+        let mut prompt = Message::user(prompt);
+        prompt.content.splice(0..0, attachments);
+        let told = output.as_ref().map(instructions);
+        let system = match (&config.system, told) {
+            (Some(system), Some(told)) => Some([system, "\n\n", &told].concat()),
+            (system, told) => told.or_else(|| system.clone()),
+        };
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output, random });
         let handle = RunHandle::default();
-        let model = Model::new(self.0.model.clone(), &limits, config.system.clone());
-        let driven = drive(self.clone(), run, model, handle.clone(), options.meta);
+        let model = Model::new(self.0.model.clone(), &limits, system);
+        let driven = drive(self.clone(), run, model, handle.clone(), meta);
         if self.0.closed.get() {
             handle.cancel();
         }

@@ -108,6 +108,14 @@ impl Model {
             }
         };
         let what = label(config);
+        let request = match config.provider {
+            Provider::Browser => self.worded(platform, request, &what, cancel).await,
+            _ => Ok(request),
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return run.push(Fact::ModelFailed(error)),
+        };
         let answer = self.stream(platform, config, request, &what, run, cancel);
         // A stream that goes on and on restarts the idle timeout with every byte.
         let answer = match within(platform, self.longest, cancel, answer).await {
@@ -128,6 +136,21 @@ impl Model {
             }
             Err(error) => run.push(Fact::ModelFailed(error)),
         }
+    }
+
+    /// The request in the words of the browser's own model.
+    async fn worded<P: Platform>(
+        &self,
+        platform: &P,
+        mut request: Request,
+        what: &str,
+        cancel: &Cancel,
+    ) -> Result<Request> {
+        let asked = platform.call_part(Part::Prompt, request.body.take().unwrap_or_default());
+        let words = within(platform, self.idle, cancel, asked).await.map_err(|stop| self.stopped(stop, what))?;
+        let words = words.map_err(|why| Error::new(Code::Network, [what, ": ", &why].concat()).retry(Retry::Backoff));
+        request.body = Some(words?);
+        Ok(request)
     }
 
     async fn embedded<P: Platform>(&self, platform: &P, request: String, cancel: &Cancel) -> Result<Vec<Delta>> {
@@ -165,6 +188,11 @@ impl Model {
             };
             // What was decoded before a failure was really said.
             if !deltas.is_empty() {
+                for delta in &mut deltas {
+                    if let Delta::Usage(usage) = delta {
+                        usage.cost = config.prices.cost(usage);
+                    }
+                }
                 run.push(Fact::Deltas(std::mem::take(&mut deltas)));
             }
             if fed? {

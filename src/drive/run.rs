@@ -13,6 +13,7 @@ use crate::agent::fact::{Call, Fact, Step, ToolOutput};
 use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
+use crate::drive::check::check;
 use crate::drive::context::PATIENCE;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
@@ -50,6 +51,7 @@ enum Job<P: Platform> {
     GatherLimit(Millis),
     Context(String, Vec<ToolEntry>),
     CallModel(Prepared),
+    Check(Value, Value),
     /// For that long; then this is reported.
     Sleep(Millis, Fact),
     Judge(FunctionId, Call),
@@ -144,6 +146,7 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             jobs
         }
         Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), &ask))],
+        Step::Check(schema, value) => vec![Job::Check(schema, value)],
         Step::Sleep(delay) => vec![Job::Sleep(delay, Fact::Slept)],
         Step::Rest(id, delay) => vec![Job::Sleep(delay, Fact::Rested { id })],
         Step::Judge(function, call) => vec![Job::Judge(function, call)],
@@ -192,6 +195,10 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             handle.push(Fact::Tools(tools));
         }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
+        Job::Check(schema, value) => {
+            let outcome = check(platform, &schema, &value, over).await;
+            handle.push(Fact::Checked(outcome.problems));
+        }
         Job::Sleep(delay, fact) => {
             if unless_cancelled(over, platform.sleep(delay)).await.is_ok() {
                 handle.push(fact);

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::content::{Part, part};
+use super::content::{Part, UNHEARD, part};
 use super::decoder;
 use super::failure::{Fault, Report};
 use super::json;
@@ -101,6 +101,8 @@ fn block(out: &mut String, block: &Block) {
             out.push('}');
         }
         Block::Thinking { .. } => {}
+        Block::Image { data, mime_type } => image_block(out, mime_type, data),
+        Block::Audio { .. } => text_block(out, UNHEARD),
         Block::RedactedThinking { data } => {
             json::comma(out);
             out.push_str(r#"{"type":"redacted_thinking""#);
@@ -124,11 +126,12 @@ fn block(out: &mut String, block: &Block) {
             out.push('[');
             let body = out.len();
             for item in content {
-                match part(item) {
+                match part(item, false) {
                     Part::Text(text) => text_block(out, &text),
                     // The API refuses anything but text in the result of a failed tool.
                     Part::Image { .. } if *is_error => text_block(out, "(left out: an image)"),
                     Part::Image { media_type, data } => image_block(out, media_type, data),
+                    Part::Audio { .. } => text_block(out, UNHEARD),
                 }
             }
             // It also refuses a failed tool that says nothing.

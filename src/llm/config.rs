@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::http::TRANSPORT;
+use crate::llm::types::Prices;
 use crate::options::Fields;
 use crate::secret::Secret;
 
@@ -19,15 +21,24 @@ pub enum Provider {
     Gemini,
     /// The embedded keyword matcher; no network.
     Offline,
+    /// A function of the app, `generate`, in place of a network.
+    App,
+    /// The browser's own model, behind a function of the shell.
+    Browser,
+    /// A binding of Workers AI: Chat Completions behind a function of the shell.
+    WorkersAi,
 }
 
 impl Provider {
-    const ALL: [(&'static str, Provider); 5] = [
+    const ALL: [(&'static str, Provider); 8] = [
         ("anthropic", Provider::Anthropic),
         ("openai", Provider::OpenAi),
         ("openai-responses", Provider::OpenAiResponses),
         ("gemini", Provider::Gemini),
         ("offline", Provider::Offline),
+        ("app", Provider::App),
+        ("browser", Provider::Browser),
+        ("workers-ai", Provider::WorkersAi),
     ];
 
     /// The name in the options.
@@ -53,6 +64,8 @@ pub struct ModelConfig {
     pub max_tokens: Option<u64>,
     /// Sampling temperature, sent when given.
     pub temperature: Option<f64>,
+    /// What its tokens cost; none without prices.
+    pub prices: Prices,
     /// Who is asked when this one is down or declines, in order; none of them has fallbacks of its own.
     pub fallbacks: Vec<ModelConfig>,
 }
@@ -68,6 +81,7 @@ impl ModelConfig {
             headers: Vec::new(),
             max_tokens: None,
             temperature: None,
+            prices: Prices::default(),
             fallbacks: Vec::new(),
         }
     }
@@ -100,30 +114,48 @@ impl ModelConfig {
 
     fn read_one(value: &Value, path: &str, first: bool) -> Result<ModelConfig> {
         let mut fields = Fields::open(value, path)?;
-        let name = fields.required("provider")?;
+        let (generate, binding) = (fields.function("generate")?, fields.function("binding")?);
+        let name = match generate {
+            Some(_) => fields.string("provider")?.unwrap_or("app"),
+            None => fields.required("provider")?,
+        };
         let Some((_, provider)) = Provider::ALL.into_iter().find(|(known, _)| *known == name) else {
             let known = Provider::ALL.map(|(known, _)| known).join(", ");
             return Err(Error::config(fields.path("provider"), &["unknown provider; known are ", &known].concat()));
         };
         let id = match provider {
-            Provider::Offline => fields.string("id")?.unwrap_or("offline"),
+            Provider::Offline | Provider::App | Provider::Browser => fields.string("id")?.unwrap_or(name),
             _ => fields.required("id")?,
         };
         let base_url = fields.string("baseUrl")?.unwrap_or(match provider {
             Provider::Anthropic => "https://api.anthropic.com",
             Provider::OpenAi | Provider::OpenAiResponses => "https://api.openai.com/v1",
             Provider::Gemini => "https://generativelanguage.googleapis.com",
-            Provider::Offline => "",
+            _ => "",
         });
+        // A function of the app stands in place of a network.
+        let function = match provider {
+            Provider::App | Provider::Browser => ("generate", generate),
+            Provider::WorkersAi => ("binding", binding),
+            _ => ("", None),
+        };
+        let base_url = match function {
+            ("", _) => base_url.trim_end_matches('/').to_owned(),
+            (_, Some(function)) => [TRANSPORT, &function.0.to_string()].concat(),
+            (name, None) => return Err(Error::config(fields.path(name), "is required")),
+        };
         let headers = fields.strings("headers")?;
         let config = ModelConfig {
             provider,
             id: id.to_owned(),
             api_key: fields.string("apiKey")?.filter(|key| !key.is_empty()).map(Secret::new),
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url,
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             max_tokens: fields.whole("maxTokens", 1..=10_000_000)?,
             temperature: fields.number("temperature")?,
+            prices: fields
+                .value("prices")
+                .map_or(Ok(Prices::default()), |value| prices(value, &fields.path("prices")))?,
             fallbacks: Vec::new(),
         };
         if first {
@@ -132,6 +164,21 @@ impl ModelConfig {
         fields.finish()?;
         Ok(config)
     }
+}
+
+/// Reads prices, which are given for a million tokens.
+fn prices(value: &Value, path: &str) -> Result<Prices> {
+    let mut fields = Fields::open(value, path)?;
+    let mut price = |name| match fields.number(name)? {
+        // A price of 1 for a million tokens is 1,000 billionths for one.
+        Some(price) if (0.0..1e9).contains(&price) => Ok(Some((price * 1000.0 + 0.5) as u64)),
+        Some(_) => Err(Error::config([path, ".", name].concat(), "must not be negative")),
+        None => Ok(None),
+    };
+    let (input, output) = (price("input")?.unwrap_or(0), price("output")?.unwrap_or(0));
+    let (cache_read, cache_write) = (price("cacheRead")?.unwrap_or(input), price("cacheWrite")?.unwrap_or(input));
+    fields.finish()?;
+    Ok(Prices { input, output, cache_read, cache_write })
 }
 
 #[cfg(test)]
@@ -146,6 +193,18 @@ mod tests {
         let config = ModelConfig::read(&value, "model").unwrap();
         assert_eq!((config.base_url.as_str(), config.max_tokens), ("/llm/v1", Some(100)));
         assert!(!format!("{config:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn prices_are_for_a_million_tokens() {
+        let value = json!({ "provider": "offline", "prices": { "input": 3, "output": 15.5, "cacheRead": 0.02 } });
+        let prices = ModelConfig::read(&value, "model").unwrap().prices;
+        assert_eq!(prices, Prices { input: 3_000, output: 15_500, cache_read: 20, cache_write: 3_000 });
+        for (prices, path) in [(json!({ "input": -1 }), "model.prices.input"), (json!({ "in": 1 }), "model.prices.in")]
+        {
+            let value = json!({ "provider": "offline", "prices": prices });
+            assert_eq!(ModelConfig::read(&value, "model").unwrap_err().path.as_deref(), Some(path));
+        }
     }
 
     #[test]
@@ -167,9 +226,21 @@ mod tests {
     #[test]
     fn every_provider_is_known_by_its_name_and_has_an_endpoint() {
         for (name, provider) in Provider::ALL {
-            let config = ModelConfig::read(&json!({ "provider": name, "id": "m" }), "model").unwrap();
+            let function = json!({ "$function": 7 });
+            let mut model = json!({ "provider": name, "id": "m" });
+            match provider {
+                Provider::App | Provider::Browser => model["generate"] = function,
+                Provider::WorkersAi => model["binding"] = function,
+                _ => {}
+            }
+            let config = ModelConfig::read(&model, "model").unwrap();
             assert_eq!((config.provider, provider.as_str()), (provider, name));
-            assert_eq!(config.base_url.starts_with("https://"), provider != Provider::Offline);
+            let base = match provider {
+                Provider::Offline => "",
+                Provider::App | Provider::Browser | Provider::WorkersAi => "transport:7",
+                _ => "https://",
+            };
+            assert!(config.base_url.starts_with(base), "{}", config.base_url);
         }
     }
 
@@ -178,7 +249,7 @@ mod tests {
         let message = |value| ModelConfig::read(&value, "model").unwrap_err().message.clone();
         assert_eq!(
             message(json!({ "provider": "openia", "id": "m" })),
-            "model.provider: unknown provider; known are anthropic, openai, openai-responses, gemini, offline"
+            "model.provider: unknown provider; known are anthropic, openai, openai-responses, gemini, offline, app, browser, workers-ai"
         );
         assert_eq!(message(json!({ "provider": "openai" })), "model.id: is required (a string)");
         assert_eq!(

@@ -6,7 +6,7 @@ use super::config::{ModelConfig, Provider};
 use super::failure::{Fault, Report, shown, verdict};
 use super::types::Delta;
 use super::wire::label;
-use super::{anthropic, gemini, openai_chat, responses_stream};
+use super::{anthropic, app_stream, gemini, openai_chat, responses_stream};
 use crate::error::{Code, Error, Result, Retry};
 use crate::http::{Head, retry_after};
 use crate::secret::Secret;
@@ -104,6 +104,7 @@ impl Decoder {
             stream: match config.provider {
                 Provider::Anthropic => Box::new(anthropic::Stream::default()),
                 Provider::Gemini => Box::new(gemini::Stream::default()),
+                Provider::App | Provider::Browser => Box::new(app_stream::Stream::default()),
                 Provider::OpenAiResponses => Box::new(responses_stream::Stream::default()),
                 _ => Box::new(openai_chat::Stream::default()),
             },

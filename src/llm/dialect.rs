@@ -14,6 +14,8 @@ pub(super) enum Dialect {
     Mistral,
     /// DeepSeek and Moonshot: refuse a history (400) whose tool calls come without their `reasoning_content`.
     Reasoning,
+    /// Workers AI: refuses `content: null`.
+    WorkersAi,
     /// All others: know `max_tokens` and not always its successor; may refuse unknown fields in messages.
     Common,
 }
@@ -21,6 +23,9 @@ pub(super) enum Dialect {
 impl Dialect {
     /// Goes by the host. A relative base URL is a proxy of the app's own, so there the model's name must do.
     pub(super) fn of(config: &ModelConfig) -> Dialect {
+        if config.provider == Provider::WorkersAi {
+            return Dialect::WorkersAi;
+        }
         let known: &[(&str, Dialect)] = match host(&config.base_url) {
             Some(_) => &[
                 ("api.openai.com", Dialect::OpenAi),
@@ -29,6 +34,7 @@ impl Dialect {
                 (".deepseek.com", Dialect::Reasoning),
                 (".moonshot.ai", Dialect::Reasoning),
                 (".moonshot.cn", Dialect::Reasoning),
+                ("api.cloudflare.com", Dialect::WorkersAi),
             ],
             None => &[
                 ("gpt-", Dialect::OpenAi),

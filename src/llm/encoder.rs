@@ -7,7 +7,7 @@ use super::dialect::{Dialect, prefill};
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
 use super::wire::url;
-use super::{anthropic, gemini, json, openai_chat, openai_responses};
+use super::{anthropic, app_stream, gemini, json, openai_chat, openai_responses};
 use crate::http::{Headers, Method, Request};
 use crate::secret::Secret;
 
@@ -34,6 +34,7 @@ enum Writer {
     OpenAi(openai_chat::Writer),
     Responses { reasoning: bool },
     Gemini(gemini::Writer),
+    App,
 }
 
 impl Writer {
@@ -42,7 +43,10 @@ impl Writer {
             Provider::Anthropic => Writer::Anthropic(anthropic::Writer::default()),
             Provider::OpenAiResponses => Writer::Responses { reasoning: openai_responses::thinks(&config.id) },
             Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
-            Provider::OpenAi | Provider::Offline => Writer::OpenAi(openai_chat::Writer::new(Dialect::of(config))),
+            Provider::App | Provider::Browser => Writer::App,
+            Provider::OpenAi | Provider::Offline | Provider::WorkersAi => {
+                Writer::OpenAi(openai_chat::Writer::new(Dialect::of(config), &config.id))
+            }
         }
     }
 }
@@ -81,6 +85,7 @@ impl Encoder {
         }
         if let Some(system) = system {
             match writer {
+                Writer::App => {}
                 Writer::Anthropic(_) => anthropic::system(&mut head, system),
                 Writer::OpenAi(_) => openai_chat::system(&mut messages, system),
                 Writer::Responses { .. } => json::field(&mut head, "instructions", system),
@@ -112,6 +117,10 @@ impl Encoder {
                     head.push_str(r#","include":["reasoning.encrypted_content"]"#);
                 }
             }
+            Writer::App => {
+                options(&mut head, "maxTokens", config.max_tokens, config.temperature);
+                app_stream::head(&mut head, system, tools);
+            }
             Writer::Gemini(_) => {
                 if config.max_tokens.is_some() || config.temperature.is_some() {
                     json::key(&mut head, "generationConfig");
@@ -121,7 +130,7 @@ impl Encoder {
                 }
             }
         }
-        if !tools.is_empty() {
+        if !tools.is_empty() && !matches!(writer, Writer::App) {
             json::key(&mut head, "tools");
             head.push_str(&crate::json::text(&tool_definitions(config.provider, tools)));
             if let Writer::Anthropic(_) = writer {
@@ -129,7 +138,7 @@ impl Encoder {
             }
         }
         let list = match writer {
-            Writer::Anthropic(_) | Writer::OpenAi(_) => "messages",
+            Writer::Anthropic(_) | Writer::OpenAi(_) | Writer::App => "messages",
             Writer::Responses { .. } => "input",
             Writer::Gemini(_) => "contents",
         };
@@ -171,6 +180,7 @@ impl Encoder {
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
             Writer::Responses { reasoning } => openai_responses::message(&mut self.messages, message, *reasoning),
             Writer::Gemini(writer) => writer.message(&mut self.messages, message),
+            Writer::App => app_stream::message(&mut self.messages, message),
         }
     }
 
@@ -191,7 +201,7 @@ impl Encoder {
         match &self.writer {
             Writer::OpenAi(writer) => writer.pending(&mut body),
             Writer::Gemini(writer) => writer.close(&mut body),
-            Writer::Anthropic(_) | Writer::Responses { .. } => {}
+            Writer::Anthropic(_) | Writer::Responses { .. } | Writer::App => {}
         }
         body.push_str("]}");
         Request { method: Method::Post, url: self.url.clone(), headers: self.headers.clone(), body: Some(body) }

@@ -76,6 +76,12 @@ impl Writer {
             json::comma(parts);
             parts.push_str(&images);
         }
+        for block in &message.content {
+            if let Block::Image { data, mime_type } | Block::Audio { data, mime_type } = block {
+                json::comma(parts);
+                inline(parts, mime_type, data);
+            }
+        }
         text_part(parts, &message.text());
     }
 
@@ -90,15 +96,17 @@ impl Writer {
             if !text.is_empty() {
                 text.push('\n');
             }
-            match part(item) {
+            match part(item, true) {
                 Part::Text(part) => text.push_str(&part),
                 Part::Image { media_type, data } => {
                     text.push_str("(an image, shown below)");
                     json::comma(images);
-                    images.push_str(r#"{"inlineData":{"#);
-                    json::field(images, "mimeType", media_type);
-                    json::field(images, "data", data);
-                    images.push_str("}}");
+                    inline(images, media_type, data);
+                }
+                Part::Audio { media_type, data } => {
+                    text.push_str("(a recording, played below)");
+                    json::comma(images);
+                    inline(images, media_type, data);
                 }
             }
         }
@@ -143,6 +151,13 @@ impl Writer {
             self.calls = calls;
         }
     }
+}
+
+fn inline(out: &mut String, media_type: &str, data: &str) {
+    out.push_str(r#"{"inlineData":{"#);
+    json::field(out, "mimeType", media_type);
+    json::field(out, "data", data);
+    out.push_str("}}");
 }
 
 /// A signature that no call follows: the last part of an answer, its text empty, is how the API itself sends it.
@@ -300,6 +315,7 @@ impl Stream {
             cache_read_tokens: json::count(usage, "cachedContentTokenCount"),
             cache_write_tokens: 0,
             reasoning_tokens: thoughts,
+            cost: 0,
         };
         if usage != self.usage {
             self.usage = usage;

@@ -6,6 +6,7 @@
 //! openai_chat + openai_calls
 //! openai_responses + responses_stream
 //! gemini + gemini_schema
+//! app_stream + prompt_api                      the app's own functions; the browser's model
 //! offline + offline_wire                       the embedded keyword matcher: no network, asked as text
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
@@ -15,12 +16,15 @@ pub mod config;
 #[cfg(feature = "parts")]
 pub mod offline;
 pub mod offline_wire;
+#[cfg(feature = "parts")]
+pub mod prompt_api;
 pub mod tools;
 pub mod turn;
 pub mod types;
 pub mod wire;
 
 mod anthropic;
+mod app_stream;
 mod content;
 mod decoder;
 mod dialect;

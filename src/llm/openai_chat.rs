@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::content::{Part, part};
+use super::content::{Part, audio_format, hears, part};
 use super::decoder;
 use super::dialect::Dialect;
 use super::failure::{Fault, told};
@@ -32,11 +32,13 @@ pub(super) struct Writer {
     /// Images of tool results. A `tool` message holds only text, so they follow in a user message; but not before
     /// every result is there, because nothing may stand between the results of one turn.
     images: String,
+    /// The model hears what tools give.
+    hears: bool,
 }
 
 impl Writer {
-    pub(super) fn new(dialect: Dialect) -> Writer {
-        Writer { dialect, images: String::new() }
+    pub(super) fn new(dialect: Dialect, id: &str) -> Writer {
+        Writer { dialect, images: String::new(), hears: hears(id) }
     }
 
     /// Appends what the message becomes: any number of JSON objects.
@@ -50,14 +52,34 @@ impl Writer {
                 self.result(out, tool_use_id, content, *is_error);
             }
         }
-        let text = message.text();
-        if !text.is_empty() {
-            self.flush(out);
-            json::comma(out);
-            out.push_str(r#"{"role":"user""#);
-            json::field(out, "content", &text);
-            out.push('}');
+        let mut media = String::new();
+        for block in &message.content {
+            match block {
+                Block::Image { data, mime_type } => image(&mut media, mime_type, data),
+                Block::Audio { data, mime_type } => audio(&mut media, mime_type, data),
+                _ => {}
+            }
         }
+        let text = message.text();
+        if text.is_empty() && media.is_empty() {
+            return;
+        }
+        self.flush(out);
+        json::comma(out);
+        out.push_str(r#"{"role":"user""#);
+        if media.is_empty() {
+            json::field(out, "content", &text);
+        } else {
+            out.push_str(r#","content":["#);
+            out.push_str(&media);
+            if !text.is_empty() {
+                out.push_str(r#",{"type":"text""#);
+                json::field(out, "text", &text);
+                out.push('}');
+            }
+            out.push(']');
+        }
+        out.push('}');
     }
 
     /// Appends the images that still wait for their message.
@@ -112,7 +134,7 @@ impl Writer {
         }
         json::comma(out);
         out.push_str(r#"{"role":"assistant","content":"#);
-        if text.is_empty() {
+        if text.is_empty() && self.dialect != Dialect::WorkersAi {
             out.push_str("null");
         } else {
             json::string(out, &text);
@@ -139,17 +161,15 @@ impl Writer {
             if text.len() > bare {
                 text.push('\n');
             }
-            match part(item) {
+            match part(item, self.hears) {
                 Part::Text(part) => text.push_str(&part),
                 Part::Image { media_type, data } => {
                     text.push_str("(an image, shown below)");
-                    json::comma(&mut self.images);
-                    self.images.push_str(r#"{"type":"image_url","image_url":{"url":"data:"#);
-                    // Both are plain in any sane answer; escaped, they cannot break out of the string either way.
-                    let mut url = String::new();
-                    json::string(&mut url, &[media_type, ";base64,", data].concat());
-                    self.images.push_str(&url[1..]);
-                    self.images.push_str("}}");
+                    image(&mut self.images, media_type, data);
+                }
+                Part::Audio { media_type, data } => {
+                    text.push_str("(a recording, played below)");
+                    audio(&mut self.images, media_type, data);
                 }
             }
         }
@@ -160,6 +180,21 @@ impl Writer {
         json::field(out, "content", &text);
         out.push('}');
     }
+}
+
+fn image(out: &mut String, media_type: &str, data: &str) {
+    json::comma(out);
+    out.push_str(r#"{"type":"image_url","image_url":{"#);
+    json::field(out, "url", &["data:", media_type, ";base64,", data].concat());
+    out.push_str("}}");
+}
+
+fn audio(out: &mut String, media_type: &str, data: &str) {
+    json::comma(out);
+    out.push_str(r#"{"type":"input_audio","input_audio":{"#);
+    json::field(out, "data", data);
+    json::field(out, "format", audio_format(media_type));
+    out.push_str("}}");
 }
 
 /// Reads the chunks of one answer.
@@ -188,7 +223,14 @@ impl decoder::Stream for Stream {
     fn event(&mut self, name: &str, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         let mut value = told(name, value)?;
         self.count(value.get("usage").or_else(|| value.get("x_groq")?.get("usage")), out);
-        let Some(Value::Array(choices)) = value.get_mut("choices") else { return Ok(()) };
+        let Some(Value::Array(choices)) = value.get_mut("choices") else {
+            // Workers AI's own form, of its older models.
+            out.extend(json::take(&mut value, "response").map(Delta::Text));
+            if let Some(Value::Array(calls)) = value.get_mut("tool_calls") {
+                self.calls.fragments(calls, out)?;
+            }
+            return Ok(());
+        };
         // Only one answer was asked for; others are not ours.
         let first = |choice: &&mut Value| json::count(choice, "index") == 0;
         for choice in choices.iter_mut().filter(first) {
@@ -198,7 +240,8 @@ impl decoder::Stream for Stream {
     }
 
     fn whole(&mut self, value: Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
-        let answers = value.get("choices").and_then(Value::as_array).is_some_and(|choices| !choices.is_empty());
+        let answers = value.get("choices").and_then(Value::as_array).is_some_and(|choices| !choices.is_empty())
+            || value.get("response").is_some();
         if value.is_object() {
             self.event("", value, out)?;
         }
@@ -259,7 +302,7 @@ fn plain(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
         }
         "usage" | "error" => scan.null(),
         "object" => (scan.string()? == "chat.completion.chunk").then_some(()),
-        "type" | "x_groq" => None,
+        "type" | "x_groq" | "response" | "tool_calls" => None,
         _ => scan.skip(),
     })?;
     let reasoning = if reasoning.is_empty() { alias } else { reasoning };
@@ -311,6 +354,7 @@ impl Stream {
             cache_read_tokens: cached.max(json::count(usage, "prompt_cache_hit_tokens")),
             cache_write_tokens: detail("prompt_tokens_details", "cache_write_tokens"),
             reasoning_tokens: detail("completion_tokens_details", "reasoning_tokens"),
+            cost: 0,
         };
         if usage != self.usage {
             self.usage = usage;

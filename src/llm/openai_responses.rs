@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::content::{Part, part};
+use super::content::{Part, UNHEARD, part};
 use super::json;
 use super::types::{Block, Message, Role};
 use super::wire::invalid_input;
@@ -33,10 +33,42 @@ pub(super) fn message(out: &mut String, message: &Message, reasoning: bool) {
             result(out, tool_use_id, content, *is_error);
         }
     }
+    let mut media = String::new();
+    for block in &message.content {
+        match block {
+            Block::Image { data, mime_type } => {
+                json::comma(&mut media);
+                image(&mut media, mime_type, data);
+            }
+            Block::Audio { .. } => {
+                json::comma(&mut media);
+                media.push_str(r#"{"type":"input_text""#);
+                json::field(&mut media, "text", UNHEARD);
+                media.push('}');
+            }
+            _ => {}
+        }
+    }
     let text = message.text();
-    if !text.is_empty() {
+    if !media.is_empty() {
+        json::comma(out);
+        out.push_str(r#"{"type":"message","role":"user","content":["#);
+        out.push_str(&media);
+        if !text.is_empty() {
+            out.push_str(r#",{"type":"input_text""#);
+            json::field(out, "text", &text);
+            out.push('}');
+        }
+        out.push_str("]}");
+    } else if !text.is_empty() {
         spoken(out, r#"{"type":"message","role":"user","content":[{"type":"input_text""#, &text);
     }
+}
+
+fn image(out: &mut String, media_type: &str, data: &str) {
+    out.push_str(r#"{"type":"input_image""#);
+    json::field(out, "image_url", &["data:", media_type, ";base64,", data].concat());
+    out.push('}');
 }
 
 fn spoken(out: &mut String, start: &str, text: &str) {
@@ -104,7 +136,7 @@ fn result(out: &mut String, id: &str, content: &[Value], is_error: bool) {
     let bare = text.len();
     let mut images = String::new();
     for item in content {
-        match part(item) {
+        match part(item, false) {
             Part::Text(part) => {
                 if text.len() > bare {
                     text.push('\n');
@@ -112,10 +144,10 @@ fn result(out: &mut String, id: &str, content: &[Value], is_error: bool) {
                 text.push_str(&part);
             }
             Part::Image { media_type, data } => {
-                images.push_str(r#",{"type":"input_image""#);
-                json::field(&mut images, "image_url", &["data:", media_type, ";base64,", data].concat());
-                images.push('}');
+                images.push(',');
+                image(&mut images, media_type, data);
             }
+            Part::Audio { .. } => text.push_str(UNHEARD),
         }
     }
     if text.len() == bare {

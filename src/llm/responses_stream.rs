@@ -324,6 +324,7 @@ impl Stream {
             cache_read_tokens: detail("input_tokens_details", "cached_tokens"),
             cache_write_tokens: detail("input_tokens_details", "cache_write_tokens"),
             reasoning_tokens: detail("output_tokens_details", "reasoning_tokens"),
+            cost: 0,
         };
         if usage != self.usage {
             self.usage = usage;

@@ -34,6 +34,20 @@ pub enum Block {
         /// The text.
         text: String,
     },
+    /// A picture that the user shows.
+    Image {
+        /// In base64.
+        data: String,
+        /// Such as `image/png`.
+        mime_type: String,
+    },
+    /// A recording that the user plays.
+    Audio {
+        /// In base64.
+        data: String,
+        /// Such as `audio/wav`.
+        mime_type: String,
+    },
     /// The model's reasoning, returned to the provider as it came.
     Thinking {
         /// The reasoning, or a summary of it; may be empty.
@@ -113,7 +127,8 @@ impl Message {
 }
 
 impl Block {
-    fn read(mut map: Map<String, Value>) -> Option<Block> {
+    /// Reads a block of the app's; `None` when it is none.
+    pub(crate) fn read(mut map: Map<String, Value>) -> Option<Block> {
         let mut text = |name: &str| match map.remove(name) {
             Some(Value::String(text)) => Some(text),
             _ => None,
@@ -121,6 +136,8 @@ impl Block {
         let kind = text("type").unwrap_or_default();
         match kind.as_str() {
             "text" => text("text").map(|text| Block::Text { text }),
+            "image" => Some(Block::Image { data: text("data")?, mime_type: text("mimeType")? }),
+            "audio" => Some(Block::Audio { data: text("data")?, mime_type: text("mimeType")? }),
             "thinking" => text("text").map(|content| Block::Thinking { text: content, signature: text("signature") }),
             "redacted_thinking" => text("data").map(|data| Block::RedactedThinking { data }),
             "tool_use" => match (text("id"), text("name"), text("invalidInput")) {
@@ -147,7 +164,7 @@ impl<'de> Deserialize<'de> for Block {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
         Block::read(Map::deserialize(deserializer)?).ok_or_else(|| {
             serde::de::Error::custom(
-                "a content block needs a known type (text, thinking, redacted_thinking, tool_use, tool_result) and its fields",
+                "a content block needs a known type (text, image, audio, thinking, redacted_thinking, tool_use, tool_result) and its fields",
             )
         })
     }
@@ -178,6 +195,56 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// Part of the output that was reasoning.
     pub reasoning_tokens: u64,
+    /// What they cost by the app's prices, in billionths of the currency; 0 without prices.
+    #[serde(with = "cost", skip_serializing_if = "cost::is_none")]
+    pub cost: u64,
+}
+
+/// Costs are whole billionths here, so that sums are exact, and a number of the currency outside.
+mod cost {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const BILLION: f64 = 1e9;
+
+    pub(super) fn is_none(cost: &u64) -> bool {
+        *cost == 0
+    }
+
+    pub(super) fn serialize<S: Serializer>(cost: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(*cost as f64 / BILLION)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        Ok((f64::deserialize(deserializer)? * BILLION + 0.5) as u64)
+    }
+}
+
+/// What a model costs, in billionths of the currency for each token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// Input that was not read from or written to the prompt cache.
+    pub input: u64,
+    /// Output.
+    pub output: u64,
+    /// Input from the prompt cache.
+    pub cache_read: u64,
+    /// Input into the prompt cache.
+    pub cache_write: u64,
+}
+
+impl Prices {
+    /// What those tokens cost.
+    pub fn cost(&self, usage: &Usage) -> u64 {
+        let Usage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, .. } = *usage;
+        let plain = input_tokens.saturating_sub(cache_read_tokens).saturating_sub(cache_write_tokens);
+        let parts = [
+            (plain, self.input),
+            (output_tokens, self.output),
+            (cache_read_tokens, self.cache_read),
+            (cache_write_tokens, self.cache_write),
+        ];
+        parts.iter().fold(0, |sum: u64, (tokens, price)| sum.saturating_add(tokens.saturating_mul(*price)))
+    }
 }
 
 impl std::ops::AddAssign for Usage {
@@ -187,6 +254,7 @@ impl std::ops::AddAssign for Usage {
         self.cache_read_tokens += other.cache_read_tokens;
         self.cache_write_tokens += other.cache_write_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
+        self.cost = self.cost.saturating_add(other.cost);
     }
 }
 
@@ -265,6 +333,8 @@ mod tests {
                 Block::Thinking { text: "hm".into(), signature: Some("sig".into()) },
                 Block::RedactedThinking { data: "sealed".into() },
                 Block::Text { text: "I will look.".into() },
+                Block::Image { data: "AA==".into(), mime_type: "image/png".into() },
+                Block::Audio { data: "AA==".into(), mime_type: "audio/wav".into() },
                 Block::ToolUse {
                     id: "t1".into(),
                     name: "add".into(),
@@ -281,6 +351,27 @@ mod tests {
         let text = serde_json::to_string(&message).unwrap();
         assert!(text.contains(r#""toolUseId":"t1""#), "{text}");
         assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+    }
+
+    #[test]
+    fn costs_go_by_the_kind_of_token_and_survive_being_stored() {
+        let usage = Usage {
+            input_tokens: 1_000,
+            output_tokens: 100,
+            cache_read_tokens: 600,
+            cache_write_tokens: 100,
+            ..Usage::default()
+        };
+        let prices = Prices { input: 3_000, output: 15_000, cache_read: 300, cache_write: 3_750 };
+        let cost = 300 * 3_000 + 100 * 15_000 + 600 * 300 + 100 * 3_750;
+        assert_eq!(prices.cost(&usage), cost);
+        let mut usage = Usage { cost, ..usage };
+        let text = serde_json::to_string(&usage).unwrap();
+        assert!(text.contains("\"cost\":0.002955"), "{text}");
+        assert_eq!(serde_json::from_str::<Usage>(&text).unwrap(), usage);
+        usage += usage;
+        assert_eq!(usage.cost, 2 * cost);
+        assert!(!serde_json::to_string(&Usage::default()).unwrap().contains("cost"));
     }
 
     #[test]

@@ -31,13 +31,20 @@ pub(super) fn url(config: &ModelConfig) -> String {
             let folder = if config.id.contains('/') { "/v1beta/" } else { "/v1beta/models/" };
             [base, folder, &config.id, ":streamGenerateContent?alt=sse"].concat()
         }
+        Provider::App | Provider::Browser | Provider::WorkersAi => base.clone(),
         _ => [base, "/chat/completions"].concat(),
     }
 }
 
 /// What messages call a model call: `POST host/path (model id)`. No query, no user, no key.
 pub fn label(config: &ModelConfig) -> String {
-    ["POST ", &place(&url(config)), " (model ", &config.id, ")"].concat()
+    let place = match config.provider {
+        Provider::App => "generate()".to_owned(),
+        Provider::Browser => "the browser's model".to_owned(),
+        Provider::WorkersAi => "binding.run()".to_owned(),
+        _ => ["POST ", &place(&url(config))].concat(),
+    };
+    [&place, " (model ", &config.id, ")"].concat()
 }
 
 /// Whether the wire lets a model go on right behind the beginning of an answer.

@@ -46,6 +46,33 @@ new Agent({ model: { provider: "openai", id: "m", baseURL: "/llm" } });
 new Agent({ model: { provider: "offline" }, server: [] });
 // @ts-expect-error changes are approved, reported or ignored
 new Agent({ model: { provider: "offline" }, servers: [{ name: "a", url: "/mcp", trust: { changes: "never" } }] });
+// models that are no endpoint
+const ai = { run: async (model: string, input: unknown) => new ReadableStream() };
+new Agent({
+  model: {
+    async *generate({ messages, tools }, { signal }) {
+      if (signal.aborted) return;
+      yield "text";
+      yield { type: "tool_call", name: tools[0]?.name ?? "", input: { at: messages.length } };
+    },
+    prices: { input: 3, output: 15 },
+    fallbacks: [{ provider: "browser" }, { provider: "workers-ai", id: "@cf/x", binding: ai }, { provider: "offline" }],
+  },
+});
+// @ts-expect-error the binding is required
+new Agent({ model: { provider: "workers-ai", id: "@cf/x" } });
+// @ts-expect-error fallbacks have no fallbacks
+new Agent({ model: { provider: "offline", fallbacks: [{ provider: "offline", fallbacks: [] }] } });
+// @ts-expect-error no such delta
+new Agent({ model: { generate: () => [{ type: "video" }] } });
+const typed = await new Agent({ model: { provider: "offline" } }).run("x", {
+  output: { type: "object" },
+  attachments: [{ type: "image", data: "AA==", mimeType: "image/png" }],
+}).result;
+typed.output;
+// @ts-expect-error an attachment needs its type
+new Agent({ model: { provider: "offline" } }).run("x", { attachments: [{ data: "AA==" }] });
+
 // diagnose
 const { usable, findings } = await diagnose("https://a.test/mcp", { token: "t", headers: { x: "y" }, timeoutMs: 1000 });
 same<typeof usable, boolean>(true);
@@ -199,7 +226,7 @@ for await (const event of run) {
       run.answer(event.id, { action: "later" });
       break;
     case "tool_result":
-      same<typeof event.outcome, "ok" | "failed" | "denied" | "cancelled">(true);
+      same<typeof event.outcome, "ok" | "failed" | "unknown" | "denied" | "cancelled">(true);
       break;
     case "retry":
       same<typeof event.code, Code>(true);

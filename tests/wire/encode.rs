@@ -409,3 +409,61 @@ fn headers_of_the_app_win_and_no_key_means_no_header() {
     assert_eq!(request.headers.get("x-title"), Some("y"));
     assert_eq!(request.headers.get("x-api-key"), None);
 }
+
+#[test]
+fn what_goes_with_a_prompt_is_sent_as_the_wire_wants_it() {
+    let picture = Block::Image { data: "iVBO".into(), mime_type: "image/png".into() };
+    let sound = Block::Audio { data: "UklG".into(), mime_type: "audio/wav".into() };
+    let message = user(vec![picture, sound, text("What?")]);
+    let sent = |provider| {
+        let body: Value = serde_json::from_str(&body(&config(provider), std::slice::from_ref(&message))).unwrap();
+        let list = ["messages", "input", "contents"].into_iter().find_map(|name| body.get(name)).unwrap()[0].clone();
+        list.get("content").or(list.get("parts")).unwrap().clone()
+    };
+    assert_eq!(
+        sent(Provider::OpenAi),
+        json!([
+            { "type": "image_url", "image_url": { "url": "data:image/png;base64,iVBO" } },
+            { "type": "input_audio", "input_audio": { "data": "UklG", "format": "wav" } },
+            { "type": "text", "text": "What?" },
+        ])
+    );
+    assert_eq!(
+        sent(Provider::Gemini),
+        json!([
+            { "inlineData": { "mimeType": "image/png", "data": "iVBO" } },
+            { "inlineData": { "mimeType": "audio/wav", "data": "UklG" } },
+            { "text": "What?" },
+        ])
+    );
+    let unheard = "(left out: a recording, which this model cannot hear)";
+    assert_eq!(
+        sent(Provider::OpenAiResponses),
+        json!([
+            { "type": "input_image", "image_url": "data:image/png;base64,iVBO" },
+            { "type": "input_text", "text": unheard },
+            { "type": "input_text", "text": "What?" },
+        ])
+    );
+    let source = json!({ "type": "base64", "media_type": "image/png", "data": "iVBO" });
+    let marked = json!({ "type": "text", "text": "What?", "cache_control": { "type": "ephemeral" } });
+    let blocks = json!([{ "type": "image", "source": source }, { "type": "text", "text": unheard }, marked]);
+    assert_eq!(sent(Provider::Anthropic), blocks);
+    assert_eq!(sent(Provider::App), serde_json::to_value(&message.content).unwrap());
+}
+
+#[test]
+fn the_beginning_of_an_answer_stands_last_and_is_marked_where_it_must_be() {
+    for (base, mark) in [("https://api.mistral.ai/v1", Some("prefix")), ("http://localhost:1/v1", None)] {
+        let config = ModelConfig { base_url: base.into(), ..config(Provider::OpenAi) };
+        let mut encoder = Encoder::new(&config, Some("Be brief."), &[]).anew(&config);
+        encoder.push(&user(vec![text("hi")]));
+        encoder.push_said("It will");
+        let body: Value = serde_json::from_str(&encoder.request().body.unwrap()).unwrap();
+        let mut last = json!({ "role": "assistant", "content": "It will" });
+        if let Some(mark) = mark {
+            last[mark] = json!(true);
+        }
+        assert_eq!((body["messages"].as_array().unwrap().len(), &body["messages"][2]), (3, &last));
+    }
+}

@@ -19,6 +19,7 @@ pub(crate) fn config(provider: Provider) -> ModelConfig {
         headers: Vec::new(),
         max_tokens: None,
         temperature: None,
+        prices: Default::default(),
         fallbacks: Vec::new(),
     }
 }
@@ -119,6 +120,9 @@ pub(crate) fn shown(outcome: &Outcome) -> String {
     let mut out = String::new();
     for block in &answer.message.content {
         out += &match block {
+            Block::Image { data, mime_type } | Block::Audio { data, mime_type } => {
+                format!("media {mime_type} {data}\n")
+            }
             Block::Text { text } => format!("text {text:?}\n"),
             Block::Thinking { text, signature } => format!("thinking {text:?} {signature:?}\n"),
             Block::RedactedThinking { data } => format!("redacted {data:?}\n"),

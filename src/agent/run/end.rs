@@ -2,6 +2,7 @@
 
 use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::ToolOutput;
+use crate::agent::run::output::Wanted;
 use crate::agent::run::{Phase, Run};
 use crate::error::{Code, Error};
 use crate::llm::types::{Message, Role, StopReason};
@@ -15,13 +16,13 @@ impl Run {
         self.end_turn();
         if called || stop_reason == StopReason::PauseTurn {
             self.go_on();
-        } else {
+        } else if !self.must_check() {
             self.end_well();
         }
     }
 
     /// Begins another turn, unless there were too many.
-    fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
         if self.turn < self.limits.max_turns {
             return self.start_turn();
         }
@@ -44,7 +45,7 @@ impl Run {
                 round.settle_all(&output, now, &mut self.events);
                 self.end_turn();
             }
-            Phase::Starting | Phase::Gathering | Phase::Offering { .. } => {}
+            Phase::Starting | Phase::Gathering | Phase::Offering { .. } | Phase::Checking { .. } => {}
         }
         self.end_with(Error::cancelled("run"));
     }
@@ -63,12 +64,13 @@ impl Run {
     }
 
     /// The model has said what it wanted to say.
-    fn end_well(&mut self) {
+    pub(super) fn end_well(&mut self) {
         // An answer without content is not in the history; then the last message is the user's.
         let last = self.messages.last().filter(|message| message.role == Role::Assistant);
         self.events.push(Event::Done {
             run_id: self.id.clone(),
             text: last.map(Message::text).unwrap_or_default(),
+            output: self.wanted.as_ref().and_then(Wanted::value),
             messages: self.messages.clone(),
             usage: self.usage,
         });

@@ -332,6 +332,7 @@ fn input_tokens(request: &OfflineRequest<'_>) -> u64 {
         for block in &message.content {
             size += match block {
                 Block::Text { text } | Block::Thinking { text, .. } => length(text),
+                Block::Image { .. } | Block::Audio { .. } => 0,
                 Block::ToolUse { name, input, .. } => length(name) + weight(input),
                 Block::ToolResult { content, .. } => content.iter().map(weight).sum(),
                 _ => 0,

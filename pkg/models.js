@@ -1,0 +1,67 @@
+// Models that are no endpoint: the app's own `generate`, the browser's `LanguageModel`, a binding of Workers AI. Each becomes a
+// function that stands for `fetch`, whose answer is an event stream.
+
+const encoder = new TextEncoder();
+const line = (data) => encoder.encode(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
+
+/** A stream of what the iterable gives, no faster than it is read. Letting go of it ends the iterable. */
+function streamed(iterable) {
+  const iterator = (iterable[Symbol.asyncIterator] ?? iterable[Symbol.iterator]).call(iterable);
+  const body = new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await iterator.next();
+        if (done) return controller.close();
+        controller.enqueue(line(typeof value === "string" ? { type: "text", text: value } : value));
+      } catch (error) {
+        // Told as models tell it, so that the run can go on with what came.
+        controller.enqueue(line({ error: { message: String(error?.message ?? error), code: error?.status } }));
+        controller.close();
+      }
+    },
+    cancel: () => void Promise.resolve(iterator.return?.()).catch(() => {}),
+  }, { highWaterMark: 0 });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
+}
+
+/** The app's own model. */
+export function app(generate) {
+  return async ({ body, signal }) => {
+    const given = await generate(JSON.parse(body), { signal });
+    const ok = given !== null && (typeof given === "string" || typeof given === "object");
+    if (!ok) throw new TypeError("generate() gave something that is no iterable");
+    if (typeof given === "string") return streamed([given]);
+    if (!given[Symbol.asyncIterator] && !given[Symbol.iterator]) throw new TypeError("generate() gave something that is no iterable");
+    return streamed(given);
+  };
+}
+
+/** The browser's own model. */
+export function browser() {
+  return app(async function* ({ initialPrompts, prompt, responseConstraint }, { signal }) {
+    const model = globalThis.LanguageModel;
+    if (!model) throw Object.assign(new Error("this browser has no model of its own (LanguageModel)"), { status: 400 });
+    const session = await model.create({ initialPrompts, signal });
+    try {
+      const options = { signal };
+      if (responseConstraint) Object.assign(options, { responseConstraint, omitResponseConstraintInput: true });
+      const type = responseConstraint ? "json" : "text";
+      for await (const text of session.promptStreaming(prompt, options)) yield { type, text };
+      const used = session.contextUsage ?? session.inputUsage;
+      if (used > 0) yield { type: "usage", inputTokens: Math.round(used), outputTokens: 0 };
+    } finally {
+      session.destroy();
+    }
+  });
+}
+
+/** A binding of Workers AI. */
+export function workersAi(binding) {
+  return async ({ body, signal }) => {
+    const { model, ...input } = JSON.parse(body);
+    const given = await binding.run(model, input, { signal });
+    if (given instanceof Response) return given;
+    if (given instanceof ReadableStream) return new Response(given, { headers: { "content-type": "text/event-stream" } });
+    return Response.json(given);
+  };
+}
