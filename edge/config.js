@@ -9,6 +9,7 @@ const VARIABLES = {
   "model.id": "MODEL_ID",
   "model.baseUrl": "MODEL_BASE_URL",
   "model.apiKey": "MODEL_API_KEY",
+  "model.binding": "AI",
   servers: "MCP_SERVERS",
   system: "SYSTEM_PROMPT",
   approval: "APPROVAL",
@@ -36,12 +37,14 @@ export function text(env, name) {
 export function options(env) {
   const turns = env.MAX_TURNS === undefined || env.MAX_TURNS === "" ? undefined : Number(env.MAX_TURNS);
   if (Number.isNaN(turns)) throw mistake("MAX_TURNS", "expected a whole number");
+  const provider = text(env, "MODEL_PROVIDER") ?? "offline";
   return {
     model: {
-      provider: text(env, "MODEL_PROVIDER") ?? "offline",
+      provider,
       id: text(env, "MODEL_ID"),
       baseUrl: text(env, "MODEL_BASE_URL"),
       apiKey: text(env, "MODEL_API_KEY"),
+      binding: provider === "workers-ai" ? env.AI : undefined,
     },
     servers: servers(env),
     system: text(env, "SYSTEM_PROMPT"),
@@ -91,7 +94,7 @@ function servers(env) {
  * @throws {Refusal} 500 that says which command to run.
  */
 export function demandKey({ provider, baseUrl, apiKey }) {
-  if (provider === "offline" || baseUrl !== undefined || apiKey !== undefined) return;
+  if (provider === "offline" || provider === "workers-ai" || baseUrl !== undefined || apiKey !== undefined) return;
   throw mistake("MODEL_API_KEY", "is not set; run `npx wrangler secret put MODEL_API_KEY`");
 }
 
