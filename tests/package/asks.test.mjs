@@ -5,18 +5,12 @@ import { test } from "node:test";
 
 import * as everything from "../servers/everything.mjs";
 import * as modern from "../servers/modern.mjs";
-import { installed, project } from "./lib.mjs";
+import { installed, project, started } from "./lib.mjs";
 import { laws } from "./scenario.mjs";
 
 const { path } = await project();
 const { Agent, EdgewiseError, McpClient } = await installed(path);
 const model = { provider: "offline" };
-
-async function started(t, module, options) {
-  const server = await module.start(options);
-  t.after(server.close);
-  return server;
-}
 
 /** Answers forms with these contents, one after the other, and agrees to open pages. */
 function answers(contents, asked = []) {

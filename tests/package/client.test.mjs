@@ -8,25 +8,10 @@ import { test } from "node:test";
 
 import * as everything from "../servers/everything.mjs";
 import * as modern from "../servers/modern.mjs";
-import { exec, installed, project, root } from "./lib.mjs";
+import { exec, installed, project, rejected, root, started } from "./lib.mjs";
 
 const { path } = await project();
-const { Agent, EdgewiseError, McpClient } = await installed(path);
-
-async function started(t, module, options) {
-  const server = await module.start(options);
-  t.after(server.close);
-  return server;
-}
-
-const rejected = (promise) =>
-  promise.then(
-    () => assert.fail("nothing was rejected"),
-    (error) => {
-      assert.ok(error instanceof EdgewiseError, String(error));
-      return error;
-    },
-  );
+const { Agent, McpClient } = await installed(path);
 
 test("modern: everything a server has, as it sent it", async (t) => {
   const { url, requests } = await started(t, modern);

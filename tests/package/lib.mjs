@@ -105,5 +105,22 @@ export function assertScenario(outcome, version) {
   }
 }
 
+/** Starts a server of `tests/servers`, closed after the test. */
+export async function started(t, module, options) {
+  const server = await module.start(options);
+  t.after(server.close);
+  return server;
+}
+
+/** The EdgewiseError that the promise rejects with. */
+export const rejected = (promise) =>
+  promise.then(
+    () => assert.fail("nothing was rejected"),
+    (error) => {
+      assert.equal(error.name, "EdgewiseError", String(error));
+      return error;
+    },
+  );
+
 /** The installed package, as Node imports it. */
 export const installed = (path) => import(pathToFileURL(join(path, "node_modules/edgewise/node.js")));

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import * as everything from "../servers/everything.mjs";
 import * as modern from "../servers/modern.mjs";
-import { browse, installed, project, serve } from "./lib.mjs";
+import { browse, installed, project, rejected, serve, started } from "./lib.mjs";
 import { laws } from "./scenario.mjs";
 
 const { path } = await project({
@@ -31,23 +31,8 @@ const { path } = await project({
     globalThis.outcome = { servers, progress, results, events };
   </script>`,
 });
-const { Agent, EdgewiseError } = await installed(path);
+const { Agent } = await installed(path);
 const model = { provider: "offline" };
-
-async function started(t, module, options) {
-  const server = await module.start(options);
-  t.after(server.close);
-  return server;
-}
-
-const rejected = (promise) =>
-  promise.then(
-    () => assert.fail("nothing was rejected"),
-    (error) => {
-      assert.ok(error instanceof EdgewiseError, String(error));
-      return error;
-    },
-  );
 
 for (const [era, module] of [["modern", modern], ["legacy", everything]]) {
   test(`${era}: connect, list, call, be told of errors, close`, async (t) => {

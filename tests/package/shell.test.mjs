@@ -6,7 +6,7 @@ import { setImmediate as tick, setTimeout as sleep } from "node:timers/promises"
 import { test } from "node:test";
 
 import * as llm from "../servers/llm.mjs";
-import { exec, installed, project } from "./lib.mjs";
+import { exec, installed, project, rejected } from "./lib.mjs";
 import { adder, laws } from "./scenario.mjs";
 
 const { path } = await project();
@@ -28,14 +28,7 @@ const thrown = (call) => {
   }
   assert.fail("nothing was thrown");
 };
-const rejected = (promise) =>
-  promise.then(
-    () => assert.fail("nothing was rejected"),
-    (error) => {
-      assert.ok(error instanceof EdgewiseError, String(error));
-      return error;
-    },
-  );
+
 const model = { provider: "offline" };
 /** An answer that takes seconds. */
 const SLOW = { text: "one piece after the other, with all the time in the world", delayMs: 300 };

@@ -10,10 +10,10 @@ import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 
 import * as modern from "../servers/modern.mjs";
-import { installed, project } from "./lib.mjs";
+import { installed, project, rejected } from "./lib.mjs";
 
 const { path } = await project();
-const { Agent, EdgewiseError, McpClient } = await installed(path);
+const { Agent, McpClient } = await installed(path);
 const require = createRequire(import.meta.url);
 const everything = join(dirname(require.resolve("@modelcontextprotocol/server-everything/package.json")), "dist/index.js");
 const stdio = () => new StdioClientTransport({ command: process.execPath, args: [everything, "stdio"], stderr: "ignore" });
@@ -31,15 +31,6 @@ function inMemory(t, state) {
   };
   return { transport: ours, sent };
 }
-
-const rejected = (promise) =>
-  promise.then(
-    () => assert.fail("nothing was rejected"),
-    (error) => {
-      assert.ok(error instanceof EdgewiseError, String(error));
-      return error;
-    },
-  );
 
 test("stdio: server-everything as a child process", { timeout: 60_000 }, async () => {
   const transport = stdio();

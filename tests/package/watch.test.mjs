@@ -9,16 +9,10 @@ import { test } from "node:test";
 import * as everything from "../servers/everything.mjs";
 import * as gateway from "../servers/gateway.mjs";
 import * as modern from "../servers/modern.mjs";
-import { installed, project } from "./lib.mjs";
+import { installed, project, started } from "./lib.mjs";
 
 const { path } = await project();
 const { EdgewiseError, McpClient } = await installed(path);
-
-async function started(t, module, options) {
-  const server = await module.start(options);
-  t.after(server.close);
-  return server;
-}
 
 /** What a watch tells, and a way to wait for what it tells next. */
 function reading(changes) {
