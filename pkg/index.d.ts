@@ -203,6 +203,49 @@ export interface AgentOptions {
    * that cannot be checked stops nothing. Default: true.
    */
   validate?: boolean;
+  /**
+   * Given every span of the agent's runs when it has ended, that of the run last and before the run's terminal event.
+   * Nobody waits for what it returns. `edgewise/otlp` makes an export of them.
+   */
+  onSpan?(span: Span): void;
+  /** Whether spans hold prompts, answers, arguments and results of tools. Default: false. */
+  spanContent?: boolean;
+}
+
+/**
+ * A part of a run, named as the OpenTelemetry conventions for generative AI name it:
+ *
+ * | `name` | what it covers |
+ * | --- | --- |
+ * | `invoke_agent` | the run |
+ * | `chat {model}` | one turn's answer of the model, with all its tries; an event `edgewise.retry` for each further one |
+ * | `execute_tool {tool}` | one tool call, from when it is made; no time for one that was never made |
+ * | `wait servers`, `wait retry`, `wait approval`, `wait input` | what kept it waiting: servers that connect, a pause before the next try of the model, the user |
+ *
+ * Attributes have the names of the conventions (`gen_ai.*`, `mcp.*`, `server.*`, `error.type`); what they do not name begins
+ * with `edgewise.`, such as `edgewise.run.id`, which every span has. `error.type` is the code of the error that ended the
+ * run, or `tool_error`, `denied`, `cancelled` for a tool call.
+ *
+ * A `traceparent` in the run's `meta` is the parent of the run, and the requests of a tool call carry one that names the
+ * span of the call.
+ */
+export interface Span {
+  /** 32 hexadecimal digits. */
+  traceId: string;
+  /** 16 hexadecimal digits. */
+  spanId: string;
+  parentSpanId?: string;
+  traceState?: string;
+  /** 1 when the trace is recorded, as `traceparent` says. */
+  traceFlags: number;
+  name: string;
+  kind: "internal" | "client";
+  /** Milliseconds since 1970, as `Date.now()` gives them. */
+  startTimeMs: number;
+  endTimeMs: number;
+  attributes: { [name: string]: Json };
+  events: { name: string; timeMs: number; attributes: { [name: string]: Json } }[];
+  status: { code: "unset" | "error" };
 }
 
 /** Resources of the servers that go before the model by themselves. */
@@ -1186,7 +1229,8 @@ export interface RunOptions {
   unattended?: boolean;
   /**
    * What every MCP request of the run's tool calls carries in `_meta` besides, such as `traceparent`, `tracestate` and
-   * `baggage` (W3C Trace Context). Members that the client sets itself are refused.
+   * `baggage` (W3C Trace Context). Members that the client sets itself are refused. With `onSpan`, the `traceparent` that
+   * is sent names the span of the call.
    */
   meta?: { [name: string]: Json };
 }

@@ -9,10 +9,12 @@
 
 mod context;
 mod oauth;
+mod spans;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::agent::spans::Spans;
 use crate::drive::oauth::Authorizer;
 use crate::llm::{offline_wire, prompt_api};
 use crate::mcp::diagnose;
@@ -24,11 +26,13 @@ pub struct State<P: Platform> {
     /// By the id that their connection gave them.
     authorizers: RefCell<Vec<(String, Authorizer<P>)>>,
     contexts: context::Contexts,
+    /// By the id of the run that they are of.
+    spans: RefCell<Vec<(String, Spans)>>,
 }
 
 impl<P: Platform> Default for State<P> {
     fn default() -> State<P> {
-        State { authorizers: RefCell::default(), contexts: context::Contexts::default() }
+        State { authorizers: RefCell::default(), contexts: context::Contexts::default(), spans: RefCell::default() }
     }
 }
 
@@ -45,6 +49,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Diagnose => diagnose::answer(request),
         Part::Oauth => oauth::answer(state, platform, request).await,
         Part::Context => context::answer(&state.contexts, &**platform, request).await,
+        Part::Spans => spans::answer(state, request),
     }
 }
 

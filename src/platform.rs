@@ -130,11 +130,13 @@ pub enum Part {
     Oauth,
     /// Choosing what goes before the model: a query in, steps or a block of context out; and ranking of anything.
     Context,
+    /// The spans of a run: notes of [`crate::agent::spans`] in, the spans that ended out.
+    Spans,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 6] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context, Part::Prompt];
+    pub const ALL: [Part; 7] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context, Part::Prompt, Part::Spans];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
@@ -145,6 +147,7 @@ impl Part {
             Part::Oauth => "oauth",
             Part::Context => "context",
             Part::Prompt => "prompt",
+            Part::Spans => "spans",
         }
     }
 }

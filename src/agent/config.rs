@@ -114,6 +114,10 @@ pub struct AgentConfig {
     pub on_input: Option<FunctionId>,
     /// What goes before the model by itself; `None` for nothing.
     pub context: Option<ContextConfig>,
+    /// Given every span of the runs, when it has ended.
+    pub on_span: Option<FunctionId>,
+    /// The spans hold prompts, answers, arguments and results; default false.
+    pub span_content: bool,
     /// Arguments and structured results are checked against the schemas of the tools; default true.
     pub validate: bool,
 }
@@ -158,6 +162,8 @@ impl AgentConfig {
             validate: fields.boolean("validate")?.unwrap_or(true),
             limits: fields.value("limits").map_or(Ok(Limits::default()), |value| Limits::read(value, "limits"))?,
             on_input: fields.function("onInput")?,
+            on_span: fields.function("onSpan")?,
+            span_content: fields.boolean("spanContent")?.unwrap_or(false),
         };
         fields.finish()?;
         Ok(config)

@@ -9,3 +9,4 @@ pub mod recovery;
 mod round;
 pub mod run;
 mod seam;
+pub mod spans;

@@ -473,6 +473,10 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    pub(crate) fn config(&self) -> &AgentConfig {
+        &self.0.config
+    }
+
     pub(crate) fn platform(&self) -> &Rc<P> {
         &self.0.platform
     }

@@ -17,5 +17,6 @@ mod run;
 mod server;
 mod share;
 pub mod tool;
+mod trace;
 mod trust;
 pub mod wait;

@@ -1,7 +1,8 @@
 //! Drives a run: starts what the machine says, and reports back what came of it.
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -21,6 +22,7 @@ use crate::drive::model::{Model, Prepared};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
 use crate::drive::tool::output_of;
+use crate::drive::trace::Trace;
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
 use crate::llm::types::Message;
 use crate::mcp::server::State as ServerState;
@@ -41,6 +43,7 @@ struct Context<P: Platform> {
     questions: Questions,
     /// What the requests of its tool calls carry in `_meta` besides.
     meta: Rc<Map<String, Value>>,
+    trace: Trace,
 }
 
 /// One thing that takes time.
@@ -56,13 +59,15 @@ enum Job<P: Platform> {
     Sleep(Millis, Fact),
     Judge(FunctionId, Call),
     CallTool(Call),
+    Trace,
 }
 
 impl<P: Platform> Context<P> {
     /// Whoever puts questions of servers to the reader of this run, for a call of that id.
     fn standing_by(self: Rc<Self>, call: String) -> Rc<dyn Attendant> {
         let questions = self.questions.clone();
-        Rc::new(StandingBy { handle: self.handle.clone(), questions, call, meta: self.meta.clone() })
+        let meta = self.trace.called(&**self.agent.platform(), &call, &self.meta);
+        Rc::new(StandingBy { handle: self.handle.clone(), questions, call, meta })
     }
 }
 
@@ -72,14 +77,16 @@ pub(crate) async fn drive<P: Platform>(
     mut run: Run,
     model: Model,
     handle: RunHandle,
-    meta: Map<String, Value>,
+    mut meta: Map<String, Value>,
 ) {
     let (over, connecting, questions) = (Cancel::new(), Cell::new(0), Questions::default());
-    let context = Rc::new(Context { agent, handle, model, over, connecting, questions, meta: Rc::new(meta) });
-    let platform = context.agent.platform().clone();
+    let platform = agent.platform().clone();
+    let trace = Trace::new(&*platform, agent.config(), &run, &mut meta);
+    let context = Rc::new(Context { agent, handle, model, over, connecting, questions, meta: Rc::new(meta), trace });
     let mut jobs = Jobs::default();
     loop {
         while let Some(fact) = context.handle.take_fact() {
+            context.trace.fact(&fact, platform.now());
             // Fails only for an answer of the app that came too late, and the handle told the app so.
             let _ = run.apply(fact, platform.now());
         }
@@ -94,7 +101,21 @@ pub(crate) async fn drive<P: Platform>(
                 }
             }
         };
-        context.handle.publish(run.take_events());
+        let events = run.take_events();
+        if context.trace.events(&events, platform.now()) && !done {
+            jobs.push(perform(context.clone(), Job::Trace));
+        }
+        if done && context.trace.is_wanted() {
+            // Whoever waits for the end has all spans then.
+            context.over.cancel();
+            let mut last = pin!(context.trace.finish(&*platform));
+            poll_fn(|task| {
+                let _ = jobs.poll(task);
+                last.as_mut().poll(task)
+            })
+            .await;
+        }
+        context.handle.publish(events);
         if done {
             break;
         }
@@ -221,6 +242,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             };
             handle.push(Fact::Judged { id: call.id, ask });
         }
+        Job::Trace => context.trace.tell(platform).await,
         Job::CallTool(call) => {
             let id = call.id.clone();
             let mut on_progress = |progress: Progress| {

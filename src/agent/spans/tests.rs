@@ -1,0 +1,265 @@
+use serde_json::{Value, json};
+
+use super::{Header, Spans, span_id};
+
+fn header(content: bool) -> Value {
+    Header {
+        run: "run_1".into(),
+        trace: "0af7651916cd43dd8448eb211c80319c".into(),
+        parent: Some("b7ad6b7169203331".into()),
+        flags: "01".into(),
+        state: Some("a=b".into()),
+        seed: 7,
+        provider: "openai".into(),
+        model: "gpt-x".into(),
+        base_url: "https://api.openai.com/v1".into(),
+        content,
+    }
+    .to_json()
+}
+
+fn event(at: u64, event: Value) -> Value {
+    json!({ "at": at, "event": event })
+}
+
+fn fact(at: u64, name: &str, id: &str) -> Value {
+    json!({ "at": at, "fact": name, "id": id, "span": 0xabc })
+}
+
+fn usage(input: u64, output: u64) -> Value {
+    json!({ "inputTokens": input, "outputTokens": output, "cacheReadTokens": 3, "cacheWriteTokens": 0, "reasoningTokens": 0 })
+}
+
+/// Two turns: a retried one that asks for an approved and a denied call, and the answer.
+fn story() -> Vec<Value> {
+    let said = json!({ "role": "assistant", "content": [{ "type": "text", "text": "secret answer" }] });
+    let asked = json!({ "role": "assistant", "content": [
+        { "type": "tool_use", "id": "t1", "name": "calc_add", "input": { "a": "secret argument" } }] });
+    vec![
+        event(100, json!({ "type": "run_start", "runId": "run_1" })),
+        fact(101, "server", ""),
+        event(140, json!({ "type": "turn_start", "turn": 1 })),
+        fact(150, "modelFailed", ""),
+        event(150, json!({ "type": "retry", "of": "model", "attempt": 2, "delayMs": 50, "code": "overloaded" })),
+        fact(201, "slept", ""),
+        fact(260, "deltas", ""),
+        fact(300, "modelEnded", ""),
+        event(
+            300,
+            json!({ "type": "tool_call", "id": "t1", "name": "calc.add", "server": "calc", "input": { "a": "secret argument" } }),
+        ),
+        event(300, json!({ "type": "tool_call", "id": "t2", "name": "shout", "input": {} })),
+        event(301, json!({ "type": "approval_request", "id": "t1", "name": "calc.add", "input": {}, "reason": "w" })),
+        event(301, json!({ "type": "approval_request", "id": "t2", "name": "shout", "input": {}, "reason": "w" })),
+        fact(900, "approved", "t1"),
+        fact(901, "called", "t1"),
+        event(950, json!({ "type": "input_request", "id": "t1/1", "callId": "t1", "server": "calc", "message": "?" })),
+        event(
+            960,
+            json!({ "type": "tool_result", "id": "t2", "content": [], "isError": true, "outcome": "denied", "durationMs": 0 }),
+        ),
+        fact(990, "answered", "t1/1"),
+        event(
+            1000,
+            json!({ "type": "tool_result", "id": "t1", "content": [{ "type": "text", "text": "secret result" }],
+            "isError": false, "outcome": "ok", "durationMs": 99 }),
+        ),
+        event(1000, json!({ "type": "turn_end", "stopReason": "tool_use", "usage": usage(10, 5), "message": asked })),
+        event(1001, json!({ "type": "turn_start", "turn": 2 })),
+        fact(1100, "deltas", ""),
+        fact(1200, "modelEnded", ""),
+        event(1200, json!({ "type": "turn_end", "stopReason": "end_turn", "usage": usage(20, 6), "message": said })),
+        event(
+            1200,
+            json!({ "type": "done", "runId": "run_1", "text": "secret answer", "messages": [], "usage": usage(30, 11) }),
+        ),
+    ]
+}
+
+fn spans(notes: &[Value], content: bool) -> Vec<Value> {
+    let mut spans = Spans::new(&header(content));
+    spans.begin_with(&json!([{ "role": "user", "content": [{ "type": "text", "text": "secret prompt" }] }]));
+    let mut out = Vec::new();
+    for (place, note) in notes.iter().enumerate() {
+        let over = spans.apply(note, &mut out);
+        assert_eq!(over, place == notes.len() - 1 && note["event"]["type"] != "turn_end", "{note}");
+    }
+    out
+}
+
+fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
+    let mut found = spans.iter().filter(|span| span["name"] == name);
+    let (Some(span), None) = (found.next(), found.next()) else { panic!("not one `{name}` in {spans:#?}") };
+    span
+}
+
+fn times(span: &Value) -> (u64, u64) {
+    (span["startTimeMs"].as_u64().unwrap(), span["endTimeMs"].as_u64().unwrap())
+}
+
+#[test]
+fn the_spans_of_a_run() {
+    let spans = spans(&story(), false);
+    let names: Vec<&str> = spans.iter().map(|span| span["name"].as_str().unwrap()).collect();
+    let wanted = [
+        "wait servers",
+        "wait retry",
+        "wait approval",
+        "wait approval",
+        "execute_tool shout",
+        "wait input",
+        "execute_tool add",
+        "chat gpt-x",
+        "chat gpt-x",
+        "invoke_agent",
+    ];
+    assert_eq!(names, wanted);
+    let root = named(&spans, "invoke_agent");
+    assert_eq!(times(root), (100, 1200));
+    assert_eq!((&root["parentSpanId"], &root["traceState"]), (&json!("b7ad6b7169203331"), &json!("a=b")));
+    assert_eq!(root["attributes"]["gen_ai.operation.name"], "invoke_agent");
+    assert_eq!(root["attributes"]["gen_ai.usage.input_tokens"], 30);
+    assert_eq!(root["status"], json!({ "code": "unset" }));
+    for span in &spans {
+        assert_eq!(span["traceId"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(span["attributes"]["edgewise.run.id"], "run_1");
+    }
+    assert_eq!(times(named(&spans, "wait servers")), (100, 140));
+}
+
+#[test]
+fn servers_that_are_ready_are_not_waited_for() {
+    let story: Vec<Value> = story().into_iter().filter(|note| note["fact"] != "server").collect();
+    assert!(spans(&story, false).iter().all(|span| span["name"] != "wait servers"));
+}
+
+#[test]
+fn a_chat_covers_its_tries_and_says_what_it_took() {
+    let spans = spans(&story(), false);
+    let chat = &spans[7];
+    assert_eq!(times(chat), (140, 300), "it ends with the model and not with the turn's tools");
+    assert_eq!(
+        chat["attributes"],
+        json!({
+            "edgewise.run.id": "run_1",
+            "edgewise.tries": 2,
+            "edgewise.turn": 1,
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-x",
+            "gen_ai.request.stream": true,
+            "gen_ai.response.finish_reasons": ["tool_call"],
+            "gen_ai.response.time_to_first_chunk": 0.12,
+            "gen_ai.usage.cache_read.input_tokens": 3,
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.output_tokens": 5,
+            "server.address": "api.openai.com",
+            "server.port": 443,
+        })
+    );
+    assert_eq!(chat["events"][0]["name"], "edgewise.retry");
+    assert_eq!(chat["events"][0]["attributes"]["error.type"], "overloaded");
+    let wait = named(&spans, "wait retry");
+    assert_eq!((times(wait), &wait["parentSpanId"]), ((150, 201), &chat["spanId"]));
+}
+
+#[test]
+fn a_tool_is_executed_from_when_it_is_called() {
+    let spans = spans(&story(), false);
+    let add = named(&spans, "execute_tool add");
+    assert_eq!((times(add), &add["spanId"], &add["kind"]), ((901, 1000), &json!(span_id(0xabc)), &json!("client")));
+    assert_eq!(add["attributes"]["gen_ai.tool.name"], "add");
+    assert_eq!(add["attributes"]["mcp.method.name"], "tools/call");
+    assert_eq!(add["attributes"]["edgewise.server"], "calc");
+    let asked = named(&spans, "wait input");
+    assert_eq!((times(asked), &asked["parentSpanId"]), ((950, 990), &add["spanId"]));
+    let shout = named(&spans, "execute_tool shout");
+    assert_eq!((times(shout), &shout["attributes"]["error.type"]), ((960, 960), &json!("denied")));
+    assert_eq!(shout["status"]["code"], "error");
+    assert_eq!(shout["attributes"]["gen_ai.tool.type"], "function");
+    let approvals: Vec<(&Value, (u64, u64))> = spans
+        .iter()
+        .filter(|span| span["name"] == "wait approval")
+        .map(|span| (&span["attributes"]["edgewise.approval"], times(span)))
+        .collect();
+    assert_eq!(approvals, [(&json!("approved"), (301, 900)), (&json!("denied"), (301, 960))]);
+}
+
+#[test]
+fn ids_differ_and_are_the_same_again() {
+    let once = spans(&story(), false);
+    let mut ids: Vec<&str> = once.iter().map(|span| span["spanId"].as_str().unwrap()).collect();
+    assert!(ids.iter().all(|id| id.len() == 16));
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), once.len());
+    assert_eq!(once, spans(&story(), false));
+}
+
+#[test]
+fn no_content_unless_it_is_asked_for() {
+    let text = Value::from(spans(&story(), false)).to_string();
+    assert!(!text.contains("secret"), "{text}");
+    let spans = spans(&story(), true);
+    let attributes = |name: &str| named(&spans, name)["attributes"].clone();
+    assert_eq!(attributes("execute_tool add")["gen_ai.tool.call.arguments"], json!({ "a": "secret argument" }));
+    assert_eq!(attributes("execute_tool add")["gen_ai.tool.call.result"][0]["text"], "secret result");
+    let prompt = json!({ "role": "user", "parts": [{ "type": "text", "content": "secret prompt" }] });
+    assert_eq!(attributes("invoke_agent")["gen_ai.input.messages"], json!([prompt]));
+    assert_eq!(attributes("invoke_agent")["gen_ai.output.messages"][0]["parts"][0]["content"], "secret answer");
+    let (first, second) = (&spans[7]["attributes"], &spans[8]["attributes"]);
+    assert_eq!(first["gen_ai.input.messages"], json!([prompt]));
+    assert_eq!(first["gen_ai.output.messages"][0]["parts"][0]["type"], "tool_call");
+    let shown: Vec<&Value> = second["gen_ai.input.messages"].as_array().unwrap().iter().map(|m| &m["role"]).collect();
+    assert_eq!(shown, ["user", "assistant", "tool", "tool"]);
+    assert_eq!(second["gen_ai.output.messages"][0]["finish_reason"], "stop");
+}
+
+#[test]
+fn a_run_that_breaks_off_leaves_no_span_open() {
+    let story = story();
+    let end = json!({ "type": "error", "runId": "run_1", "error": { "code": "cancelled" }, "messages": [], "usage": usage(1, 1) });
+    for cut in 0..story.len() - 1 {
+        let mut notes = story[..cut].to_vec();
+        notes.push(event(2000, end.clone()));
+        let spans = spans(&notes, false);
+        let begun = |kind: &str| notes.iter().filter(|note| note["event"]["type"] == kind).count();
+        let ended = |start: &str| spans.iter().filter(|span| span["name"].as_str().unwrap().starts_with(start)).count();
+        assert_eq!(ended("chat"), begun("turn_start"), "cut at {cut}");
+        assert_eq!(ended("execute_tool"), begun("tool_call"), "cut at {cut}");
+        assert_eq!(ended("wait approval"), begun("approval_request"), "cut at {cut}");
+        assert_eq!(ended("wait retry"), begun("retry"), "cut at {cut}");
+        let root = spans.last().unwrap();
+        assert_eq!((&root["name"], &root["attributes"]["error.type"]), (&json!("invoke_agent"), &json!("cancelled")));
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_back_makes_no_negative_span() {
+    let mut notes = story();
+    for (place, note) in notes.iter_mut().enumerate() {
+        note["at"] = (5_000 - 100 * place as u64).into();
+    }
+    for span in spans(&notes, false) {
+        let (start, end) = times(&span);
+        assert!(start <= end, "{span}");
+    }
+}
+
+#[test]
+fn notes_that_make_no_sense_do_no_harm() {
+    let notes = [
+        json!(null),
+        json!({ "at": "x", "event": 7 }),
+        fact(1, "slept", ""),
+        fact(1, "approved", "nobody"),
+        event(1, json!({ "type": "tool_result", "id": "nobody" })),
+        event(1, json!({ "type": "turn_end" })),
+    ];
+    let mut spans = Spans::new(&json!(null));
+    let mut out = Vec::new();
+    for note in &notes {
+        assert!(!spans.apply(note, &mut out));
+    }
+    assert_eq!(out, [Value::Null; 0]);
+}
