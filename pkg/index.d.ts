@@ -219,12 +219,12 @@ export interface AgentOptions {
  * | --- | --- |
  * | `invoke_agent` | the run |
  * | `chat {model}` | one turn's answer of the model, with all its tries; an event `edgewise.retry` for each further one |
- * | `execute_tool {tool}` | one tool call, from when it is made; no time for one that was never made |
+ * | `execute_tool {tool}` | one tool call with all its tries, from when it is made; no time for one that was never made |
  * | `wait servers`, `wait retry`, `wait approval`, `wait input` | what kept it waiting: servers that connect, a pause before the next try of the model, the user |
  *
  * Attributes have the names of the conventions (`gen_ai.*`, `mcp.*`, `server.*`, `error.type`); what they do not name begins
  * with `edgewise.`, such as `edgewise.run.id`, which every span has. `error.type` is the code of the error that ended the
- * run, or `tool_error`, `denied`, `cancelled` for a tool call.
+ * run, or `tool_error`, `unknown`, `denied`, `cancelled` for a tool call.
  *
  * A `traceparent` in the run's `meta` is the parent of the run, and the requests of a tool call carry one that names the
  * span of the call.

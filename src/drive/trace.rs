@@ -14,6 +14,7 @@ use crate::agent::run::Run;
 use crate::agent::spans::{Header, Note, TraceParent, span_id};
 use crate::drive::wait::{Cancel, within};
 use crate::json;
+use crate::llm::config::ModelConfig;
 use crate::options::FunctionId;
 use crate::platform::{AppCall, Part, Platform};
 use crate::time::{Millis, UnixMillis};
@@ -33,6 +34,8 @@ struct Inner {
     begin: Cell<Value>,
     /// JSON array without its brackets.
     notes: RefCell<Vec<u8>>,
+    /// The spans of the calls that were made: one that is made again is the same.
+    called: RefCell<Vec<(String, u64)>>,
     /// Whether the model has begun to answer.
     answering: Cell<bool>,
     turn: Mutex<()>,
@@ -54,6 +57,8 @@ impl Trace {
             Some(parent) => (parent.trace.to_owned(), parent.flags.to_owned()),
             None => ([random(), random()].concat(), "01".to_owned()),
         };
+        let named =
+            |model: &ModelConfig| [model.provider.as_str().to_owned(), model.id.clone(), model.base_url.clone()];
         let header = Header {
             run: run.id().to_owned(),
             trace: trace.clone(),
@@ -64,6 +69,7 @@ impl Trace {
             provider: config.model.provider.as_str().to_owned(),
             model: config.model.id.clone(),
             base_url: config.model.base_url.clone(),
+            fallbacks: config.model.fallbacks.iter().map(named).collect(),
             content: config.span_content,
         };
         if parent.is_none() {
@@ -78,6 +84,7 @@ impl Trace {
             header: header.to_json(),
             begin: Cell::new(begin),
             notes: RefCell::default(),
+            called: RefCell::default(),
             answering: Cell::new(false),
             turn: Mutex::new(()),
         }))
@@ -102,8 +109,14 @@ impl Trace {
         let Some(inner) = &self.0 else { return false };
         let mut notes = inner.notes.borrow_mut();
         for event in events {
-            if matches!(event, Event::TurnStart { .. } | Event::Retry { .. }) {
-                inner.answering.set(false);
+            match event {
+                Event::Retry { .. } => inner.answering.set(false),
+                // Ids are unique within a turn.
+                Event::TurnStart { .. } => {
+                    inner.answering.set(false);
+                    inner.called.borrow_mut().clear();
+                }
+                _ => {}
             }
             Note::Event(event).write(now, &mut notes);
         }
@@ -118,7 +131,15 @@ impl Trace {
         meta: &Rc<Map<String, Value>>,
     ) -> Rc<Map<String, Value>> {
         let Some(inner) = &self.0 else { return meta.clone() };
-        let span = platform.random().max(1);
+        let mut known = inner.called.borrow_mut();
+        let span = match known.iter().find(|(id, _)| id == call) {
+            Some((_, span)) => *span,
+            None => {
+                let span = platform.random().max(1);
+                known.push((call.to_owned(), span));
+                span
+            }
+        };
         Note::Called(call, span).write(platform.now(), &mut inner.notes.borrow_mut());
         let mut meta = Map::clone(meta);
         let parent = ["00-", &inner.trace, "-", &span_id(span), "-", &inner.flags].concat();

@@ -10,6 +10,8 @@ use super::{Header, span_id};
 #[derive(Clone, Debug)]
 pub struct Spans {
     header: Header,
+    /// The same with the model that is asked now.
+    asked: Header,
     /// Number of the last id that was made up.
     last: u64,
     root: String,
@@ -47,8 +49,16 @@ struct Call {
     input: Value,
     asked: Option<u64>,
     called: Option<(u64, String)>,
+    /// The call is made again.
+    events: Vec<Value>,
+    /// A wait before that: since when, and for what.
+    waiting: Option<(u64, String)>,
     /// What its server wants of the user: id and since when.
     questions: Vec<(String, u64)>,
+}
+
+fn fallback(value: &Value) -> [String; 3] {
+    [0, 1, 2].map(|place| value.get(place).and_then(Value::as_str).unwrap_or("").to_owned())
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -70,9 +80,11 @@ impl Spans {
             provider: own("provider"),
             model: own("model"),
             base_url: own("baseUrl"),
+            fallbacks: header.get("fallbacks").and_then(Value::as_array).into_iter().flatten().map(fallback).collect(),
             content: header.get("content") == Some(&Value::Bool(true)),
         };
         let mut spans = Spans {
+            asked: header.clone(),
             header,
             last: 0,
             root: String::new(),
@@ -118,12 +130,14 @@ impl Spans {
             ("modelEnded" | "modelFailed", Some(chat)) => chat.end = Some(at),
             ("server", _) => self.connecting = true,
             ("slept", _) => self.end_retry(at, out),
+            ("rested", _) => self.end_rest(id, at, out),
             ("approved", _) => self.end_approval(id, at, "approved", out),
             ("answered", _) => self.end_questions(at, out, &|question| question == id),
             ("called", _) => {
                 let span = span_id(note.get("span").and_then(Value::as_u64).unwrap_or(0));
                 if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
-                    call.called = Some((at, span));
+                    // One that is made again began with its first try, and is the same span.
+                    call.called.get_or_insert((at, span));
                 }
             }
             _ => {}
@@ -144,20 +158,7 @@ impl Spans {
                 let (first, end, waiting, events) = (None, None, None, Vec::new());
                 self.chat = Some(Chat { id, turn, start: at, first, end, tries: 1, events, waiting });
             }
-            "retry" if text(event, "of") == "model" => {
-                let code = text(event, "code").to_owned();
-                if let Some(chat) = &mut self.chat {
-                    let attributes = json!({
-                        "error.type": code,
-                        "edgewise.retry.attempt": event.get("attempt"),
-                        "edgewise.retry.delay_ms": event.get("delayMs"),
-                    });
-                    chat.events.push(json!({ "name": "edgewise.retry", "timeMs": at, "attributes": attributes }));
-                    chat.tries += 1;
-                    chat.end = None;
-                    chat.waiting = Some((at, code));
-                }
-            }
+            "retry" => self.retry(event, at),
             "tool_call" => self.calls.push(Call {
                 id: text(event, "id").to_owned(),
                 name: text(event, "name").to_owned(),
@@ -165,6 +166,8 @@ impl Spans {
                 input: event.get("input").cloned().unwrap_or_default(),
                 asked: None,
                 called: None,
+                events: Vec::new(),
+                waiting: None,
                 questions: Vec::new(),
             }),
             "approval_request" => {
@@ -196,6 +199,47 @@ impl Spans {
 
     fn call(&mut self, id: &str) -> Option<&mut Call> {
         self.calls.iter_mut().find(|call| call.id == id)
+    }
+
+    /// A call of the model or of a tool will be made again.
+    fn retry(&mut self, event: &Value, at: u64) {
+        let code = text(event, "code").to_owned();
+        let attributes = json!({
+            "error.type": code,
+            "edgewise.retry.attempt": event.get("attempt"),
+            "edgewise.retry.delay_ms": event.get("delayMs"),
+        });
+        let told = json!({ "name": "edgewise.retry", "timeMs": at, "attributes": attributes });
+        if text(event, "of") == "tool" {
+            if let Some(call) = self.call(text(event, "id")) {
+                call.events.push(told);
+                call.waiting = Some((at, code));
+            }
+            return;
+        }
+        if let Some([provider, model, base_url]) =
+            self.header.fallbacks.iter().find(|[_, model, _]| Some(model.as_str()) == event["model"].as_str())
+        {
+            self.asked.provider.clone_from(provider);
+            self.asked.model.clone_from(model);
+            self.asked.base_url.clone_from(base_url);
+        }
+        if let Some(chat) = &mut self.chat {
+            chat.events.push(told);
+            chat.tries += 1;
+            chat.end = None;
+            chat.waiting = Some((at, code));
+        }
+    }
+
+    /// The wait before a further try of a tool is over.
+    fn end_rest(&mut self, id: &str, at: u64, out: &mut Vec<Value>) {
+        let waited = self.call(id).and_then(|call| Some((call.waiting.take()?, call.called.as_ref()?.1.clone())));
+        if let Some(((start, code), parent)) = waited {
+            let mut attributes = Map::new();
+            attributes.insert("error.type".into(), code.into());
+            self.wait("retry", (start, at), &parent, attributes, out);
+        }
     }
 
     /// The wait before a try of the model is over.
@@ -240,12 +284,13 @@ impl Spans {
         let outcome = text(event, "outcome");
         let answer = if outcome == "denied" { "denied" } else { "none" };
         self.end_approval(id, at, answer, out);
+        self.end_rest(id, at, out);
         let asked: Vec<String> = self.calls[place].questions.iter().map(|(id, _)| id.clone()).collect();
         self.end_questions(at, out, &|question| asked.iter().any(|id| id == question));
         let call = self.calls.remove(place);
         let failed = event.get("isError") == Some(&Value::Bool(true));
         let error = match outcome {
-            "denied" | "cancelled" => Some(outcome),
+            "denied" | "cancelled" | "unknown" => Some(outcome),
             "failed" => Some("tool_error"),
             _ => failed.then_some("tool_error"),
         };
@@ -264,14 +309,16 @@ impl Spans {
         let kind = if call.server.is_some() { "client" } else { "internal" };
         let name = ["execute_tool ", &name].concat();
         let root = self.root.clone();
-        out.push(self.span((&span, Some(&root)), &name, kind, (start, at), attributes, error));
+        let mut span = self.span((&span, Some(&root)), &name, kind, (start, at), attributes, error);
+        span["events"] = call.events.into();
+        out.push(span);
     }
 
     /// The turn's model call is over: well, with its `turn_end`, or with an error of the run.
     fn end_chat(&mut self, event: Option<&Value>, error: Option<&str>, at: u64, out: &mut Vec<Value>) {
         self.end_retry(at, out);
         let Some(chat) = self.chat.take() else { return };
-        let mut attributes = chat_attributes(&self.header);
+        let mut attributes = chat_attributes(&self.asked);
         attributes.insert("edgewise.turn".into(), chat.turn.into());
         if chat.tries > 1 {
             attributes.insert("edgewise.tries".into(), chat.tries.into());
@@ -293,9 +340,9 @@ impl Spans {
                 attributes.insert("gen_ai.output.messages".into(), json!([message]));
             }
         }
-        let name = ["chat ", &self.header.model].concat();
+        let name = ["chat ", &self.asked.model].concat();
         let end = if error.is_some() { at } else { chat.end.unwrap_or(at) };
-        let kind = if self.header.base_url.is_empty() { "internal" } else { "client" };
+        let kind = if self.asked.base_url.is_empty() { "internal" } else { "client" };
         let root = self.root.clone();
         let mut span = self.span((&chat.id, Some(&root)), name.trim_end(), kind, (chat.start, end), attributes, error);
         span["events"] = chat.events.into();

@@ -55,6 +55,8 @@ pub struct Header {
     pub model: String,
     /// Where it is asked; empty for one that is not on the network.
     pub base_url: String,
+    /// Models that may take over: wire, model and address of each.
+    pub fallbacks: Vec<[String; 3]>,
     /// The spans are to have content.
     pub content: bool,
 }
@@ -80,6 +82,9 @@ impl Header {
         }
         put("seed", self.seed.into());
         put("content", self.content.into());
+        let fallbacks =
+            self.fallbacks.iter().map(|model| model.iter().map(|text| Value::from(text.as_str())).collect());
+        put("fallbacks", Value::Array(fallbacks.collect()));
         Value::Object(fields)
     }
 }
@@ -119,6 +124,7 @@ impl Note<'_> {
             Note::Fact(Fact::ModelFailed(_)) => ("modelFailed", ""),
             Note::Fact(Fact::Slept) => ("slept", ""),
             Note::Fact(Fact::Server { .. }) => ("server", ""),
+            Note::Fact(Fact::Rested { id }) => ("rested", id.as_str()),
             Note::Fact(Fact::Approved { id }) => ("approved", id.as_str()),
             Note::Fact(Fact::Answered { id, .. }) => ("answered", id.as_str()),
             Note::Fact(_) => return,

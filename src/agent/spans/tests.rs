@@ -13,6 +13,7 @@ fn header(content: bool) -> Value {
         provider: "openai".into(),
         model: "gpt-x".into(),
         base_url: "https://api.openai.com/v1".into(),
+        fallbacks: vec![["anthropic".into(), "other".into(), "https://api.anthropic.com".into()]],
         content,
     }
     .to_json()
@@ -161,6 +162,33 @@ fn a_chat_covers_its_tries_and_says_what_it_took() {
     assert_eq!(chat["events"][0]["attributes"]["error.type"], "overloaded");
     let wait = named(&spans, "wait retry");
     assert_eq!((times(wait), &wait["parentSpanId"]), ((150, 201), &chat["spanId"]));
+}
+
+#[test]
+fn a_model_that_takes_over_is_named() {
+    let mut notes = story();
+    notes[4]["event"]["model"] = "other".into();
+    let spans = spans(&notes, false);
+    for chat in spans.iter().filter(|span| span["attributes"]["gen_ai.operation.name"] == "chat") {
+        assert_eq!(chat["name"], "chat other");
+        assert_eq!(chat["attributes"]["gen_ai.provider.name"], "anthropic");
+        assert_eq!(chat["attributes"]["server.address"], "api.anthropic.com");
+    }
+    assert_eq!(named(&spans, "invoke_agent")["attributes"]["gen_ai.request.model"], "gpt-x");
+}
+
+#[test]
+fn a_tool_that_is_called_again_is_one_span() {
+    let mut notes = story();
+    let place = notes.iter().position(|note| note["fact"] == "called").unwrap();
+    let retry = json!({ "type": "retry", "of": "tool", "id": "t1", "attempt": 2, "delayMs": 20, "code": "network" });
+    let again = [event(910, retry), fact(930, "rested", "t1"), fact(931, "called", "t1")];
+    notes.splice(place + 1..place + 1, again);
+    let spans = spans(&notes, false);
+    let add = named(&spans, "execute_tool add");
+    assert_eq!((times(add), &add["events"][0]["name"]), ((901, 1000), &json!("edgewise.retry")));
+    let rest = spans.iter().find(|span| span["name"] == "wait retry" && span["parentSpanId"] == add["spanId"]).unwrap();
+    assert_eq!((times(rest), &rest["attributes"]["error.type"]), ((910, 930), &json!("network")));
 }
 
 #[test]
