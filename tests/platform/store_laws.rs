@@ -119,7 +119,7 @@ pub async fn law_what_is_over_is_gone<P: Platform>(p: &P) {
 pub async fn law_big_values_come_back<P: Platform>(p: &P) {
     let mine = owner(p);
     for size in [1, 127, 65_536, 131_073, 1_048_576] {
-        let value: Vec<u8> = (0..size).map(|at: usize| (at * 31 >> 3) as u8).collect();
+        let value: Vec<u8> = (0..size).map(|at: usize| ((at * 31) >> 3) as u8).collect();
         put(p, Space::Conversations, &mine, &value).await;
         assert_eq!(p.load(Space::Conversations, &mine).await.map(|loaded| loaded == value), Some(true), "{size}");
     }
