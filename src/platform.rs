@@ -136,7 +136,8 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 7] = [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context, Part::Prompt, Part::Spans];
+    pub const ALL: [Part; 7] =
+        [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context, Part::Prompt, Part::Spans];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
