@@ -3,12 +3,14 @@
 import { Card } from "./card.js";
 import { announce, count, duration, h, icon, setText } from "./dom.js";
 import { Prose } from "./markdown.js";
+import { Timeline } from "./timeline.js";
 import { explain, technical } from "./words.js";
 
 export class Answer {
   #parts = h("div", { class: "parts" });
   #working = h("div", { class: "working" }, h("span", { class: "dots" }, h("i"), h("i"), h("i")), h("span", { class: "working-text" }));
   #foot = h("footer", { class: "usage" });
+  #timeline = new Timeline();
   #hooks;
   #prose = null;
   #thinking = null;
@@ -25,12 +27,18 @@ export class Answer {
    */
   constructor(hooks) {
     this.#hooks = hooks;
-    this.element = h("article", { class: "answer", "aria-label": "Answer", "aria-busy": "true" }, this.#parts, this.#working, this.#foot);
+    this.element = h("article", { class: "answer", "aria-label": "Answer", "aria-busy": "true" }, this.#parts, this.#working, this.#foot, this.#timeline.element);
     this.#work("Starting");
   }
 
   #work(text) {
     setText(this.#working.lastChild, text);
+  }
+
+  /** Takes one span of the run. */
+  span(span) {
+    this.#timeline.add(span);
+    this.#hooks.changed();
   }
 
   /** Takes one event of the run; types it does not know are ignored. */
@@ -200,7 +208,7 @@ export function copyButton(text) {
     }
     setTimeout(() => setText(label, "Copy"), 2000);
   };
-  return h("button", { type: "button", class: "link", onclick: copy }, icon("copy"), label);
+  return h("button", { type: "button", class: "link copy", onclick: copy }, icon("copy"), label);
 }
 
 const shorten = (text) => (text.length > 800 ? `${text.slice(0, 800)} …` : text);

@@ -144,7 +144,7 @@ export class Chat {
     };
     let run = null;
     try {
-      run = this.#session.start(prompt);
+      run = this.#session.start(prompt, (span) => answer.span(span));
     } catch (error) {
       answer.fail(error);
       return;

@@ -11,6 +11,7 @@ export class Session extends EventTarget {
   #servers = new Map();
   #history = [];
   #run = null;
+  #onSpan = null;
   #stale = false;
   #connecting = 0;
 
@@ -33,7 +34,7 @@ export class Session extends EventTarget {
       if (apiKey) model.apiKey = apiKey;
     }
     const servers = [...this.#servers.values()].map(serverOptions);
-    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, limits: { maxTurns } });
+    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, limits: { maxTurns }, onSpan: (span) => this.#onSpan?.(span) });
   }
 
   get settings() {
@@ -170,10 +171,11 @@ export class Session extends EventTarget {
     return name;
   }
 
-  /** Starts a run on the history so far; throws EdgewiseError when it cannot. */
-  start(prompt) {
+  /** Starts a run on the history so far; throws EdgewiseError when it cannot. `onSpan` is told what it spends its time on. */
+  start(prompt, onSpan) {
     const run = this.#agent.run(prompt, { messages: this.#history });
     this.#run = run;
+    this.#onSpan = onSpan;
     return run;
   }
 
