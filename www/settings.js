@@ -1,8 +1,10 @@
 // The model settings: which model answers, how it is reached, and where its key is kept.
 
-import { announce, h, setText } from "./dom.js";
+import { browserModel, localModels, mayLook } from "./discover.js";
+import { announce, h, icon, setText } from "./dom.js";
 import { clearFieldErrors, showFieldError } from "./servers.js";
 import { DEFAULTS, saveSettings } from "./store.js";
+import { allowing } from "./words.js";
 
 const PRESETS = {
   offline: { label: "Offline", provider: "offline", baseUrl: "", hint: "" },
@@ -12,8 +14,12 @@ const PRESETS = {
   gemini: { label: "Gemini", provider: "gemini", baseUrl: "", hint: "An id from Google's list of models" },
   ollama: { label: "Ollama", provider: "openai", baseUrl: "http://localhost:11434/v1", hint: "A name that “ollama list” shows" },
   llamacpp: { label: "llama.cpp", provider: "openai", baseUrl: "http://127.0.0.1:8080/v1", hint: "Any; the server has one model" },
+  browser: { label: "This browser", provider: "browser", baseUrl: "", hint: "" },
   lmstudio: { label: "LM Studio", provider: "openai", baseUrl: "http://localhost:1234/v1", hint: "The id that LM Studio shows" },
 };
+
+/** Models of one place that are offered at once. */
+const MOST_OFFERED = 8;
 
 /** Where each wire goes when no base URL is given; the core's own defaults, shown as placeholders and in advice. */
 export const ADDRESSES = {
@@ -35,6 +41,8 @@ export class SettingsPanel {
     this.#session = session;
     const presets = document.getElementById("presets");
     for (const [name, { label }] of Object.entries(PRESETS)) {
+      // Offered when it is found.
+      if (name === "browser") continue;
       presets.append(h("button", { type: "button", class: "chip small", dataset: { preset: name }, "aria-pressed": "false", onclick: () => this.#choose(name) }, label));
     }
     this.#form.addEventListener("submit", (event) => {
@@ -45,6 +53,47 @@ export class SettingsPanel {
     this.#form.elements.provider.addEventListener("change", () => this.#choose(this.#form.elements.provider.value));
     this.#approval.addEventListener("change", () => this.#take({ ...session.settings, approval: this.#approval.value }));
     this.#fill(session.settings);
+    document.getElementById("look").addEventListener("click", () => this.#look());
+    mayLook().then((may) => may && this.#look());
+  }
+
+  /** Looks for models on this computer and offers what is found before anything else. */
+  async #look() {
+    const button = document.getElementById("look");
+    const group = document.getElementById("found");
+    const hint = document.getElementById("hint-found");
+    button.disabled = true;
+    setText(button, "Looking …");
+    const [local, browser] = await Promise.all([localModels(), this.#session.knows("browser") ? browserModel() : null]);
+    const found = [...local, browser].filter(Boolean);
+    const usable = found.filter(({ refused }) => !refused);
+    group.replaceChildren(...found.map((place) => this.#place(place)));
+    group.hidden = found.length === 0;
+    hint.replaceChildren(...usable.slice(0, 2).map((place) => this.#offer(place, place.models[0], `${place.models[0] || "the model"} · ${place.label}`)));
+    hint.parentElement.hidden = usable.length === 0;
+    button.disabled = false;
+    setText(button, found.length ? "Look again" : "None found. Look again");
+  }
+
+  #place(place) {
+    const title = h("h3", null, place.label);
+    if (place.refused) {
+      const { advice, fix } = allowing({ provider: place.provider, url: place.baseUrl });
+      const words = `It is running, but does not allow this page to read its answers (CORS). ${advice}`;
+      return h("div", { class: "found-place" }, title, h("p", { class: "note" }, words), fix ? h("pre", { tabindex: "0" }, h("code", null, fix)) : null);
+    }
+    const offers = place.models.slice(0, MOST_OFFERED).map((model) => h("li", null, this.#offer(place, model, model || "Use it")));
+    return h("div", { class: "found-place" }, title, place.loads ? h("p", { class: "note" }, "The browser loads it once when it is first used; that can take minutes.") : null, h("ul", null, ...offers));
+  }
+
+  #offer(place, model, label) {
+    return h("button", { type: "button", class: "chip small", onclick: () => this.#use(place, model) }, icon("check"), label);
+  }
+
+  /** Takes a model that was found; it needs no key. */
+  #use({ preset, provider, baseUrl }, model) {
+    this.#take({ ...this.#session.settings, preset, provider, id: model, baseUrl, apiKey: "", rememberKey: false });
+    this.#fill(this.#session.settings);
   }
 
   #fill(settings) {
@@ -83,7 +132,7 @@ export class SettingsPanel {
   #dress() {
     const { provider, id, baseUrl } = this.#form.elements;
     const offline = provider.value === "offline";
-    document.getElementById("remote-model").hidden = offline;
+    document.getElementById("remote-model").hidden = offline || provider.value === "browser";
     document.getElementById("offline-model").hidden = !offline;
     id.placeholder = PRESETS[this.#preset].hint;
     baseUrl.placeholder = ADDRESSES[provider.value] ?? "";
@@ -91,7 +140,7 @@ export class SettingsPanel {
       button.setAttribute("aria-pressed", String(button.dataset.preset === this.#preset));
     }
     const { settings } = this.#session;
-    setText(this.#chip.querySelector("span"), settings.provider === "offline" ? "Offline model" : settings.id);
+    setText(this.#chip.querySelector("span"), settings.provider === "offline" ? "Offline model" : settings.id || PRESETS[this.#preset].label);
   }
 
   #save() {

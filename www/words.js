@@ -82,17 +82,20 @@ function network(error, peer, who, settings) {
   const running = url && isLocal(url.hostname) ? `Is it running at ${url.host}?` : "Is the address right?";
   if (!error.maybeCors) return { title, advice: `${running} Nothing answered there.`, action: "retry" };
   const advice = `${running} If it is, it may not allow this page to read its answers (CORS): browsers do not say which of the two it was.`;
-  if (model && url?.port === "11434") {
-    return { title, advice: `${advice} Ollama allows this page when started like this:`, fix: `OLLAMA_ORIGINS=${location.origin} ollama serve`, action: "retry" };
-  }
-  if (model && url?.port === "1234") {
-    return { title, advice: `${advice} In LM Studio, switch on “Enable CORS” in the server settings.`, action: "retry" };
-  }
   // What a server of tools has to send is found out, see diagnosis.js.
   if (!model) return { title, advice };
-  const headers = MODEL_HEADERS[peer.provider] ?? OPENAI_HEADERS;
+  const allow = allowing(peer);
+  return { title, advice: `${advice} ${allow.advice}`, fix: allow.fix, action: "retry" };
+}
+
+/** What to do so that a model server lets this page read its answers: `{ advice, fix? }`. */
+export function allowing({ provider, url }) {
+  const port = parse(url)?.port;
+  if (port === "11434") return { advice: "Ollama allows this page when started like this:", fix: `OLLAMA_ORIGINS=${location.origin} ollama serve` };
+  if (port === "1234") return { advice: "In LM Studio, switch on “Enable CORS” in the server settings." };
+  const headers = MODEL_HEADERS[provider] ?? OPENAI_HEADERS;
   const fix = [`Access-Control-Allow-Origin: ${location.origin}`, `Access-Control-Allow-Headers: ${headers}`];
-  return { title, advice: `${advice} It has to send these headers, also to OPTIONS requests:`, fix: fix.join("\n"), action: "retry" };
+  return { advice: "It has to send these headers, also to OPTIONS requests:", fix: fix.join("\n") };
 }
 
 function wait(error) {
