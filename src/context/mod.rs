@@ -18,7 +18,6 @@
 pub mod arguments;
 pub mod budget;
 pub mod build;
-pub mod difference;
 pub mod embed;
 pub mod fill;
 pub mod fuse;

@@ -151,6 +151,14 @@ await agent.getPrompt("a", "greet", { who: "you" });
 await agent.complete("a", { type: "ref/resource", uri: "doc://{name}" }, { name: "name", value: "a" }, { context: { arguments: {} } });
 // @ts-expect-error which server?
 await agent.readResource("doc://1");
+new Agent({ model: { provider: "offline" }, context: { maxTokens: 500, resources: ["doc://1"], embed: (texts) => texts.map(() => new Float32Array(2)) } });
+new Agent({ model: { provider: "offline" }, context: { resources: "auto", embed: { baseUrl: "/llm", id: "m" } } });
+// @ts-expect-error no such choice
+new Agent({ model: { provider: "offline" }, context: { resources: "all" } });
+const built = await agent.buildContext("rain?", { maxTokens: 100, signal: AbortSignal.timeout(1) });
+for (const { server, uri, score } of built.sources) same<[typeof server, typeof uri, typeof score], [string, string, number]>(true);
+for (const { reason, passages } of built.dropped) same<[typeof reason, typeof passages], [string, number | undefined]>(true);
+same<Awaited<ReturnType<typeof agent.findTools>>, string[]>(true);
 
 // a client
 const client = new McpClient({ url: new URL("https://a.test/mcp"), token: "t", timeoutMs: 1 });
@@ -227,6 +235,9 @@ for await (const event of run) {
       break;
     case "tool_result":
       same<typeof event.outcome, "ok" | "failed" | "unknown" | "denied" | "cancelled">(true);
+      break;
+    case "context":
+      same<[typeof event.tokens, (typeof event.sources)[number]["uri"]], [number, string]>(true);
       break;
     case "retry":
       same<typeof event.code, Code>(true);

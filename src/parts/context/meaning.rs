@@ -9,7 +9,7 @@ use crate::context::embed::{Table, Vector};
 use crate::http::{Headers, Method, Request};
 use crate::json;
 use crate::options::FunctionId;
-use crate::platform::{AppCall, Asset, Body, Platform};
+use crate::platform::{AppCall, Asset, Body, Platform, Space, Write};
 use crate::rank::content_hash;
 
 /// Texts that a function or an endpoint is given at a time.
@@ -68,6 +68,13 @@ impl Embed {
     }
 }
 
+/// Where the store keeps what an endpoint told of a text. What the table tells is sooner made than loaded, and what stands
+/// behind a function of the app may be another model tomorrow.
+fn key(embed: &Embed, hash: u64) -> Option<String> {
+    let Embed::Endpoint { .. } = embed else { return None };
+    Some([&content_hash([embed.name().as_str()]).to_string(), "/", &hash.to_string()].concat())
+}
+
 /// The table once it is loaded, and what others told.
 #[derive(Default)]
 pub(super) struct Meanings {
@@ -96,16 +103,30 @@ impl Meanings {
         let mut asked: Vec<usize> = (0..texts.len()).filter(|place| !is_known(&hashes[*place])).collect();
         asked.sort_by_key(|place| hashes[*place]);
         asked.dedup_by_key(|place| hashes[*place]);
+        let mut stored = Vec::new();
+        for place in &asked {
+            let Some(key) = key(embed, hashes[*place]) else { break };
+            if let Some(bytes) = platform.load(Space::Embeddings, &key).await {
+                stored.push((hashes[*place], Vector(bytes.into_iter().map(|byte| byte as i8).collect())));
+            }
+        }
+        asked.retain(|place| !stored.iter().any(|(hash, _)| *hash == hashes[*place]));
+        self.learn(stored);
         for batch in asked.chunks(BATCH) {
             let texts: Vec<&str> = batch.iter().map(|place| texts[*place]).collect();
             // Without an answer the words alone count, this time.
             let Some(vectors) = ask(platform, embed, &texts).await else { break };
-            let mut known = self.known.borrow_mut();
-            if known.len() > MOST_KNOWN {
-                known.clear();
+            let told: Vec<(u64, Vector)> = batch.iter().map(|place| hashes[*place]).zip(vectors).collect();
+            let put = |(hash, vector): &(u64, Vector)| {
+                let value = vector.0.iter().map(|number| *number as u8).collect();
+                Some(Write::Put { space: Space::Embeddings, key: key(embed, *hash)?, value, expires: None })
+            };
+            let writes: Vec<Write> = told.iter().filter_map(put).collect();
+            if !writes.is_empty() {
+                // What cannot be kept is asked for again by the next page.
+                let _ = platform.write(writes).await;
             }
-            known.extend(batch.iter().map(|place| hashes[*place]).zip(vectors));
-            known.sort_by_key(|(hash, _)| *hash);
+            self.learn(told);
         }
         let known = self.known.borrow();
         let find = |hash: &u64| {
@@ -113,6 +134,15 @@ impl Meanings {
             Some(known[place].1.clone())
         };
         hashes.iter().map(find).collect()
+    }
+
+    fn learn(&self, told: Vec<(u64, Vector)>) {
+        let mut known = self.known.borrow_mut();
+        if known.len() > MOST_KNOWN {
+            known.clear();
+        }
+        known.extend(told);
+        known.sort_by_key(|(hash, _)| *hash);
     }
 
     async fn table<P: Platform>(&self, platform: &P) -> Option<Rc<Table>> {
@@ -168,4 +198,72 @@ fn vector(value: &Value) -> Option<Vector> {
         _ => return None,
     };
     (!numbers.is_empty()).then(|| Vector::new(&numbers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Answer, Peer, Server, SimPlatform};
+
+    /// An endpoint that knows one direction for each text, and how many texts it was asked about.
+    #[derive(Default)]
+    struct Endpoint {
+        asked: Vec<usize>,
+        fails: bool,
+    }
+
+    impl Server for Endpoint {
+        fn answer(&mut self, request: &Request, peer: &mut Peer<'_>) -> Answer {
+            if request.headers.get("authorization") != Some("Bearer secret") || !request.url.ends_with("/v1/embeddings")
+            {
+                peer.violation("not what the provider wants");
+            }
+            let body: Value = serde_json::from_slice(request.body.as_deref().unwrap_or("").as_bytes()).unwrap();
+            let texts = body["input"].as_array().unwrap();
+            self.asked.push(texts.len());
+            if self.fails {
+                return Answer::text(500, "text/plain", "no");
+            }
+            // The last one first: what counts is the index.
+            let item = |place: usize| json!({ "index": place, "embedding": [place as f64 + 1.0, 0.5] });
+            Answer::json(&json!({ "data": (0..texts.len()).rev().map(item).collect::<Vec<Value>>() }))
+        }
+    }
+
+    fn endpoint(id: &str) -> Embed {
+        Embed::read(&json!({ "baseUrl": "https://llm.test/v1/", "id": id, "apiKey": "secret" })).unwrap()
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_once_for_each_text_and_the_store_keeps_it() {
+        let sim = SimPlatform::new(1);
+        let server = sim.host("https://llm.test", Endpoint::default());
+        let ask = |meanings: &Meanings, id: &str, texts: &[&str]| {
+            sim.block_on(meanings.of(&sim, &endpoint(id), texts)).unwrap()
+        };
+        let meanings = Meanings::default();
+        let first = ask(&meanings, "m", &["a", "b", "a"]);
+        assert!(first[0].is_some() && first[0] == first[2] && first[0] != first[1]);
+        assert_eq!(ask(&meanings, "m", &["b"]), [first[1].clone()]);
+        assert_eq!(server.borrow().asked, [2]);
+        // Another page.
+        assert_eq!(ask(&Meanings::default(), "m", &["b", "a"]), [first[1].clone(), first[0].clone()]);
+        assert_eq!(server.borrow().asked, [2]);
+        ask(&Meanings::default(), "other", &["a"]);
+        assert_eq!(server.borrow().asked, [2, 1], "meanings of two models cannot be compared");
+        let many: Vec<String> = (0..BATCH * 2).map(|number| number.to_string()).collect();
+        ask(&meanings, "m", &many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(server.borrow().asked, [2, 1, BATCH, BATCH]);
+        assert_eq!((sim.violations(), sim.leftovers()), (vec![], String::new()));
+    }
+
+    #[test]
+    fn words_alone_count_where_the_endpoint_fails() {
+        let sim = SimPlatform::new(2);
+        sim.host("https://llm.test", Endpoint { fails: true, ..Endpoint::default() });
+        let told = sim.block_on(Meanings::default().of(&sim, &endpoint("m"), &["a", "b"])).unwrap();
+        assert_eq!(told, [None, None]);
+        let told = sim.block_on(Meanings::default().of(&sim, &Embed::Table, &["a"])).unwrap();
+        assert_eq!(told, [None], "there is no table");
+    }
 }
