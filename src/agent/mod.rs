@@ -4,6 +4,7 @@ pub mod config;
 pub mod context;
 pub mod event;
 pub mod fact;
+pub mod plan;
 pub mod policy;
 pub mod recovery;
 mod round;

@@ -45,6 +45,7 @@ use check::{Check, MAX_PROBLEMS, Stop};
 use registry::Registry;
 
 pub use plain::plainly_fits;
+pub(crate) use words::nearest;
 
 /// What came of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -194,7 +194,7 @@ fn listing(items: impl ExactSizeIterator<Item = String>) -> String {
     listed
 }
 
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     known.filter(|known| near(known, name)).min_by_key(|known| distance(known, name))
 }
 
