@@ -118,12 +118,25 @@ export class Agent {
   }
 
   run(prompt, options) {
+    return this.#start(prompt, options, (agent, json) => agent.run(text(prompt, "prompt"), json));
+  }
+
+  runPlan(plan, options) {
+    const data = encodePlain(plan ?? null, "plan");
+    return this.#start("Run this plan.", options, (agent, json) => agent.runPlan(data, json));
+  }
+
+  async previewPlan(plan, options) {
+    return this.#core.call("previewPlan", { plan: plan ?? null }, options, ["signal"]);
+  }
+
+  #start(prompt, options, begin) {
     const { signal, rest } = callOptions(options);
     const { unattended = false, ...data } = rest ?? {};
     if (typeof unattended !== "boolean") throw config("unattended", "expected true or false");
     const json = encodePlain(data, "options");
     return this.#core.enter((agent, host) => {
-      const core = agent.run(text(prompt, "prompt"), json);
+      const core = begin(agent, json);
       const cancel = () => run.cancel();
       const history = [...(data.messages ?? []), { role: "user", content: [...(data.attachments ?? []), { type: "text", text: prompt }] }];
       const run = new Run(host, core, !unattended, history);

@@ -204,6 +204,11 @@ export interface AgentOptions {
    */
   validate?: boolean;
   /**
+   * Whether the model is offered a tool `run_plan`, with which it makes many calls in one turn; see {@link Plan}. Its
+   * definition costs some 700 tokens of each request. Default: false.
+   */
+  plans?: boolean;
+  /**
    * Given every span of the agent's runs when it has ended, that of the run last and before the run's terminal event.
    * Nobody waits for what it returns. `edgewise/otlp` makes an export of them.
    */
@@ -883,6 +888,23 @@ export class Agent {
    */
   run(prompt: string, options?: RunOptions): Run;
 
+  /**
+   * Runs a plan of tool calls, without a model: what does not wait for each other runs at once, and every call is approved like
+   * one of a model. Its events are read like those of `run`; `result` has `value` and a row for each step.
+   *
+   * @throws {EdgewiseError} `config` for options that are wrong. What is wrong with the plan rejects `result`, all mistakes at once,
+   * before anything is called.
+   */
+  runPlan(plan: Plan, options?: RunOptions): PlanRun;
+
+  /**
+   * Says what `runPlan` would do, without doing it. Servers are connected first if need be.
+   *
+   * @throws {EdgewiseError} `cancelled`, `misuse` after `close`, `network` when the part that knows plans cannot be loaded. Mistakes
+   * are in `problems`.
+   */
+  previewPlan(plan: Plan, options?: { signal?: AbortSignal }): Promise<PlanPreview>;
+
   /** Ends the connections (sessions of legacy servers too). Runs that are still going fail. */
   close(): Promise<void>;
 }
@@ -1280,6 +1302,130 @@ export class Run implements AsyncIterable<AgentEvent> {
   [Symbol.asyncIterator](): AsyncIterator<AgentEvent, undefined>;
 }
 
+/** A value in which `{ $from }` objects, and `{{step.path}}` in strings, stand for what steps gave. */
+export type PlanValue = Json;
+
+/**
+ * Where a value comes from: the result of a step, and a JSON Pointer into it. The result is the tool's structured content, else
+ * its text, read where it is JSON; `/content/0/text` and `/structuredContent` lead into the whole result. Within `forEach` and
+ * `filter`, `"item"` and `"index"` stand for the element.
+ */
+export interface PlanReference {
+  $from: string;
+  path?: string;
+  /** Stands in when the step was skipped, or the path leads nowhere. */
+  default?: Json;
+}
+
+/**
+ * A condition: a value that has to be something (not null, false, 0 or empty), one comparison, or several of them. What is missing
+ * counts as null. In `filter`, `path` looks into the element.
+ */
+export type PlanCondition =
+  | PlanReference
+  | string
+  | boolean
+  | {
+      value?: PlanValue | PlanReference;
+      path?: string;
+      equals?: Json;
+      notEquals?: Json;
+      in?: Json;
+      contains?: Json;
+      gt?: Json;
+      gte?: Json;
+      lt?: Json;
+      lte?: Json;
+      exists?: boolean;
+    }
+  | { all: PlanCondition[] }
+  | { any: PlanCondition[] }
+  | { not: PlanCondition };
+
+/** One call of a plan, or one for each element of an array. */
+export interface PlanStep {
+  /** 1 to 64 letters, digits, `_` or `-`; unique in the plan. */
+  id: string;
+  /** Name of the tool, as `tools()` or the model has it. */
+  tool: string;
+  /** Its arguments, with references anywhere. Default: none. */
+  input?: { [name: string]: unknown };
+  /** Steps to wait for besides those that are referred to. */
+  dependsOn?: string[];
+  /** An array, or a reference to one: the step is done for each element, at most 1,000, and gives the array of results. */
+  forEach?: PlanReference | string | Json[];
+  /** The step is skipped where this does not hold, and with it the steps that refer to it without a `default`. */
+  when?: PlanCondition;
+  /** The part of the result that goes on: a JSON Pointer, and members of each element by name. */
+  select?: string | { path?: string; fields?: string[] | { [name: string]: string } };
+  /** Which elements of the result go on. */
+  filter?: PlanCondition;
+  /** How many elements go on; negative: from the end. */
+  take?: number;
+  /** How often it is tried, for tools that only read or are idempotent. Default: once; the wait of 500 ms doubles each time. */
+  retry?: number | { attempts: number; delayMs?: number };
+  /** What a failure means: the plan fails (the default), the step counts as skipped, or a value stands in. */
+  onError?: "fail" | "skip" | { default: Json };
+}
+
+/**
+ * Tool calls as data. A step waits for those that it refers to, or names in `dependsOn`; what does not wait runs at once. Each
+ * call is approved like one of a model.
+ */
+export interface Plan {
+  /** At most 200. */
+  steps: PlanStep[];
+  /** What the plan gives, with references. Default: the results of the steps that no other waits for. */
+  return?: unknown;
+}
+
+/** A step of a plan that is over. */
+export interface PlanRow {
+  id: string;
+  tool: string;
+  /** `defaulted`: failed, and its default stands in. `not_run`: the plan had failed before. */
+  state: "ok" | "failed" | "skipped" | "defaulted" | "not_run";
+  calls: number;
+  durationMs: number;
+  reason?: string;
+}
+
+/** What a plan gave. */
+export interface PlanResult extends RunResult {
+  /** False when a step failed that may not fail; `text` says which, and what was done before. */
+  ok: boolean;
+  value: Json;
+  steps: PlanRow[];
+}
+
+/** A run of a plan; its events are those of a run of one turn. */
+export interface PlanRun extends Run {
+  /** Rejects with `config`, which lists every mistake, when the plan cannot be run; then nothing was called. */
+  readonly result: Promise<PlanResult>;
+}
+
+/** What a plan would do. */
+export interface PlanPreview {
+  /** False when there are problems; then it cannot be run. */
+  ok: boolean;
+  /** Every mistake, for people and models. */
+  problems: string[];
+  /** Ids of the steps that can run at once, wave by wave. */
+  waves: string[][];
+  steps: {
+    id: string;
+    tool: string;
+    server?: string;
+    dependsOn: string[];
+    /** Why the user would be asked. */
+    approval?: string;
+    forEach?: true;
+    when?: true;
+    /** Its arguments, where they refer to nothing. */
+    input?: { [name: string]: Json };
+  }[];
+}
+
 /** The end of a run. */
 export interface RunResult {
   /** Text of the last answer. */
@@ -1319,7 +1465,26 @@ export type AgentEvent =
   /** More of the model's reasoning; only the new part. */
   | { type: "thinking_delta"; text: string }
   /** The model asks for a tool; once per call, complete. `server` is there for MCP tools. */
-  | { type: "tool_call"; id: string; name: string; server?: string; input: { [name: string]: Json } }
+  | {
+      type: "tool_call";
+      id: string;
+      name: string;
+      server?: string;
+      input: { [name: string]: Json };
+      /** The call of `run_plan` whose plan asks for it, and the step; the model itself sees neither the call nor its result. */
+      callId?: string;
+      step?: string;
+    }
+  /** A step of a plan has another state; `callId` is the call of `run_plan`. `items`: how many elements `forEach` has. */
+  | {
+      type: "plan_step";
+      id: string;
+      callId: string;
+      state: "running" | "retrying" | "ok" | "failed" | "skipped" | "defaulted";
+      items?: number;
+      attempt?: number;
+      reason?: string;
+    }
   /** The call waits for `approve(id)` or `deny(id, why)`. */
   | { type: "approval_request"; id: string; name: string; input: { [name: string]: Json }; reason: string }
   /**
@@ -1356,7 +1521,16 @@ export type AgentEvent =
   /** The model's answer is complete and its tools have answered. */
   | { type: "turn_end"; stopReason: StopReason; usage: Usage; message: Message }
   /** The run ended well. Terminal. */
-  | { type: "done"; runId: string; text: string; output?: Json; messages: Message[]; usage: Usage }
+  | {
+      type: "done";
+      runId: string;
+      text: string;
+      output?: Json;
+      messages: Message[];
+      usage: Usage;
+      /** After `runPlan`. */
+      plan?: { ok: boolean; value: Json; steps: PlanRow[] };
+    }
   /** The run cannot go on. Terminal. `messages` is the history so far. */
   | { type: "error"; runId: string; error: ErrorInfo; messages: Message[]; usage: Usage };
 

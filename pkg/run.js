@@ -35,8 +35,8 @@ export class Run {
     // Made on first use: whoever does not ask for it never sees an unhandled rejection.
     this.#result ??= this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => {
       if (event.type === "error") throw new EdgewiseError(event.error);
-      const { text, output, messages, usage } = event;
-      return { text, ...(output === undefined ? undefined : { output }), messages, usage };
+      const { text, output, messages, usage, plan } = event;
+      return { text, ...(output === undefined ? undefined : { output }), messages, usage, ...plan };
     });
     return this.#result;
   }

@@ -14,6 +14,7 @@ mod spans;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::agent::plan::Plans;
 use crate::agent::spans::Spans;
 use crate::drive::oauth::Authorizer;
 use crate::llm::{offline_wire, prompt_api};
@@ -28,11 +29,17 @@ pub struct State<P: Platform> {
     contexts: context::Contexts,
     /// By the id of the run that they are of.
     spans: RefCell<Vec<(String, Spans)>>,
+    plans: RefCell<Plans>,
 }
 
 impl<P: Platform> Default for State<P> {
     fn default() -> State<P> {
-        State { authorizers: RefCell::default(), contexts: context::Contexts::default(), spans: RefCell::default() }
+        State {
+            authorizers: RefCell::default(),
+            contexts: context::Contexts::default(),
+            spans: RefCell::default(),
+            plans: RefCell::default(),
+        }
     }
 }
 
@@ -50,6 +57,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Oauth => oauth::answer(state, platform, request).await,
         Part::Context => context::answer(&state.contexts, &**platform, request).await,
         Part::Spans => spans::answer(state, request),
+        Part::Plan => state.plans.borrow_mut().answer(request),
     }
 }
 

@@ -132,12 +132,22 @@ pub enum Part {
     Context,
     /// The spans of a run: notes of [`crate::agent::spans`] in, the spans that ended out.
     Spans,
+    /// Decides what a plan of tool calls does next: a request of [`crate::agent::plan`] in, orders out.
+    Plan,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 7] =
-        [Part::Offline, Part::Schema, Part::Diagnose, Part::Oauth, Part::Context, Part::Prompt, Part::Spans];
+    pub const ALL: [Part; 8] = [
+        Part::Offline,
+        Part::Schema,
+        Part::Diagnose,
+        Part::Oauth,
+        Part::Context,
+        Part::Prompt,
+        Part::Spans,
+        Part::Plan,
+    ];
 
     /// Its name between the two modules.
     pub const fn as_str(self) -> &'static str {
@@ -149,6 +159,7 @@ impl Part {
             Part::Context => "context",
             Part::Prompt => "prompt",
             Part::Spans => "spans",
+            Part::Plan => "plan",
         }
     }
 }

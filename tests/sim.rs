@@ -8,6 +8,8 @@ mod by_hand;
 mod cast;
 #[path = "sim/laws.rs"]
 mod laws;
+#[path = "sim/plans.rs"]
+mod plans;
 #[path = "sim/scenario.rs"]
 mod scenario;
 #[path = "sim/servers.rs"]

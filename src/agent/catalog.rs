@@ -15,7 +15,7 @@ use crate::mcp::types::{Annotations, Tool};
 use crate::options::FunctionId;
 
 /// What a run needs to know of a tool to decide on its calls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolEntry {
     /// Name that the model uses.
     pub wire_name: String,
@@ -31,6 +31,30 @@ pub struct ToolEntry {
     /// Its definition is not the one that was seen first or approved.
     #[serde(default)]
     pub changed: Option<Change>,
+    /// Set for a tool of the agent itself. It does nothing that would have to be approved.
+    #[serde(default)]
+    pub builtin: Option<Builtin>,
+}
+
+/// A tool that the agent itself has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Builtin {
+    /// `run_plan`: makes many calls in one.
+    Plan,
+}
+
+impl ToolEntry {
+    /// A tool of the agent itself, under a name that none of `others` has.
+    pub fn builtin(builtin: Builtin, others: &[ToolEntry]) -> ToolEntry {
+        let mut name = match builtin {
+            Builtin::Plan => "run_plan".to_owned(),
+        };
+        while others.iter().any(|other| other.wire_name == name || other.name == name) {
+            name.push('_');
+        }
+        ToolEntry { wire_name: name.clone(), name, read_only: true, builtin: Some(builtin), ..ToolEntry::default() }
+    }
 }
 
 /// Where a call goes.
@@ -89,6 +113,7 @@ impl Catalog {
                     read_only: tool.annotations.read_only,
                     idempotent: tool.annotations.idempotent,
                     changed: None,
+                    builtin: None,
                 },
                 target: Target::App(tool.execute),
                 title: None,
@@ -117,6 +142,7 @@ impl Catalog {
                         read_only: tool.annotations.read_only,
                         idempotent: tool.annotations.idempotent,
                         changed: tool.changed.clone(),
+                        builtin: None,
                     },
                     target: Target::Server { server: server.to_owned(), tool: tool.name.clone() },
                     title: tool.title.clone(),

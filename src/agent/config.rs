@@ -120,6 +120,8 @@ pub struct AgentConfig {
     pub span_content: bool,
     /// Arguments and structured results are checked against the schemas of the tools; default true.
     pub validate: bool,
+    /// Models are offered `run_plan`; default false.
+    pub plans: bool,
 }
 
 impl AgentConfig {
@@ -160,6 +162,7 @@ impl AgentConfig {
             approval: read_approval(fields.value("approval"))?,
             context: fields.value("context").map(|value| ContextConfig::read(value, "context")).transpose()?,
             validate: fields.boolean("validate")?.unwrap_or(true),
+            plans: fields.boolean("plans")?.unwrap_or(false),
             limits: fields.value("limits").map_or(Ok(Limits::default()), |value| Limits::read(value, "limits"))?,
             on_input: fields.function("onInput")?,
             on_span: fields.function("onSpan")?,

@@ -115,6 +115,30 @@ pub enum Event {
         server: Option<String>,
         /// Parsed arguments.
         input: Value,
+        /// Id of the call of `run_plan` whose plan asks for it, not the model itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call_id: Option<String>,
+        /// Id of the step of that plan.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
+    },
+    /// A step of a plan has another state.
+    PlanStep {
+        /// Id of the step.
+        id: String,
+        /// Id of the call of `run_plan`.
+        call_id: String,
+        /// `running`, `retrying`, then `ok`, `failed`, `skipped` or `defaulted`.
+        state: String,
+        /// For how many elements it is done, with `forEach`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        items: Option<u64>,
+        /// Number of the coming try, when it is `retrying`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attempt: Option<u64>,
+        /// Why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The call waits until the app answers with `approve(id)` or `deny(id, why)`.
     ApprovalRequest {
@@ -223,6 +247,9 @@ pub enum Event {
         messages: Vec<Message>,
         /// Tokens of all turns.
         usage: Usage,
+        /// What the plan gave, when the app ran one: `{ ok, value, steps }`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        plan: Option<Value>,
     },
     /// The run cannot go on. Terminal. Cancelling gives code `cancelled`.
     Error {

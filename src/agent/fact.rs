@@ -36,6 +36,15 @@ pub enum Step {
     CallTool(Call),
     /// Wait that long before the call of that id is made again: [`Fact::Rested`].
     Rest(String, Millis),
+    /// Give the plan of that call what came of one of its calls.
+    HandBack {
+        /// Id of the call of `run_plan`.
+        call: String,
+        /// Id of the call that ended.
+        id: String,
+        /// What came of it.
+        output: ToolOutput,
+    },
     /// Give the server that asked under this id the answer; null when nobody is there to answer.
     Reply(String, Value),
     /// Nothing to start; wait for a fact.
@@ -170,10 +179,56 @@ pub enum Fact {
         /// What it gave.
         output: ToolOutput,
     },
+    /// A plan asks for calls; each is answered by [`Step::HandBack`].
+    Planned {
+        /// Id of the call of `run_plan`.
+        call: String,
+        /// The calls, all of which may be made at once.
+        calls: Vec<PlannedCall>,
+    },
+    /// A step of a plan has another state.
+    PlanStep(PlanStep),
+    /// A plan has failed: calls of it that have not begun are not wanted any more.
+    Withdrawn {
+        /// Id of the call of `run_plan`.
+        call: String,
+    },
+    /// The plan that the app wants to be run cannot be run.
+    PlanRefused(Error),
     /// Whether anyone is there who could answer an approval request.
     Listening(bool),
     /// The app or the user cancelled the run.
     Cancelled,
+}
+
+/// A call that a plan asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCall {
+    /// Id of the call; not used before in this run.
+    pub id: String,
+    /// Name of the tool, as the app knows it.
+    pub tool: String,
+    /// Arguments.
+    pub input: Value,
+    /// Id of the step.
+    pub step: String,
+}
+
+/// News of a step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// Id of the call of `run_plan`.
+    pub call: String,
+    /// Id of the step.
+    pub id: String,
+    /// `running`, `retrying`, `ok`, `failed`, `skipped` or `defaulted`.
+    pub state: String,
+    /// For how many elements it is done.
+    pub items: Option<u64>,
+    /// Number of the coming try.
+    pub attempt: Option<u64>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What a tool call gave, well or not.

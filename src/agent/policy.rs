@@ -19,6 +19,9 @@ pub enum Verdict {
 
 /// What the policy says of a call of that tool. One whose definition has changed is asked for under every policy.
 pub fn verdict(approval: Approval, tool: &ToolEntry) -> Verdict {
+    if tool.builtin.is_some() {
+        return Verdict::Allow;
+    }
     if let Some(change) = tool.changed.as_ref().filter(|change| change.asks) {
         let parts = change.parts.join(", ");
         return Verdict::Ask([&tool.name, " has changed since it was first seen or approved: its ", &parts].concat());
@@ -113,14 +116,8 @@ mod tests {
     use crate::mcp::trust::Change;
 
     fn entry(read_only: bool) -> ToolEntry {
-        ToolEntry {
-            wire_name: "s__t".into(),
-            name: "s.t".into(),
-            server: Some("s".into()),
-            read_only,
-            idempotent: false,
-            changed: None,
-        }
+        let (wire_name, name, server) = ("s__t".into(), "s.t".into(), Some("s".into()));
+        ToolEntry { wire_name, name, server, read_only, ..ToolEntry::default() }
     }
 
     #[test]

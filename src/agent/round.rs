@@ -1,5 +1,7 @@
 //! The tool calls of one turn: judged in order, called at once within a limit, recorded in call order.
 
+mod planned;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,6 +13,8 @@ use crate::error::{Code, Error, Result};
 use crate::llm::types::{Block, Message, Role};
 use crate::options::FunctionId;
 use crate::time::{Millis, UnixMillis};
+
+use planned::OfPlan;
 
 /// The tool calls of one turn.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -29,6 +33,9 @@ struct Slot {
     #[serde(default)]
     attempt: u32,
     state: State,
+    /// Set for a call that a plan asks for.
+    #[serde(default)]
+    plan: Option<OfPlan>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,24 +78,15 @@ impl Round {
                 name: name.clone(),
                 server: tool.and_then(|tool| tool.server.clone()),
                 input: input.clone(),
+                call_id: None,
+                step: None,
             });
-            round.calls.push(Slot {
-                id: id.clone(),
-                tool: place,
-                name: name.clone(),
-                input: input.clone(),
-                attempt: 1,
-                state: State::Ready,
-            });
+            round.calls.push(Slot::new(id.clone(), place, name.clone(), input.clone()));
             let slot = round.calls.last_mut().expect("one was pushed on the line above");
             match (tool, invalid_input) {
                 (None, _) => slot.fail(unknown_tool(wire_name, tools), events),
                 (Some(_), Some(_)) => slot.fail(INVALID_INPUT.into(), events),
-                (Some(tool), None) => match policy(tool) {
-                    Verdict::Allow => {}
-                    Verdict::Ask(reason) => slot.ask(reason, listening, events),
-                    Verdict::Function(function) => slot.state = State::Judging { function, asked: false },
-                },
+                (Some(tool), None) => slot.judge(policy(tool), listening, events),
             }
         }
         round
@@ -114,7 +112,13 @@ impl Round {
 
     /// The next call to start, or to ask the app's approval function about.
     pub(crate) fn next(&mut self, tools: &[ToolEntry], max_parallel: u32, now: UnixMillis) -> Step {
-        let running = self.calls.iter().filter(|slot| matches!(slot.state, State::Running(_))).count();
+        if let Some(step) = self.hand_back() {
+            return step;
+        }
+        // A plan only waits for its calls, so that it takes no room.
+        let own = |slot: &Slot| slot.tool.and_then(|place| tools.get(place)).is_some_and(|tool| tool.builtin.is_some());
+        let running = |slot: &&Slot| matches!(slot.state, State::Running(_)) && !own(slot);
+        let running = self.calls.iter().filter(running).count();
         for slot in &mut self.calls {
             let Some(tool) = slot.tool.and_then(|place| tools.get(place)) else { continue };
             let call = || Call { id: slot.id.clone(), tool: tool.clone(), input: slot.input.clone() };
@@ -128,7 +132,7 @@ impl Round {
                     slot.state = State::Resting { delay, started: true, since };
                     return Step::Rest(slot.id.clone(), delay);
                 }
-                State::Ready if running < max_parallel as usize => {
+                State::Ready if running < max_parallel as usize || tool.builtin.is_some() => {
                     let step = Step::CallTool(call());
                     slot.state = State::Running(now);
                     return step;
@@ -266,12 +270,25 @@ impl Round {
             }),
             _ => None,
         };
-        let content: Vec<Block> = self.calls.into_iter().filter_map(result).collect();
+        let asked = self.calls.into_iter().filter(|slot| slot.plan.is_none());
+        let content: Vec<Block> = asked.filter_map(result).collect();
         (!content.is_empty()).then_some(Message { role: Role::User, content })
     }
 }
 
 impl Slot {
+    fn new(id: String, tool: Option<usize>, name: String, input: Value) -> Slot {
+        Slot { id, tool, name, input, attempt: 1, state: State::Ready, plan: None }
+    }
+
+    fn judge(&mut self, verdict: Verdict, listening: bool, events: &mut Vec<Event>) {
+        match verdict {
+            Verdict::Allow => {}
+            Verdict::Ask(reason) => self.ask(reason, listening, events),
+            Verdict::Function(function) => self.state = State::Judging { function, asked: false },
+        }
+    }
+
     fn ask(&mut self, reason: String, listening: bool, events: &mut Vec<Event>) {
         if listening {
             events.push(Event::ApprovalRequest {

@@ -22,6 +22,7 @@ mod calls;
 mod context;
 mod end;
 pub mod output;
+mod planned;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,6 +85,9 @@ pub struct Run {
     /// Answers to be given to servers.
     #[serde(default)]
     replies: Vec<(String, Value)>,
+    /// Set for a run that runs a plan of the app and asks no model.
+    #[serde(default)]
+    plan: Option<Value>,
     /// Not part of a snapshot: whoever takes one has taken the events before.
     #[serde(skip)]
     events: Vec<Event>,
@@ -156,6 +160,7 @@ impl Run {
             phase: Phase::Starting,
             inputs: Vec::new(),
             replies: Vec::new(),
+            plan: None,
         }
     }
 
@@ -274,6 +279,13 @@ impl Run {
                 round.rested(&id);
                 Ok(())
             })?,
+            Fact::Planned { call, calls } => self.plan_calls(&call, calls)?,
+            Fact::PlanStep(step) => self.note_step(step),
+            Fact::Withdrawn { call } => self.in_round(|round, events, _| {
+                round.withdraw(&call, events);
+                Ok(())
+            })?,
+            Fact::PlanRefused(error) => self.refuse_plan(error, now),
         }
         Ok(())
     }

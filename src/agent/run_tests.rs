@@ -36,12 +36,11 @@ impl Scenario {
         scenario.apply(Fact::Gathered);
         assert_eq!(scenario.next(), Step::OfferTools);
         let tool = |name: &str, read_only| ToolEntry {
-            changed: None,
             wire_name: ["s__", name].concat(),
             name: ["s.", name].concat(),
             server: Some("s".into()),
             read_only,
-            idempotent: false,
+            ..ToolEntry::default()
         };
         scenario.apply(Fact::Tools(vec![tool("read", true), tool("write", false)]));
         assert_eq!(scenario.next(), Step::CallModel(Ask::default()));

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::agent::catalog::{Catalog, Target, ToolEntry};
-use crate::agent::config::{AgentConfig, RunOptions};
+use crate::agent::config::{AgentConfig, Approval, RunOptions};
 use crate::agent::context::ContextConfig;
 use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
@@ -446,6 +446,34 @@ impl<P: Platform> Agent<P> {
             handle.cancel();
         }
         (handle, driven)
+    }
+
+    /// Runs a plan of the app: the calls are made as if a model had asked for them, under the same policy, and the run ends
+    /// with what the plan gave. No model is asked. The caller polls the future as with [`Agent::run`].
+    pub fn run_plan(&self, plan: Value, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
+        let config = &self.0.config;
+        let id = run_id(self.0.platform.random(), self.0.platform.random());
+        let random = self.0.platform.random();
+        let (prompt, messages) = (Message::user("Run this plan."), options.messages);
+        let (limits, approval, models, output) = (config.limits, config.approval, Vec::new(), None);
+        let setup = Setup { id, prompt, messages, limits, approval, random, models, output };
+        let handle = RunHandle::default();
+        let model = Model::new(self.0.model.clone(), &limits, None);
+        let driven = drive(self.clone(), Run::of_plan(setup, plan), model, handle.clone(), options.meta);
+        if self.0.closed.get() {
+            handle.cancel();
+        }
+        (handle, driven)
+    }
+
+    /// When the user is asked.
+    pub(crate) fn approval(&self) -> Approval {
+        self.0.config.approval
+    }
+
+    /// Whether models are offered `run_plan`.
+    pub(crate) fn offers_plans(&self) -> bool {
+        self.0.config.plans
     }
 
     /// Closes every connection. Runs that are still open find their servers gone.

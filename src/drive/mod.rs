@@ -12,6 +12,7 @@ pub mod mcp;
 mod model;
 #[cfg(feature = "parts")]
 pub(crate) mod oauth;
+mod plan;
 mod question;
 mod run;
 mod server;

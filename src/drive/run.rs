@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use serde_json::{Map, Value, json};
 
-use crate::agent::catalog::ToolEntry;
+use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, Step, ToolOutput};
 use crate::agent::policy::gather_limit;
@@ -19,6 +19,7 @@ use crate::drive::context::PATIENCE;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
+use crate::drive::plan::{Returns, Stage, offer_builtin};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
 use crate::drive::tool::output_of;
@@ -41,6 +42,10 @@ struct Context<P: Platform> {
     /// Servers that the run still waits for.
     connecting: Cell<usize>,
     questions: Questions,
+    /// Results on their way to plans.
+    returns: Returns,
+    /// The run consists of a plan of the app.
+    own_plan: bool,
     /// What the requests of its tool calls carry in `_meta` besides.
     meta: Rc<Map<String, Value>>,
     trace: Trace,
@@ -52,7 +57,8 @@ enum Job<P: Platform> {
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
-    Context(String, Vec<ToolEntry>),
+    /// With the prompt, where context is to be gathered for it.
+    Offer(Option<String>),
     CallModel(Prepared),
     Check(Value, Value),
     /// For that long; then this is reported.
@@ -82,7 +88,9 @@ pub(crate) async fn drive<P: Platform>(
     let (over, connecting, questions) = (Cancel::new(), Cell::new(0), Questions::default());
     let platform = agent.platform().clone();
     let trace = Trace::new(&*platform, agent.config(), &run, &mut meta);
-    let context = Rc::new(Context { agent, handle, model, over, connecting, questions, meta: Rc::new(meta), trace });
+    let (returns, own_plan, meta) = (Returns::default(), run.is_plan(), Rc::new(meta));
+    let context =
+        Rc::new(Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace });
     let mut jobs = Jobs::default();
     loop {
         while let Some(fact) = context.handle.take_fact() {
@@ -153,17 +161,22 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             jobs
         }
         Step::OfferTools => {
-            let catalog = context.agent.catalog();
-            context.model.offer(catalog.definitions());
             let servers = context.agent.servers_now().into_iter();
             let mut jobs: Vec<Job<P>> =
                 servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect();
-            if context.agent.has_context() {
-                let prompt = run.messages().last().map(Message::text).unwrap_or_default();
-                jobs.push(Job::Context(prompt, catalog.entries()));
+            let catalog = context.agent.catalog();
+            let mut entries = catalog.entries();
+            let gathers = context.agent.has_context() && !context.own_plan;
+            if context.own_plan {
+                entries.push(ToolEntry::builtin(Builtin::Plan, &entries));
+            } else if gathers || context.agent.offers_plans() {
+                let prompt = || run.messages().last().map(Message::text).unwrap_or_default();
+                jobs.push(Job::Offer(gathers.then(prompt)));
+                return jobs;
             } else {
-                handle.push(Fact::Tools(catalog.entries()));
+                context.model.offer(catalog.definitions());
             }
+            handle.push(Fact::Tools(entries));
             jobs
         }
         Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), &ask))],
@@ -172,6 +185,10 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
         Step::Rest(id, delay) => vec![Job::Sleep(delay, Fact::Rested { id })],
         Step::Judge(function, call) => vec![Job::Judge(function, call)],
         Step::CallTool(call) => vec![Job::CallTool(call)],
+        Step::HandBack { call, id, output } => {
+            context.returns.push(call, id, output);
+            Vec::new()
+        }
         Step::Reply(id, answer) => {
             context.questions.answer(&id, answer);
             Vec::new()
@@ -209,11 +226,22 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 handle.push(Fact::Gathered);
             }
         }
-        Job::Context(prompt, tools) => {
-            let config = agent.context_config();
-            let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
-            handle.push(Fact::Context(built));
-            handle.push(Fact::Tools(tools));
+        Job::Offer(prompt) => {
+            let catalog = agent.catalog();
+            let (mut entries, mut definitions) = (catalog.entries(), catalog.definitions());
+            if agent.offers_plans() {
+                let offered = offer_builtin(platform, &mut entries, &mut definitions);
+                if unless_cancelled(over, offered).await.is_err() {
+                    return;
+                }
+            }
+            model.offer(definitions);
+            if let Some(prompt) = prompt {
+                let config = agent.context_config();
+                let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
+                handle.push(Fact::Context(built));
+            }
+            handle.push(Fact::Tools(entries));
         }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
         Job::Check(schema, value) => {
@@ -243,6 +271,10 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             handle.push(Fact::Judged { id: call.id, ask });
         }
         Job::Trace => context.trace.tell(platform).await,
+        Job::CallTool(call) if call.tool.builtin.is_some() => {
+            let Context { returns, own_plan: own, .. } = &*context;
+            Stage { agent, handle, returns, over, own: *own }.run_plan(call).await;
+        }
         Job::CallTool(call) => {
             let id = call.id.clone();
             let mut on_progress = |progress: Progress| {

@@ -90,6 +90,15 @@ impl AgentCore {
         door::spawn(driven);
         Ok(RunCore { handle })
     }
+
+    /// Starts a run of a plan.
+    #[wasm_bindgen(js_name = runPlan)]
+    pub fn run_plan(&self, plan: &str, options: &str) -> std::result::Result<RunCore, String> {
+        let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
+        let (handle, driven) = self.agent.run_plan(parse(plan, "plan")?, options);
+        door::spawn(driven);
+        Ok(RunCore { handle })
+    }
 }
 
 /// What [`AgentCore::call`] does.
@@ -154,6 +163,7 @@ async fn perform(
             let (server, asked, params) = (given.text("server")?, given.text("method")?, given.object("params")?);
             Value::Object(agent.ask(&server, &asked, &params, &options, &cancel, &mut report).await?)
         }
+        "previewPlan" => agent.preview_plan(&given.take("plan"), &cancel).await?,
         "close" => {
             agent.close().await;
             Value::Null

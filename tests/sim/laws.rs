@@ -20,6 +20,8 @@ struct Open {
     results: u32,
     requests: u32,
     progress: f64,
+    /// A plan asks for it, not the model.
+    planned: bool,
 }
 
 #[derive(Default)]
@@ -55,6 +57,10 @@ fn ids<'a>(message: &'a Value, block: &str, field: &str) -> Vec<&'a str> {
 impl Checker {
     fn wrong(&mut self, text: impl Into<String>) {
         self.wrong.push(text.into());
+    }
+
+    fn is_open(&self, id: &str) -> bool {
+        self.calls.iter().any(|call| call.id == id && call.results == 0)
     }
 
     fn open(&mut self, event: &Value) -> Option<&mut Open> {
@@ -119,7 +125,16 @@ impl Checker {
                 if !event["input"].is_object() {
                     self.wrong("a tool_call whose input is no object");
                 }
-                self.calls.push(Open { id, results: 0, requests: 0, progress: f64::NEG_INFINITY });
+                let planned = event["callId"].is_string();
+                if planned && !self.is_open(event["callId"].as_str().unwrap_or("")) {
+                    self.wrong(format!("tool_call {id:?} of a plan that is not at work"));
+                }
+                self.calls.push(Open { id, results: 0, requests: 0, progress: f64::NEG_INFINITY, planned });
+            }
+            "plan_step" => {
+                if !self.is_open(event["callId"].as_str().unwrap_or("")) {
+                    self.wrong("plan_step of a plan that is not at work");
+                }
             }
             "approval_request" => {
                 if let Some(call) = self.open(event) {
@@ -180,7 +195,7 @@ impl Checker {
         if texts(message, "thinking") != self.thinking {
             self.wrong(format!("the thinking deltas of turn {} do not join to its message", self.turn));
         }
-        let called: Vec<&str> = self.calls.iter().map(|call| call.id.as_str()).collect();
+        let called: Vec<&str> = self.calls.iter().filter(|call| !call.planned).map(|call| call.id.as_str()).collect();
         if ids(message, "tool_use", "id") != called {
             self.wrong(format!("the calls of turn {} are not those of its message", self.turn));
         }
@@ -205,7 +220,7 @@ impl Checker {
             if self.in_turn {
                 self.wrong("done within a turn");
             }
-            if event["text"] != self.last_text.as_str() {
+            if event["plan"].is_null() && event["text"] != self.last_text.as_str() {
                 self.wrong("done.text is not the text of the last turn");
             }
             if event["usage"]["outputTokens"].as_u64() != Some(self.output_tokens) {

@@ -124,7 +124,7 @@ impl Template {
                         Piece::Text(text) => whole.push_str(text),
                         Piece::From(reference) => match reference.find(scope)? {
                             Value::String(found) => whole.push_str(&found),
-                            other => whole.push_str(&text(&other)),
+                            other => whole.push_str(&plainly(other)),
                         },
                     }
                 }
@@ -136,6 +136,14 @@ impl Template {
                 Ok(Value::Object(filled.collect::<Result<Map<String, Value>, Missing>>()?))
             }
         }
+    }
+}
+
+/// The value as a text: JSON, but whole numbers without a fraction.
+pub(super) fn plainly(value: Value) -> String {
+    match value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() < 9.0e15) {
+        Some(whole) => (whole as i64).to_string(),
+        None => text(&value),
     }
 }
 

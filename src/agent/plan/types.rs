@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::read::{Step, Tool};
-use super::template::{Reference, Source, Template};
+use super::template::{Reference, Source, Template, plainly};
 use crate::schema;
 
 /// Kinds of JSON values, as bits.
@@ -299,15 +299,22 @@ fn words(kinds: Kinds) -> String {
     names.join(" or ")
 }
 
-/// Makes texts of numbers and truth values where the schema takes texts only, as templates in texts do.
+/// Makes texts of numbers and truth values where the schema takes texts only, as templates in texts do; and numbers of texts
+/// that are some, where it takes numbers only: many tools say all in texts.
 pub(super) fn adapt(input: &mut Value, schema: &Value) {
     let properties = follow(schema, schema).get("properties").and_then(Value::as_object);
     let (Some(fields), Some(properties)) = (input.as_object_mut(), properties) else { return };
     for (name, field) in fields {
-        if matches!(field, Value::Number(_) | Value::Bool(_))
-            && properties.get(name).is_some_and(|property| kinds(property, schema) == 8)
-        {
-            *field = json!(crate::json::text(field));
+        let Some(wanted) = properties.get(name).map(|property| kinds(property, schema)) else { continue };
+        match field {
+            Value::Number(_) | Value::Bool(_) if wanted == 8 => *field = json!(plainly(field.take())),
+            Value::String(text) if wanted == 4 => {
+                let read: Option<Value> = serde_json::from_slice(text.trim().as_bytes()).ok();
+                if let Some(number) = read.filter(Value::is_number) {
+                    *field = number;
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -19,7 +19,9 @@ impl Run {
         if matches!(self.phase, Phase::Offering { .. }) {
             self.events.extend(tools.iter().filter_map(changed));
             self.tools = tools;
-            self.start_turn();
+            if !self.start_plan() {
+                self.start_turn();
+            }
         }
     }
 

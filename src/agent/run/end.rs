@@ -3,6 +3,7 @@
 use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::ToolOutput;
 use crate::agent::run::output::Wanted;
+use crate::agent::run::planned::PLAN_CALL;
 use crate::agent::run::{Phase, Run};
 use crate::error::{Code, Error};
 use crate::llm::types::{Message, Role, StopReason};
@@ -13,7 +14,11 @@ impl Run {
     pub(super) fn close_turn(&mut self) {
         let Phase::Calling { stop_reason, round, .. } = &self.phase else { return };
         let (called, stop_reason) = (!round.is_empty(), *stop_reason);
+        let plan = self.plan.as_ref().and_then(|_| round.planned(PLAN_CALL).cloned());
         self.end_turn();
+        if self.plan.is_some() {
+            return self.end_plan(plan.unwrap_or_default());
+        }
         if called || stop_reason == StopReason::PauseTurn {
             self.go_on();
         } else if !self.must_check() {
@@ -51,7 +56,7 @@ impl Run {
     }
 
     /// Moves the answer and its results into the history.
-    fn end_turn(&mut self) {
+    pub(super) fn end_turn(&mut self) {
         let ended = std::mem::replace(&mut self.phase, Phase::Ended);
         let Phase::Calling { stop_reason, usage, message, round } = ended else { return };
         if !message.content.is_empty() {
@@ -73,6 +78,7 @@ impl Run {
             output: self.wanted.as_ref().and_then(Wanted::value),
             messages: self.messages.clone(),
             usage: self.usage,
+            plan: None,
         });
         self.phase = Phase::Ended;
     }
