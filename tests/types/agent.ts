@@ -9,8 +9,10 @@ import {
   diagnose,
   EdgewiseError,
   init,
+  type Json,
   McpClient,
   type Message,
+  type Plan,
   Run,
   type ServerInfo,
   type ToolInfo,
@@ -267,21 +269,23 @@ agent.run("and then?", { messages });
 same<typeof usage.inputTokens, number>(true);
 
 // a plan
-const plan: Plan = {
-  steps: [
-    { id: "a", tool: "t.list", select: { path: "/items", fields: ["id"] }, filter: { path: "/open", equals: true }, take: 3, retry: 2 },
-    { id: "b", tool: "t.get", forEach: { $from: "a" }, input: { id: "{{item.id}}" }, onError: { default: null } },
-    { id: "c", tool: "t.say", when: { all: [{ $from: "a" }, { not: { value: { $from: "b" }, contains: 1 } }] }, dependsOn: ["b"] },
-  ],
-  return: [{ $from: "b", path: "/0", default: "none" }],
-};
-const planned = agent.runPlan(plan, { unattended: true });
-const { ok, value, steps } = await planned.result;
-same<[typeof ok, typeof value, (typeof steps)[number]["calls"]], [boolean, Json, number]>(true);
-const { problems, waves } = await agent.previewPlan(plan, { signal: AbortSignal.timeout(1) });
-same<[typeof problems, typeof waves], [string[], string[][]]>(true);
-// @ts-expect-error a step has a tool
-agent.runPlan({ steps: [{ id: "a" }] });
+{
+  const plan: Plan = {
+    steps: [
+      { id: "a", tool: "t.list", select: { path: "/items", fields: ["id"] }, filter: { path: "/open", equals: true }, take: 3, retry: 2 },
+      { id: "b", tool: "t.get", forEach: { $from: "a" }, input: { id: "{{item.id}}" }, onError: { default: null } },
+      { id: "c", tool: "t.say", when: { all: [{ $from: "a" }, { not: { value: { $from: "b" }, contains: 1 } }] }, dependsOn: ["b"] },
+    ],
+    return: [{ $from: "b", path: "/0", default: "none" }],
+  };
+  const planned = agent.runPlan(plan, { unattended: true });
+  const { ok, value, steps } = await planned.result;
+  same<[typeof ok, typeof value, (typeof steps)[number]["calls"]], [boolean, Json, number]>(true);
+  const { problems, waves } = await agent.previewPlan(plan, { signal: AbortSignal.timeout(1) });
+  same<[typeof problems, typeof waves], [string[], string[][]]>(true);
+  // @ts-expect-error a step has a tool
+  agent.runPlan({ steps: [{ id: "a" }] });
+}
 
 const response: Response = run.toResponse({ status: 200, headers: { "x-own": "1" } });
 run.cancel();

@@ -307,14 +307,14 @@ impl Machine {
             return self.over(place, State::Failed, Some(why), now, orders);
         }
         let items = std::mem::take(&mut self.steps[place].items);
-        let found = items.into_iter().filter_map(|item| match item.state {
+        let mut found = items.into_iter().filter_map(|item| match item.state {
             ItemState::Done(found) => Some(found),
             _ => None,
         });
         let found = if self.plan.steps[place].for_each.is_some() {
             Found { value: found.map(|found| found.value).collect(), content: Vec::new() }
         } else {
-            found.last().unwrap_or_default()
+            found.next_back().unwrap_or_default()
         };
         match self.plan.steps[place].shape.reduce(found, self.scope()) {
             Ok(found) => {

@@ -172,8 +172,8 @@ pub(super) fn read(document: &Value, tools: &[Tool], names: &[String]) -> Result
     note_cycles(&ids, &plan.steps, &mut reader);
     if reader.problems.is_empty() {
         // Only now is it known where each reference leads.
-        for place in 0..plan.steps.len() {
-            reader.label = ["step `", &ids[place], "`: "].concat();
+        for (place, id) in ids.iter().enumerate() {
+            reader.label = ["step `", id, "`: "].concat();
             for (path, words) in types::check(&plan.steps, place, tools) {
                 reader.wrong(&path, &words);
             }
