@@ -146,6 +146,13 @@ fn play(seed: u64, stored: bool) -> Story {
     }
     wrong.extend(broken(&events));
     wrong.extend(judge(&events, &waits, approval, &approved.borrow()));
+    let failed = |line: &&String| line.contains("\"type\":\"plan_step\"") && line.contains("\"state\":\"failed\"");
+    let failed_at = sim.log().iter().find(failed).and_then(|line| line.split_whitespace().next()?.parse().ok());
+    // What only reads and was at work by then may be sent again, after a lost answer.
+    let after = |at: u64| server.borrow().calls.iter().any(|call| call.tool == ToolKind::Note && call.at.0 > at);
+    if failed_at.is_some_and(after) {
+        wrong.push("a call is made after the plan has failed".to_owned());
+    }
     wrong.extend(server.borrow().written_twice().iter().map(|key| format!("the write {key} was made twice")));
     wrong.extend(sim.violations());
     if !sim.leftovers().is_empty() {
