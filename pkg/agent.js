@@ -4,6 +4,7 @@ import { config } from "./error.js";
 import { CALL_OPTIONS, Core } from "./core.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
 import { Run } from "./run.js";
+import { storeOf } from "./store.js";
 import { closeAll } from "./transports.js";
 
 export class Agent {
@@ -11,16 +12,32 @@ export class Agent {
   #options;
   #functions = [];
   #core;
+  #store;
   #closed = false;
 
   /** @param live Gives the living instance: `{ host, glue }`. */
   constructor(options, live) {
-    this.#options = encode(options, this.#functions);
+    const { store, ...cache } = options?.cache || {};
+    this.#store = storeOf(store);
+    this.#options = encode(store === undefined ? options : { ...options, cache }, this.#functions);
     this.#core = new Core(live, this.#functions, (glue, table, host) => {
       const core = new glue.AgentCore(table, JSON.stringify(this.#options) ?? "null");
       if (this.#closed) host.ask((ticket) => core.call(ticket, "close", "{}")).catch(() => {});
       return core;
-    });
+    }, this.#store);
+  }
+
+  /** What servers answered before. */
+  get cache() {
+    return {
+      stats: async () => {
+        const stats = await this.#core.call("cacheStats", {});
+        return { store: this.#store.kind, ...(this.#store.why && { fallback: this.#store.why }), ...stats };
+      },
+      clear: async (server) => {
+        await this.#core.call("clearCache", server === undefined ? {} : { server: text(server, "server") });
+      },
+    };
   }
 
   connect(options) {
@@ -60,7 +77,9 @@ export class Agent {
 
   async callTool(name, input = {}, options) {
     text(name, "name");
-    return this.#core.call("callTool", { name, input }, options, ["signal", "onProgress", "onTask", "meta"]);
+    const isObject = options !== null && typeof options === "object";
+    const { cache, ...rest } = isObject ? options : {};
+    return this.#core.call("callTool", { name, input, cache }, isObject ? rest : options, ["signal", "onProgress", "onTask", "meta"]);
   }
 
   async rootsChanged() {

@@ -19,11 +19,12 @@ export class Core {
    * @param live Gives the living instance: `{ host, glue }`.
    * @param functions Those of the app's options; held as long as this, and as long as something is asked for.
    * @param make Makes the core in an instance: gets its glue, the number of the functions, and the host.
+   * @param store Where its records are kept; the runtime's own place by default.
    */
-  constructor(live, functions, make) {
+  constructor(live, functions, make, store) {
     this.#live = live;
     this.#functions = functions;
-    this.#table = addTable(functions);
+    this.#table = addTable(functions, store);
     this.#make = make;
     this.enter(() => {});
   }

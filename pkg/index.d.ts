@@ -185,6 +185,8 @@ export interface AgentOptions {
    * throws asks.
    */
   approval?: "never" | "writes" | "always" | ((call: ApprovalQuestion, context: { signal: AbortSignal }) => boolean | Promise<boolean>);
+  /** What is kept of what servers answer, and where. Default: true; false caches nothing, but still keeps what else is stored. */
+  cache?: boolean | CacheOptions;
   /** Bounds of a run. */
   limits?: Limits;
   /**
@@ -785,6 +787,19 @@ export class Agent {
   /** Closes a server's connection and forgets it. @throws {EdgewiseError} `misuse` for an unknown name. */
   removeServer(name: string): Promise<void>;
 
+  /** What servers answered before. */
+  readonly cache: {
+    /** What is kept, and what came of it since this agent was made. */
+    stats(): Promise<CacheStats>;
+    /**
+     * Forgets what one server answered, or, without a name, what any server ever answered to any agent that shares the
+     * store.
+     *
+     * @throws {EdgewiseError} `misuse` for an unknown server.
+     */
+    clear(server?: string): Promise<void>;
+  };
+
   /**
    * Calls a tool without a model and without asking anybody.
    *
@@ -799,6 +814,11 @@ export class Agent {
     options?: {
       signal?: AbortSignal;
       onProgress?(progress: Progress): void;
+      /**
+       * How what is cached is used, as in `fetch`: `reload` asks the server and keeps its answer, `only-if-cached` never
+       * asks it, `no-store` neither looks nor keeps. Default: what is fresh is taken, see the option `cache` of the agent.
+       */
+      cache?: "default" | "reload" | "only-if-cached" | "no-store";
       onTask?(taskId: string): void;
       /** What every MCP request for the call carries in `_meta` besides, such as `traceparent`, `tracestate`, `baggage`. */
       meta?: { [name: string]: Json };
@@ -1507,10 +1527,17 @@ export type AgentEvent =
       structuredContent?: Json;
       /** The model is told that it failed. */
       isError: boolean;
-      /** `unknown`: the call was sent, no answer came, and it may have been executed. */
-      outcome: "ok" | "failed" | "unknown" | "denied" | "cancelled";
+      /**
+       * `cached`: the tool was not called; it gave this to an equal call before. `unknown`: the call was sent, no answer came,
+       * and it may have been executed.
+       */
+      outcome: "ok" | "cached" | "failed" | "unknown" | "denied" | "cancelled";
       /** From start to end, in milliseconds; 0 for calls that never started. */
       durationMs: number;
+      /** How long ago the tool gave it, in milliseconds; only where it was cached. */
+      ageMs?: number;
+      /** It is older than it should be, and was taken because the server could not be reached; only where it was cached. */
+      stale?: boolean;
     }
   /**
    * A model call, or the tool call of that `id`, is made again: `attempt` counts from 2, the wait before it is `delayMs`
@@ -1585,6 +1612,78 @@ export interface CallToolResult {
   /** The tool says that it failed. */
   isError: boolean;
   _meta?: { [name: string]: Json };
+  /** The tool was not called for this: how long ago it gave it, and whether that is longer than it should be. */
+  cached?: { ageMs: number; stale: boolean };
+}
+
+/**
+ * What an agent keeps of what servers answer. Lists and resources are fresh as long as their server says, results of tools as
+ * long as their server says (`ttlMs`), else `ttlMs`. Of tools, those are cached that only read or may be called twice without
+ * harm, and do not reach beyond their server; what a principal got is given to no other. What is over is kept for a week, for
+ * when the server cannot be reached.
+ */
+export interface CacheOptions {
+  /**
+   * Where everything is kept that outlives a run. Default `"auto"`: IndexedDB where there is one, which the tabs of an origin
+   * share, else memory of the agent. In a Durable Object, give its storage (`ctx.storage`).
+   */
+  store?: "auto" | "indexeddb" | "memory" | Store | DurableStorage;
+  /** How long a tool's result is fresh where its server does not say, in milliseconds. Default: 60,000. */
+  ttlMs?: number;
+  /**
+   * By the name of the tool, as `tools()` gives it: whether its results are cached, also where its annotations would forbid or
+   * allow it, and how long. A tool that writes makes what its server's tools gave worthless, unless `invalidates` is false.
+   */
+  tools?: { [name: string]: boolean | { ttlMs?: number; invalidates?: boolean } };
+}
+
+/** A place for records of the app's own: bytes by key. */
+export interface Store {
+  /** The records of these keys, in their order. */
+  read(keys: string[]): Promise<(Uint8Array | undefined)[]>;
+  /** Keys and records of all whose key begins so. */
+  list(prefix: string): Promise<[key: string, record: Uint8Array][]>;
+  /**
+   * Changes records in this order, all or nothing: sets the record of a key, or removes it, or removes all whose key begins
+   * with a prefix. An error of the name `QuotaExceededError` says that there is no room: the least recently used goes then.
+   */
+  write(changes: StoreChange[]): Promise<void>;
+}
+
+/** A change of a `Store`. */
+export type StoreChange = { key: string; value?: Uint8Array } | { prefix: string };
+
+/** The storage of a Durable Object, as far as it is used. */
+export interface DurableStorage {
+  get(key: string): Promise<unknown>;
+  put(key: string, value: unknown): Promise<void>;
+  delete(key: string): Promise<boolean>;
+  list(options?: { prefix?: string }): Promise<Map<string, unknown>>;
+  transaction<T>(closure: (transaction: any) => Promise<T>): Promise<T>;
+}
+
+/** What is cached, and what came of it. */
+export interface CacheStats {
+  /** Where it is. */
+  store: "indexeddb" | "memory" | "durable-object" | "app";
+  /** Why it is in memory, where that was not asked for. */
+  fallback?: string;
+  /** Answers that are kept now, of all servers that any agent has asked. */
+  entries: number;
+  /** Bytes of them. */
+  bytes: number;
+  /** Calls that were answered by what was kept. */
+  hits: number;
+  /** Calls that were answered by the server and might have been by what was kept. */
+  misses: number;
+  /** Calls that were answered by what was over, since the server could not be reached or was not to be asked. */
+  stale: number;
+  /** Values that went because there was no room. */
+  evictions: number;
+  /** Records that were found broken and dropped. */
+  broken: number;
+  /** The same for each server of this agent. */
+  servers: { server: string; entries: number; bytes: number; hits: number; misses: number; stale: number }[];
 }
 
 /** A notice that a call is still going on. */

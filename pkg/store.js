@@ -8,6 +8,8 @@
 //
 // Whatever else is thrown means that the store cannot be used now.
 
+import { config } from "./error.js";
+
 const DATABASE = "edgewise";
 /** Version of the database. Version 1 held plain values in `kv`; the core brings them over. */
 const VERSION = 2;
@@ -15,8 +17,15 @@ const RECORDS = "records";
 /** How long an opening may take before callers go on without it. */
 const PATIENCE_MS = 2000;
 
+/** How records of a Durable Object begin, beside what the object itself keeps. */
+const DURABLE = "edgewise/";
+/** Largest value of a Durable Object that is not backed by SQLite, with some room: longer records lie in pieces. */
+const PIECE = 100 * 1024;
+
 /** Keeps records as long as it lives. */
 export class MemoryStore {
+  kind = "memory";
+
   #records = new Map();
 
   async read(keys) {
@@ -39,6 +48,7 @@ export class MemoryStore {
 
 /** Keeps records in an IndexedDB, one connection to which all agents share. */
 export class IndexedDbStore {
+  kind = "indexeddb";
   #name;
   #opening;
   #database;
@@ -167,6 +177,96 @@ function beginning(prefix) {
   return IDBKeyRange.lowerBound(prefix);
 }
 
+/** Keeps records in the storage of a Durable Object. A long one is the number of its pieces, which lie behind it. */
+class DurableStore {
+  kind = "durable-object";
+  #storage;
+
+  constructor(storage) {
+    this.#storage = storage;
+  }
+
+  read(keys) {
+    return this.#storage.transaction((storage) => Promise.all(keys.map((key) => readWhole(storage, DURABLE + key))));
+  }
+
+  async list(prefix) {
+    const found = await this.#storage.list({ prefix: DURABLE + prefix });
+    const whole = [...found].filter(([key, record]) => record instanceof Uint8Array && !key.includes("\0"));
+    return whole.flatMap(([key, record]) => [key.slice(DURABLE.length), record]);
+  }
+
+  async write(changes) {
+    try {
+      await this.#storage.transaction((storage) => this.#write(storage, changes));
+    } catch (error) {
+      if (/full|exceed|limit/i.test(error?.message)) throw "full";
+      throw error;
+    }
+  }
+
+  async #write(storage, changes) {
+    for (let at = 0; at < changes.length; at += 2) {
+      const [key, record] = [DURABLE + changes[at], changes[at + 1]];
+      if (record === null) {
+        for (const known of (await storage.list({ prefix: key })).keys()) await storage.delete(known);
+        continue;
+      }
+      const pieces = await storage.get(key);
+      for (let piece = 0; piece < (typeof pieces === "number" ? pieces : 0); piece += 1) await storage.delete(`${key}\0${piece}`);
+      if (record === undefined) await storage.delete(key);
+      else if (record.length <= PIECE) await storage.put(key, record);
+      else {
+        const count = Math.ceil(record.length / PIECE);
+        for (let piece = 0; piece < count; piece += 1) await storage.put(`${key}\0${piece}`, record.slice(piece * PIECE, (piece + 1) * PIECE));
+        await storage.put(key, count);
+      }
+    }
+  }
+}
+
+async function readWhole(storage, key) {
+  const record = await storage.get(key);
+  if (typeof record !== "number") return record;
+  const pieces = [];
+  for (let piece = 0; piece < record; piece += 1) pieces.push(await storage.get(`${key}\0${piece}`));
+  // One that is missing is found by the sum.
+  return new Uint8Array(await new Blob(pieces.filter((piece) => piece)).arrayBuffer());
+}
+
+/** Keeps records as the app does it. */
+class AppStore {
+  kind = "app";
+  #store;
+
+  constructor(store) {
+    this.#store = store;
+  }
+
+  async read(keys) {
+    const records = await this.#store.read(keys);
+    return keys.map((_, at) => records[at] ?? undefined);
+  }
+
+  async list(prefix) {
+    return [...(await this.#store.list(prefix))].flat();
+  }
+
+  async write(changes) {
+    const told = [];
+    for (let at = 0; at < changes.length; at += 2) {
+      const [key, value] = [changes[at], changes[at + 1]];
+      told.push(value ? { key, value } : value === undefined ? { key } : { prefix: key });
+    }
+    try {
+      await this.#store.write(told);
+    } catch (error) {
+      if (error?.name === "QuotaExceededError") throw "full";
+      throw error;
+    }
+  }
+}
+
 let shared;
 
 /** What an agent keeps its records in: IndexedDB, which its origin's tabs share, or memory of its own. */
@@ -175,10 +275,32 @@ export function defaultStore() {
   return new Cautious((shared ??= new IndexedDbStore()), new MemoryStore());
 }
 
+/**
+ * The store that the option `cache.store` asks for.
+ *
+ * @throws {EdgewiseError} `config` for what is none.
+ */
+export function storeOf(option) {
+  const has = (...names) => names.every((name) => typeof option[name] === "function");
+  if (option === undefined || option === null || option === "auto") return defaultStore();
+  if (option === "memory") return new MemoryStore();
+  if (option === "indexeddb" && globalThis.indexedDB) return (shared ??= new IndexedDbStore());
+  if (option === "indexeddb") throw config("cache.store", "there is no IndexedDB here");
+  if (typeof option === "object" && has("read", "list", "write")) return new AppStore(option);
+  if (typeof option === "object" && has("get", "put", "delete", "list", "transaction")) return new DurableStore(option);
+  throw config("cache.store", "expected \"auto\", \"indexeddb\", \"memory\", a Durable Object's storage, or an object with `read`, `list` and `write`");
+}
+
 /** The database; for good in memory where it is refused, as in some private windows and in frames without an origin. */
 class Cautious {
+  /** Why it is in memory, once it is. */
+  why;
   #place;
   #memory;
+
+  get kind() {
+    return this.#place.kind;
+  }
 
   constructor(place, memory) {
     this.#place = place;
@@ -192,6 +314,7 @@ class Cautious {
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.#place = this.#memory;
+      this.why = `IndexedDB was refused: ${error.message}`;
       return this.#memory[what](given);
     }
   }

@@ -25,6 +25,7 @@
 //! parts                      what is loaded when first used: a wasm of its own
 //! drive                      async: runs a decision machine against a Platform
 //! agent        store         decisions of a run; what is kept
+//! cache                      what may be answered from what was said before
 //! context  llm  mcp          what goes in front of the model; model wires; the protocol
 //! sse  jsonrpc  http  rank   codecs and plain data, with limits; words and BM25
 //! error  time                Error, Code; UnixMillis, Millis
@@ -53,6 +54,8 @@ pub mod context;
 pub mod llm;
 pub mod mcp;
 pub mod schema;
+
+pub mod cache;
 
 pub mod agent;
 

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 mod store;
 
-pub use store::{Space, StoreFailure, Stored, Write, key};
+pub use store::{Space, StoreCounts, StoreFailure, Stored, Write, key};
 
 use crate::http::{Head, Request};
 use crate::options::FunctionId;
@@ -69,6 +69,9 @@ pub trait Platform: 'static {
     /// [`StoreFailure`] when it will not outlive this agent. It is kept in memory then, where there is room, and stored with
     /// a later change if that succeeds; so most callers go on as if nothing had happened.
     async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure>;
+
+    /// What has happened to the store since this agent began.
+    fn store_counts(&self) -> StoreCounts;
 
     /// Reads a stored secret; `None` when there is none, or none that can still be read.
     async fn load_secret(&self, key: &str) -> Option<Secret>;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::agent::context::ContextConfig;
+use crate::cache::CacheConfig;
 use crate::error::{Error, Result};
 use crate::llm::config::ModelConfig;
 use crate::llm::types::{Block, Message};
@@ -122,6 +123,8 @@ pub struct AgentConfig {
     pub validate: bool,
     /// Models are offered `run_plan`; default false.
     pub plans: bool,
+    /// What may be answered from what was said before.
+    pub cache: CacheConfig,
 }
 
 impl AgentConfig {
@@ -167,6 +170,7 @@ impl AgentConfig {
             on_input: fields.function("onInput")?,
             on_span: fields.function("onSpan")?,
             span_content: fields.boolean("spanContent")?.unwrap_or(false),
+            cache: CacheConfig::read(fields.value("cache"))?,
         };
         fields.finish()?;
         Ok(config)

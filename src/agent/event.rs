@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Code, Error};
 use crate::llm::types::{Message, StopReason, Usage};
+use crate::mcp::lists::Age;
 use crate::mcp::server::State as ServerState;
 use crate::time::Millis;
 
@@ -26,6 +27,8 @@ pub enum Outcome {
     Denied,
     /// The run was cancelled before the tool was done.
     Cancelled,
+    /// The tool was not called: it gave this to an equal call before.
+    Cached,
 }
 
 /// What a retry is about.
@@ -207,6 +210,9 @@ pub enum Event {
         outcome: Outcome,
         /// Milliseconds from start to end by the platform's clock; 0 for calls that never started.
         duration_ms: Millis,
+        /// How old it is, where the tool was not called for it.
+        #[serde(flatten)]
+        cached: Option<Age>,
     },
     /// A model or tool call is made again.
     Retry {

@@ -8,6 +8,7 @@ use crate::agent::event::Outcome;
 use crate::agent::recovery::Ask;
 use crate::error::Error;
 use crate::llm::types::Delta;
+use crate::mcp::lists::Age;
 use crate::mcp::server::State as ServerState;
 use crate::options::FunctionId;
 use crate::time::Millis;
@@ -242,6 +243,9 @@ pub struct ToolOutput {
     pub is_error: bool,
     /// How it ended.
     pub outcome: Outcome,
+    /// How old it is, where the tool was not called for it.
+    #[serde(default)]
+    pub cached: Option<Age>,
 }
 
 impl ToolOutput {
@@ -249,7 +253,7 @@ impl ToolOutput {
     pub fn failed(outcome: Outcome, why: impl Into<String>) -> ToolOutput {
         let text: String = why.into();
         let content = vec![json!({ "type": "text", "text": text })];
-        ToolOutput { content, structured_content: None, is_error: true, outcome }
+        ToolOutput { content, structured_content: None, is_error: true, outcome, cached: None }
     }
 
     /// What is put before the model: the content, or the structured content when there is no other.

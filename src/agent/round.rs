@@ -316,6 +316,7 @@ impl Slot {
             is_error: output.is_error,
             outcome: output.outcome,
             duration_ms: duration,
+            cached: output.cached,
         });
         self.state = State::Settled(output);
     }

@@ -75,7 +75,8 @@ impl Scenario {
 
     pub(super) fn ended(&mut self, id: &str) {
         let content = vec![json!({ "type": "text", "text": id })];
-        let output = ToolOutput { content, structured_content: None, is_error: false, outcome: Outcome::Ok };
+        let output =
+            ToolOutput { content, structured_content: None, is_error: false, outcome: Outcome::Ok, cached: None };
         self.apply(Fact::ToolEnded { id: id.into(), output });
     }
 

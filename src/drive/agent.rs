@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -11,6 +12,8 @@ use crate::agent::config::{AgentConfig, Approval, RunOptions};
 use crate::agent::context::ContextConfig;
 use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
+use crate::cache::Mode;
+use crate::drive::cache::{Cache, Question};
 use crate::drive::context::Lists;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
@@ -32,6 +35,7 @@ use crate::mcp::types::{CallToolResult, Progress, Tool};
 use crate::options::FunctionId;
 use crate::platform::Platform;
 use crate::schema::Outcome;
+use crate::time::Millis;
 
 /// An agent: a model, MCP servers, the app's tools, and what binds them. Clones share it.
 pub struct Agent<P: Platform>(Rc<Inner<P>>);
@@ -48,6 +52,7 @@ struct Inner<P: Platform> {
     /// Everything but the servers, which come and go.
     config: AgentConfig,
     servers: RefCell<Vec<Rc<Server<P>>>>,
+    cache: Cache<P>,
     /// Rebuilt after a server's tools changed.
     catalog: RefCell<Option<Rc<Catalog>>>,
     closed: Cell<bool>,
@@ -70,6 +75,7 @@ impl<P: Platform> Agent<P> {
         let owner = platform.random();
         Agent(Rc::new(Inner {
             lists: Lists::new(owner),
+            cache: Cache::new(platform.clone(), config.cache.clone()),
             platform,
             model: Rc::new(config.model.clone()),
             config,
@@ -176,7 +182,23 @@ impl<P: Platform> Agent<P> {
         on_progress: &mut dyn FnMut(Progress),
         attendant: Option<Rc<dyn Attendant>>,
     ) -> Result<CallToolResult> {
-        let result = self.call_found(name, input, cancel, on_progress, attendant).await;
+        self.call_cached(name, input, Mode::Default, cancel, on_progress, attendant).await
+    }
+
+    /// The same, where the app says how what is cached is to be used.
+    pub(crate) async fn call_cached(
+        &self,
+        name: &str,
+        input: Value,
+        mode: Mode,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+        attendant: Option<Rc<dyn Attendant>>,
+    ) -> Result<CallToolResult> {
+        // Boxed: it holds the futures of the connection and of all its exchanges, and many hold it.
+        let call: Pin<Box<dyn Future<Output = Result<CallToolResult>> + '_>> =
+            Box::pin(self.call_found(name, input, mode, cancel, on_progress, attendant));
+        let result = call.await;
         self.note_outcome(name, &result);
         result
     }
@@ -185,6 +207,7 @@ impl<P: Platform> Agent<P> {
         &self,
         name: &str,
         input: Value,
+        mode: Mode,
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
         attendant: Option<Rc<dyn Attendant>>,
@@ -213,7 +236,17 @@ impl<P: Platform> Agent<P> {
                     Some(attendant) => server.connection.attended(attendant),
                     None => server.connection.clone(),
                 };
-                connection.call_tool(tool, &input, timeout, cancel, on_progress).await
+                let mut params = Map::new();
+                params.insert("name".to_owned(), tool.name.as_str().into());
+                params.insert("arguments".to_owned(), input.clone());
+                let config = self.0.cache.config();
+                let (ttl, writes) =
+                    (config.ttl_of(name, &tool.annotations), config.invalidates(name, &tool.annotations));
+                let (connection, method) = (&connection, "tools/call");
+                let question = Question { connection, method, params: &params, ttl, mode, writes };
+                let fetch = Box::pin(connection.call_tool_raw(tool, &input, timeout, cancel, on_progress));
+                let (result, cached) = self.0.cache.ask(question, cancel, fetch).await?;
+                Ok(CallToolResult { cached, ..read_call_result(result) })
             }
         }
     }
@@ -339,7 +372,7 @@ impl<P: Platform> Agent<P> {
         let mut jobs = Jobs::default();
         for (server, outcome) in servers.iter().zip(&outcomes) {
             jobs.push(async {
-                *outcome.borrow_mut() = server.list(list, cancel).await.transpose();
+                *outcome.borrow_mut() = self.list_of(server, list, cancel).await.transpose();
             });
         }
         jobs.finish().await;
@@ -365,6 +398,54 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// The elements of one server's list, as it keeps them or kept them a while ago.
+    async fn list_of(&self, server: &Server<P>, list: List, cancel: &Cancel) -> Result<Option<Vec<Value>>> {
+        let (connection, params) = (&server.connection, Map::new());
+        let (method, mode) = (list.method(), Mode::Default);
+        let question = Question { connection, method, params: &params, ttl: Some(Millis(0)), mode, writes: false };
+        let fetch = Box::pin(async {
+            let listing = server.list(list, cancel).await?;
+            Ok(listing.map_or_else(Map::new, |listing| match listing.into_value() {
+                Value::Object(listing) => listing,
+                _ => Map::new(),
+            }))
+        });
+        let (mut listing, _) = self.0.cache.ask(question, cancel, fetch).await?;
+        Ok(match listing.remove(list.key()) {
+            Some(Value::Array(elements)) => Some(elements),
+            _ => None,
+        })
+    }
+
+    /// Forgets what a server answered to a method, because it says that its answer has changed.
+    pub async fn forget_cached(&self, server: &str, method: &str) {
+        if let Some(server) = self.server_named(server) {
+            self.0.cache.forget(&server.config.identity(), method).await;
+        }
+    }
+
+    /// What is cached, and what came of it since the agent was made: `{ entries, bytes, hits, misses, stale, evictions,
+    /// broken, servers: [{ server, entries, bytes, hits, misses, stale }] }`.
+    pub async fn cache_stats(&self) -> Value {
+        let identity = |server: &Rc<Server<P>>| (server.name.clone(), server.config.identity());
+        let servers: Vec<(String, String)> = self.servers_now().iter().map(identity).collect();
+        self.0.cache.stats(&servers).await
+    }
+
+    /// Forgets what is cached: of one server, or all of it, also what other agents of this origin have cached.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when there is no server of that name.
+    pub async fn clear_cache(&self, server: Option<&str>) -> Result<()> {
+        let servers = match server {
+            Some(name) => Some([self.server_named(name).ok_or_else(|| unknown_server(name))?.config.identity()]),
+            None => None,
+        };
+        self.0.cache.clear(servers.as_ref().map(|servers| &servers[..])).await;
+        Ok(())
+    }
+
     /// Sends a request of any method to one server and gives its result as the server sent it.
     ///
     /// # Errors
@@ -384,7 +465,16 @@ impl<P: Platform> Agent<P> {
         self.check_open()?;
         let server = self.server_named(server).ok_or_else(|| unknown_server(server))?;
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
-        server.connection.ask(method, params, options, cancel, on_progress).await
+        let connection = &server.connection;
+        let fetch = Box::pin(connection.ask(method, params, options, cancel, on_progress));
+        // What `_meta` says may change what the server answers.
+        let cached = method == "resources/read" && options.meta.is_empty() && !params.contains_key("_meta");
+        if !cached {
+            return fetch.await;
+        }
+        let mode = Mode::Default;
+        let question = Question { connection, method, params, ttl: Some(Millis(0)), mode, writes: false };
+        self.0.cache.ask(question, cancel, fetch).await.map(|(result, _)| result)
     }
 
     /// Goes on with a sign-in, with the URL that the user came back to, and connects the server that it was for. Which

@@ -290,6 +290,7 @@ mod tests {
             is_error: false,
             outcome,
             duration_ms,
+            cached: None,
         }]);
         assert_eq!(handle.answer("t1/1", Value::Null).unwrap_err().code, Code::Misuse, "the call is over");
     }

@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use futures_util::lock::Mutex;
 
+use crate::cache;
 use crate::drive::authorizer::Authorizer;
 use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
@@ -63,6 +64,8 @@ struct Inner<P: Platform> {
     orphan: RefCell<Option<Session>>,
     logging: RefCell<Logging>,
     closed: Cancel,
+    /// How often a server has asked something back.
+    asked: Cell<u64>,
     /// Held while the stored list of tasks is changed.
     ledger: Mutex<()>,
 }
@@ -105,6 +108,7 @@ impl<P: Platform> Connection<P> {
             orphan: RefCell::default(),
             logging,
             closed: Cancel::new(),
+            asked: Cell::new(0),
             ledger: Mutex::new(()),
         };
         Connection(Rc::new(inner), None)
@@ -215,6 +219,25 @@ impl<P: Platform> Connection<P> {
 
     pub(crate) fn config(&self) -> &ServerConfig {
         &self.0.config
+    }
+
+    /// How often the server has asked something back. What it gave then depends on more than the request.
+    pub(crate) fn asked(&self) -> u64 {
+        self.0.asked.get()
+    }
+
+    /// Who asks, as far as the server can tell; see [`cache::principal`].
+    ///
+    /// # Errors
+    ///
+    /// The app's function for the token failed.
+    pub(crate) async fn principal(&self) -> Result<String> {
+        let token = self.0.token().await.map_err(|words| Error::new(Code::AuthRequired, words))?;
+        let token = token.as_ref().map(|token| ("authorization", token.reveal()));
+        let headers = self.0.config.headers.iter().map(|(name, value)| (name.as_str(), value.reveal()));
+        // A query may be a credential.
+        let query = self.0.config.url.split_once('?').map(|(_, query)| ("?", query));
+        Ok(cache::principal(headers.chain(token).chain(query)))
     }
 
     pub(crate) fn platform(&self) -> &P {

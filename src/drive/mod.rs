@@ -3,6 +3,7 @@
 //! No policy lives here. A driver asks its machine for the next step, does it, and reports the fact back.
 pub mod agent;
 pub(crate) mod authorizer;
+mod cache;
 mod check;
 pub mod client;
 mod context;

@@ -190,7 +190,7 @@ fn output_of(mut done: Value) -> ToolOutput {
         done.shift_remove("text");
     }
     let outcome = if ok { Outcome::Ok } else { Outcome::Failed };
-    ToolOutput { content, structured_content: Some(done), is_error: !ok, outcome }
+    ToolOutput { content, structured_content: Some(done), is_error: !ok, outcome, cached: None }
 }
 
 /// The error for a plan that cannot be run, with everything that is wrong with it.

@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
-use crate::mcp::lists::List;
+use crate::mcp::lists::{List, Listing};
 use crate::mcp::server::State as ServerState;
 use crate::mcp::text::clean;
 use crate::mcp::types::Tool;
@@ -183,7 +183,7 @@ impl<P: Platform> Server<P> {
     /// # Errors
     ///
     /// Why the list could not be had; [`Server::to_json`] shows it, but for a cancel.
-    pub(crate) async fn list(&self, list: List, cancel: &Cancel) -> Result<Option<Vec<Value>>> {
+    pub(crate) async fn list(&self, list: List, cancel: &Cancel) -> Result<Option<Listing>> {
         match self.state.get() {
             ServerState::Ready if self.connection.declares(list.capability()) => {}
             ServerState::Ready => return Ok(None),
@@ -198,7 +198,7 @@ impl<P: Platform> Server<P> {
         {
             *self.error.borrow_mut() = Some(error.clone());
         }
-        listed.map(|listing| Some(listing.elements))
+        listed.map(Some)
     }
 
     /// Ends the connection for good.

@@ -50,7 +50,7 @@ fn result_of(value: Value) -> CallToolResult {
                 content,
                 structured_content: map.remove("structuredContent"),
                 is_error: map.get("isError").and_then(Value::as_bool).unwrap_or(false),
-                meta: None,
+                ..Default::default()
             }
         }
         other => CallToolResult {
@@ -77,7 +77,12 @@ pub(crate) fn output_of(result: CallToolResult) -> ToolOutput {
         content: result.content,
         structured_content: result.structured_content,
         is_error: result.is_error,
-        outcome: if result.is_error { Outcome::Failed } else { Outcome::Ok },
+        outcome: match result.cached {
+            _ if result.is_error => Outcome::Failed,
+            Some(_) => Outcome::Cached,
+            None => Outcome::Ok,
+        },
+        cached: result.cached,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The lists that servers keep, and for how long what they answer may be taken as fresh.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::time::Millis;
 
 /// A list that a server keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,16 @@ impl Freshness {
     pub const fn scope(self) -> &'static str {
         if self.public { "public" } else { "private" }
     }
+}
+
+/// How old an answer is that was not fetched for the call that got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Age {
+    /// Since it came from the server; 0 where the clock was set back since.
+    pub age_ms: Millis,
+    /// It is over, and was taken because the server could not be asked, or was not to be.
+    pub stale: bool,
 }
 
 /// A whole list, all pages together.

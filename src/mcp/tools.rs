@@ -232,7 +232,7 @@ pub fn read_call_result(mut result: Map<String, Value>) -> CallToolResult {
         Some(Value::Object(meta)) => Some(meta),
         _ => None,
     };
-    CallToolResult { content, structured_content, is_error, meta }
+    CallToolResult { content, structured_content, is_error, meta, cached: None }
 }
 
 #[cfg(test)]
@@ -349,6 +349,7 @@ mod tests {
             structured_content: Some(json!([3])),
             is_error: true,
             meta: Some(object(json!({ "a": 1 }))),
+            cached: None,
         };
         assert_eq!(result.unwrap(), expected);
         let null = read(json!({ "structuredContent": null })).unwrap();

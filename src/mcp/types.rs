@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::mcp::lists::Age;
 use crate::mcp::trust::Change;
 
 /// What a server says about a tool's effects ([MCP 2026-07-28, Tools, "ToolAnnotations"]). Hints, not proof.
@@ -72,6 +73,8 @@ pub struct CallToolResult {
     pub is_error: bool,
     /// `_meta` of the result.
     pub meta: Option<Map<String, Value>>,
+    /// It was not called for this: how old what it gave is.
+    pub cached: Option<Age>,
 }
 
 /// A notice that a long call is still going on.

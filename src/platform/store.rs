@@ -130,6 +130,19 @@ pub enum StoreFailure {
     Absent,
 }
 
+/// Counts of a store since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCounts {
+    /// Records that were dropped because they were broken.
+    pub broken: u64,
+    /// Values that had to go because there was no room.
+    pub evicted: u64,
+    /// Bytes of them.
+    pub evicted_bytes: u64,
+    /// Batches that could not be stored for good.
+    pub failed: u64,
+}
+
 /// A key of these parts: joined by `/`, and none of them holds one, so that a prefix that ends after a part covers what
 /// belongs to it and nothing else.
 pub fn key(parts: &[&str]) -> String {

@@ -11,8 +11,8 @@ use super::platform::SimPlatform;
 use super::rng::Rng;
 use crate::http::Request;
 use crate::platform::{
-    AppCall, AppResult, Asset, Body, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored,
-    Write,
+    AppCall, AppResult, Asset, Body, NetworkError, Part, PartResult, Platform, Response, Space, StoreCounts,
+    StoreFailure, Stored, Write,
 };
 use crate::secret::Secret;
 use crate::time::{Millis, UnixMillis};
@@ -62,6 +62,10 @@ impl Platform for SimPlatform {
 
     async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure> {
         self.store.write(batch).await
+    }
+
+    fn store_counts(&self) -> StoreCounts {
+        self.store.counts()
     }
 
     async fn load_secret(&self, key: &str) -> Option<Secret> {

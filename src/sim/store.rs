@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use super::platform::{SimPlatform, World};
 use crate::platform::{Space, StoreFailure};
-use crate::store::{Backing, Change, Counts, Store};
+use crate::store::{Backing, Change, Store};
 use crate::time::UnixMillis;
 
 /// Most bytes of values that the simulator's stores keep of what may be evicted.
@@ -129,11 +129,6 @@ impl SimPlatform {
             Some(record) => drop(records.insert(key.to_owned(), record)),
             None => drop(records.remove(key)),
         }
-    }
-
-    /// What has happened to the store of this tab.
-    pub fn store_counts(&self) -> Counts {
-        self.store.counts()
     }
 
     /// Bytes that this tab keeps in memory because they could not be stored.

@@ -16,7 +16,7 @@ mod waiting;
 
 use std::cell::{Cell, RefCell};
 
-use crate::platform::{Space, StoreFailure, Stored, Write};
+use crate::platform::{Space, StoreCounts, StoreFailure, Stored, Write};
 use crate::time::{Millis, UnixMillis};
 use evict::Entry;
 use record::{Meta, SCHEMA, SCHEMA_KEY, at, path};
@@ -69,19 +69,6 @@ pub enum Change {
     RemovePrefix(String),
 }
 
-/// Counts of a store since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Records that were dropped because they were broken.
-    pub broken: u64,
-    /// Values that had to go because there was no room.
-    pub evicted: u64,
-    /// Bytes of them.
-    pub evicted_bytes: u64,
-    /// Batches that could not be stored for good.
-    pub failed: u64,
-}
-
 /// Values in spaces, over records.
 pub struct Store<B> {
     backing: B,
@@ -97,7 +84,7 @@ pub struct Store<B> {
     limit: u64,
     /// How many there are as far as we know, once we have counted them.
     bytes: Cell<Option<u64>>,
-    counts: Cell<Counts>,
+    counts: Cell<StoreCounts>,
 }
 
 impl<B: Backing> Store<B> {
@@ -121,7 +108,7 @@ impl<B: Backing> Store<B> {
     }
 
     /// What has happened since it was made.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> StoreCounts {
         self.counts.get()
     }
 
@@ -343,7 +330,7 @@ impl<B: Backing> Store<B> {
         true
     }
 
-    fn count(&self, change: impl FnOnce(&mut Counts)) {
+    fn count(&self, change: impl FnOnce(&mut StoreCounts)) {
         let mut counts = self.counts.get();
         change(&mut counts);
         self.counts.set(counts);

@@ -13,6 +13,7 @@ use super::client::Teller;
 use super::door;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
+use crate::cache::Mode;
 use crate::drive;
 use crate::drive::agent::Agent;
 use crate::drive::diagnose::Patient;
@@ -124,7 +125,13 @@ async fn perform(
         "callTool" => {
             let (name, input) = (given.text("name")?, given.take("input"));
             let attendant = Some(Rc::new(Teller(ticket, options.meta)) as Rc<dyn Attendant>);
-            result_json(agent.call_attended(&name, input, &cancel, &mut report, attendant).await?)
+            let mode = Mode::read(&given.take("cache"))?;
+            result_json(agent.call_cached(&name, input, mode, &cancel, &mut report, attendant).await?)
+        }
+        "cacheStats" => agent.cache_stats().await,
+        "clearCache" => {
+            agent.clear_cache(given.take("server").as_str()).await?;
+            Value::Null
         }
         "buildContext" => {
             let (query, wish) = (given.text("query")?, given.take("context"));
@@ -209,6 +216,9 @@ fn result_json(result: CallToolResult) -> Value {
     json.insert("isError".into(), Value::Bool(result.is_error));
     if let Some(meta) = result.meta {
         json.insert("_meta".into(), Value::Object(meta));
+    }
+    if let Some(age) = result.cached {
+        json.insert("cached".into(), json!({ "ageMs": age.age_ms, "stale": age.stale }));
     }
     Value::Object(json)
 }

@@ -9,7 +9,8 @@ use super::fetch::{WebBody, fetch};
 use super::store::Records;
 use crate::http::Request;
 use crate::platform::{
-    AppCall, AppResult, Asset, NetworkError, Part, PartResult, Platform, Response, Space, StoreFailure, Stored, Write,
+    AppCall, AppResult, Asset, NetworkError, Part, PartResult, Platform, Response, Space, StoreCounts, StoreFailure,
+    Stored, Write,
 };
 use crate::secret::Secret;
 use crate::store::Store;
@@ -85,6 +86,10 @@ impl Platform for WebPlatform {
 
     async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure> {
         self.store.write(batch).await
+    }
+
+    fn store_counts(&self) -> StoreCounts {
+        self.store.counts()
     }
 
     async fn load_secret(&self, key: &str) -> Option<Secret> {

@@ -172,7 +172,7 @@ impl Checker {
 
     fn tool_result(&mut self, event: &Value) {
         let outcome = event["outcome"].as_str().unwrap_or("");
-        if event["isError"].as_bool() != Some(outcome != "ok") {
+        if event["isError"].as_bool() != Some(!matches!(outcome, "ok" | "cached")) {
             self.wrong(format!("isError {} with outcome {outcome}", event["isError"]));
         }
         if let Some(call) = self.open(event) {

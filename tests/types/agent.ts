@@ -239,7 +239,7 @@ for await (const event of run) {
       run.answer(event.id, { action: "later" });
       break;
     case "tool_result":
-      same<typeof event.outcome, "ok" | "failed" | "unknown" | "denied" | "cancelled">(true);
+      same<typeof event.outcome, "ok" | "cached" | "failed" | "unknown" | "denied" | "cancelled">(true);
       break;
     case "context":
       same<[typeof event.tokens, (typeof event.sources)[number]["uri"]], [number, string]>(true);

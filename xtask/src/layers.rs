@@ -6,20 +6,21 @@
 use crate::source::{Token, tokens};
 
 /// The floors, lowest first. A module imports from lower floors only; neighbours do not know each other.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["json", "time"],
     &["error"],
     &["options", "secret"],
     &["sse", "jsonrpc", "http", "rank"],
     &["context", "llm", "mcp", "platform", "schema"],
-    &["agent", "cache", "store"],
+    &["cache"],
+    &["agent", "store"],
     &["drive"],
     &["parts"],
     &["sim", "web"],
 ];
 
 /// The modules in which waiting is allowed; all others are pure.
-const ASYNC: [&str; 7] = ["platform", "cache", "store", "drive", "parts", "sim", "web"];
+const ASYNC: [&str; 6] = ["platform", "store", "drive", "parts", "sim", "web"];
 
 /// Names the pure part may not use: clocks, and maps whose order differs from run to run.
 const IMPURE: [&str; 4] = ["Instant", "SystemTime", "HashMap", "HashSet"];

@@ -87,6 +87,7 @@ impl<P: Platform> Connection<P> {
             let call = Call { params: &params, ..call.clone() };
             match self.once(&call, timeout, cancel, on_message).await {
                 Ok(Answer::InputRequired { requests, state }) => {
+                    self.0.asked.set(self.0.asked.get() + 1);
                     let asks = rounds.turn(requests, state, &self.0.config.answerers)?;
                     for (key, result) in self.answer_all(&what, asks, cancel).await? {
                         rounds.answer(&key, result);
@@ -190,6 +191,7 @@ impl<P: Platform> Inner<P> {
     ///
     /// Which function of the app failed, and how.
     async fn answer(&self, ask: &Ask, attendant: Option<&dyn Attendant>) -> std::result::Result<Value, String> {
+        self.asked.set(self.asked.get() + 1);
         let answerers = &self.config.answerers;
         let (name, function) = match (ask, &answerers.roots) {
             (Ask::Form { .. } | Ask::Url { .. }, _) => ("onInput", answerers.input),

@@ -93,11 +93,23 @@ impl<P: Platform> Connection<P> {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<CallToolResult> {
+        self.call_tool_raw(tool, input, timeout, cancel, on_progress).await.map(read_call_result)
+    }
+
+    /// [`call_tool`](Connection::call_tool), with the result as the server sent it.
+    pub(crate) async fn call_tool_raw(
+        &self,
+        tool: &Tool,
+        input: &Value,
+        timeout: Millis,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<Map<String, Value>> {
         let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
         let name = Value::from(tool.name.as_str());
         let params = [("name", &name), ("arguments", input)];
         let params = if input.is_null() { &params[..1] } else { &params };
-        self.ask_of(Some(tool), "tools/call", params, &options, cancel, on_progress).await.map(read_call_result)
+        self.ask_of(Some(tool), "tools/call", params, &options, cancel, on_progress).await
     }
 
     /// Sends a request of any method and gives its result as the server sent it. For `tools/call`, arguments that the

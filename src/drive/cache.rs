@@ -1,0 +1,274 @@
+//! Asks servers by way of what they said before.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+
+use futures_util::lock::Mutex;
+use serde_json::{Map, Value, json};
+
+use crate::cache::{self, CacheConfig, Mode, Record};
+use crate::drive::mcp::Connection;
+use crate::drive::wait::{Cancel, unless_cancelled};
+use crate::error::{Code, Error, Result};
+use crate::mcp::lists::Age;
+use crate::platform::{self, Platform, Space, Write};
+use crate::time::Millis;
+
+/// Everything that an agent's servers said and that may be used again. Shared with other tabs, where the store is.
+pub(super) struct Cache<P: Platform> {
+    platform: Rc<P>,
+    config: CacheConfig,
+    lanes: RefCell<Vec<(String, Rc<Lane>)>>,
+}
+
+/// What is known of one server's answers beside the answers.
+#[derive(Default)]
+struct Lane {
+    /// Counts what made earlier answers worthless: what was asked before is not kept when it comes after.
+    turn: Cell<u64>,
+    tally: Cell<Tally>,
+    /// Held while somebody asks; equal calls wait and find the answer.
+    asking: RefCell<Vec<(String, Weak<Mutex<()>>)>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    hits: u64,
+    misses: u64,
+    stale: u64,
+}
+
+/// One question to a server.
+pub(super) struct Question<'a, P: Platform> {
+    pub(super) connection: &'a Connection<P>,
+    pub(super) method: &'a str,
+    pub(super) params: &'a Map<String, Value>,
+    /// How long an answer is fresh that does not say so; `None`: it is not cached.
+    pub(super) ttl: Option<Millis>,
+    pub(super) mode: Mode,
+    /// Asking it makes worthless what the server's tools gave before.
+    pub(super) writes: bool,
+}
+
+type Answer = Result<Map<String, Value>>;
+
+impl<P: Platform> Cache<P> {
+    pub(super) fn new(platform: Rc<P>, config: CacheConfig) -> Cache<P> {
+        Cache { platform, config, lanes: RefCell::default() }
+    }
+
+    pub(super) fn config(&self) -> &CacheConfig {
+        &self.config
+    }
+
+    fn lane(&self, server: &str) -> Rc<Lane> {
+        let mut lanes = self.lanes.borrow_mut();
+        if let Some((_, lane)) = lanes.iter().find(|(known, _)| known == server) {
+            return lane.clone();
+        }
+        let lane = Rc::<Lane>::default();
+        lanes.push((server.to_owned(), lane.clone()));
+        lane
+    }
+
+    /// The answer from what is kept, or else from `fetch`, which is not polled before that is decided; with how old it is
+    /// where it was kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fetch`; `network` where nothing is kept and the server is not to be asked; `cancelled`.
+    pub(super) async fn ask(
+        &self,
+        question: Question<'_, P>,
+        cancel: &Cancel,
+        fetch: Pin<Box<dyn Future<Output = Answer> + '_>>,
+    ) -> Result<(Map<String, Value>, Option<Age>)> {
+        let Question { connection, method, params, ttl, mode, writes } = question;
+        let offline = mode == Mode::OnlyIfCached;
+        let server = connection.config().identity();
+        let Some(ttl) = ttl.filter(|_| mode != Mode::NoStore && self.config.is_enabled()) else {
+            if offline {
+                return Err(nothing(method));
+            }
+            let result = fetch.await;
+            if writes {
+                self.forget(&server, method).await;
+            }
+            return result.map(|result| (result, None));
+        };
+        let principal = connection.principal().await?;
+        let digest = cache::digest(params);
+        let key = |principal: &str| platform::key(&[&server, method, principal, &digest]);
+        let (own, public) = (key(&principal), key("public"));
+        let lane = self.lane(&server);
+        let cancelled = || Error::cancelled(method);
+        let gate = lane.gate(&own);
+        let _turn = match offline {
+            true => None,
+            false => Some(unless_cancelled(cancel, gate.lock()).await.map_err(|_| cancelled())?),
+        };
+        let found = if mode == Mode::Reload { None } else { self.find(&own, &public).await };
+        let aged = found.map(|record| (record.age(self.platform.now()), record));
+        if let Some((age, record)) = &aged
+            && (!age.stale || offline)
+        {
+            lane.count(|tally| if age.stale { tally.stale += 1 } else { tally.hits += 1 });
+            return Ok((record.result.clone(), Some(*age)));
+        }
+        if offline {
+            return Err(nothing(method));
+        }
+        let (turn, asked) = (lane.turn.get(), connection.asked());
+        let answer = fetch.await;
+        let same = lane.turn.get() == turn && connection.asked() == asked;
+        if writes {
+            self.forget(&server, method).await;
+        }
+        match answer {
+            Ok(result) => {
+                lane.count(|tally| tally.misses += 1);
+                let record = Record::new(&result, ttl, self.platform.now()).filter(|_| same);
+                if let Some(record) = record
+                    && let Some(value) = record.to_bytes()
+                    // Whoever signed in meanwhile is somebody else.
+                    && connection.principal().await.is_ok_and(|now| now == principal)
+                {
+                    let key = if record.is_public() { public } else { own };
+                    let put = Write::Put { space: Space::Cache, key, value, expires: Some(record.expires()) };
+                    // What is not kept is fetched again.
+                    let _ = self.platform.write(vec![put]).await;
+                }
+                Ok((result, None))
+            }
+            Err(error) => match aged {
+                Some((age, record)) if cache::is_outage(&error) => {
+                    lane.count(|tally| tally.stale += 1);
+                    Ok((record.result, Some(Age { stale: true, ..age })))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn find(&self, own: &str, public: &str) -> Option<Record> {
+        for key in [own, public] {
+            if let Some(record) = self.platform.load(Space::Cache, key).await.and_then(|bytes| Record::read(&bytes)) {
+                return Some(record);
+            }
+        }
+        None
+    }
+
+    /// What is under way will not be kept: the server has changed, or is about to.
+    pub(super) fn outdate(&self, server: &str) {
+        let lane = self.lane(server);
+        lane.turn.set(lane.turn.get() + 1);
+    }
+
+    /// Forgets what a server answered to a method, whoever asked.
+    pub(super) async fn forget(&self, server: &str, method: &str) {
+        self.outdate(server);
+        let removal = Write::remove_prefix(Space::Cache, platform::key(&[server, method, ""]));
+        let _ = self.platform.write(vec![removal]).await;
+        self.outdate(server);
+    }
+
+    /// Forgets everything of the servers with these identities, or, without any, of all that ever were.
+    pub(super) async fn clear(&self, servers: Option<&[String]>) {
+        let prefixes = match servers {
+            Some(servers) => servers.iter().map(|server| platform::key(&[server, ""])).collect(),
+            None => vec![String::new()],
+        };
+        let outdate = || self.lanes.borrow().iter().for_each(|(_, lane)| lane.turn.set(lane.turn.get() + 1));
+        outdate();
+        let removal = |prefix| Write::remove_prefix(Space::Cache, prefix);
+        let _ = self.platform.write(prefixes.into_iter().map(removal).collect()).await;
+        outdate();
+    }
+
+    /// Counts since the agent was made, and what is kept now, in all and for each of these servers, by name and identity.
+    pub(super) async fn stats(&self, servers: &[(String, String)]) -> Value {
+        let mut list = Vec::new();
+        let mut sum = Sum::default();
+        for stored in self.platform.list(Space::Cache, "").await {
+            sum.add(stored.bytes);
+        }
+        let mut all = Tally::default();
+        for (name, identity) in servers {
+            let mut own = Sum::default();
+            for stored in self.platform.list(Space::Cache, &platform::key(&[identity, ""])).await {
+                own.add(stored.bytes);
+            }
+            let tally = self.lane(identity).tally.get();
+            all = Tally {
+                hits: all.hits + tally.hits,
+                misses: all.misses + tally.misses,
+                stale: all.stale + tally.stale,
+            };
+            list.push(own.told(tally, Some(name)));
+        }
+        let mut told = sum.told(all, None);
+        let counts = self.platform.store_counts();
+        told["evictions"] = counts.evicted.into();
+        told["broken"] = counts.broken.into();
+        told["servers"] = Value::Array(list);
+        told
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, bytes: u64) {
+        self.entries += 1;
+        self.bytes += bytes;
+    }
+
+    fn told(&self, tally: Tally, server: Option<&str>) -> Value {
+        let mut told = json!({
+            "entries": self.entries,
+            "bytes": self.bytes,
+            "hits": tally.hits,
+            "misses": tally.misses,
+            "stale": tally.stale,
+        });
+        if let Some(server) = server {
+            told["server"] = server.into();
+        }
+        told
+    }
+}
+
+impl Lane {
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        let mut tally = self.tally.get();
+        change(&mut tally);
+        self.tally.set(tally);
+    }
+
+    /// The lock of those who ask the same.
+    fn gate(&self, key: &str) -> Rc<Mutex<()>> {
+        let mut asking = self.asking.borrow_mut();
+        asking.retain(|(_, gate)| gate.strong_count() > 0);
+        if let Some(gate) = asking.iter().find(|(known, _)| known == key).and_then(|(_, gate)| gate.upgrade()) {
+            return gate;
+        }
+        let gate = Rc::new(Mutex::new(()));
+        asking.push((key.to_owned(), Rc::downgrade(&gate)));
+        gate
+    }
+}
+
+fn nothing(method: &str) -> Error {
+    Error::new(Code::Network, [method, ": nothing is cached, and the server was not to be asked"].concat())
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;
