@@ -35,10 +35,11 @@ impl<P: Platform> Connection<P> {
         cancel: &Cancel,
         on_message: &mut dyn FnMut(Message),
     ) -> Result<Map<String, Value>> {
+        // Whoever is told of a task may look for it at once.
+        self.remember(polling.id(), Some(tool)).await;
         if let Some(attendant) = &self.1 {
             attendant.task(polling.id());
         }
-        self.remember(polling.id(), Some(tool)).await;
         let outcome = self.poll(&mut polling, timeout, cancel, on_message).await;
         let failed = outcome.as_ref().err();
         if cancel.is_cancelled() || failed.is_some_and(|error| error.code == Code::Misuse) {
