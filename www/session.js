@@ -29,7 +29,7 @@ export class Session extends EventTarget {
     const { provider, id, baseUrl, apiKey, maxTurns, approval } = settings;
     const model = { provider };
     if (provider !== "offline") {
-      model.id = id;
+      if (id) model.id = id;
       if (baseUrl) model.baseUrl = baseUrl;
       if (apiKey) model.apiKey = apiKey;
     }
@@ -43,6 +43,16 @@ export class Session extends EventTarget {
 
   get version() {
     return this.#library.version;
+  }
+
+  /** Whether the core speaks to models of that provider. */
+  knows(provider) {
+    try {
+      void new this.#library.Agent({ model: { provider } }).close();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   get running() {
