@@ -14,7 +14,7 @@ use crate::time::Millis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// An option is missing, unknown, or of the wrong type; [`Error::path`] names the field.
+    /// An option is missing, unknown, or of the wrong type; [`Detail::path`] names the field.
     Config,
     /// The peer wants credentials, or refused those it got (HTTP 401, 403).
     AuthRequired,

@@ -15,8 +15,8 @@
 //!
 //! # In scope
 //!
-//! - Reading and checking: every mistake at once, before anything runs ([`answer`] with `check`).
-//! - Running: [`answer`] with `open` and `next` says which calls are to be made and is told what came of them. Who may make
+//! - Reading and checking: every mistake at once, before anything runs ([`Plans::answer`] with `check`).
+//! - Running: [`Plans::answer`] with `open` and `next` says which calls are to be made and is told what came of them. Who may make
 //!   them, and how many at once, is the run's business.
 //!
 //! # Out of scope
