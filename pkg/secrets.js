@@ -5,6 +5,8 @@
 // the name it is kept under, so that one record cannot stand for another. Scripts of this origin can use the key, as they
 // can use the page; a copy of the browser's files without it is of no use.
 
+import { complete, done } from "./store.js";
+
 const DATABASE = "edgewise-secrets";
 const KEYS = "keys";
 const RECORDS = "records";
@@ -154,15 +156,3 @@ class Vault {
 }
 
 const cipher = (name, iv) => ({ name: "AES-GCM", iv, additionalData: new TextEncoder().encode(name) });
-
-const done = (request) =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-
-const complete = (transaction) =>
-  new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = transaction.onerror = () => reject(transaction.error);
-  });

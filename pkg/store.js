@@ -156,13 +156,15 @@ export class IndexedDbStore {
 /** The browser does not open databases here. */
 class Refused extends Error {}
 
-const done = (request) =>
+/** What a request gives. */
+export const done = (request) =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
 
-const complete = (transaction) =>
+/** The end of a transaction. */
+export const complete = (transaction) =>
   new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
     transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
