@@ -236,12 +236,15 @@ impl<P: Platform> Agent<P> {
                     Some(attendant) => server.connection.attended(attendant),
                     None => server.connection.clone(),
                 };
-                let mut params = Map::new();
-                params.insert("name".to_owned(), tool.name.as_str().into());
-                params.insert("arguments".to_owned(), input.clone());
                 let config = self.0.cache.config();
                 let (ttl, writes) =
                     (config.ttl_of(name, &tool.annotations), config.invalidates(name, &tool.annotations));
+                // Only a cache looks at them, and arguments may be large.
+                let mut params = Map::new();
+                if ttl.is_some() {
+                    params.insert("name".to_owned(), tool.name.as_str().into());
+                    params.insert("arguments".to_owned(), input.clone());
+                }
                 let (connection, method) = (&connection, "tools/call");
                 let question = Question { connection, method, params: &params, ttl, mode, writes };
                 let fetch = Box::pin(connection.call_tool_raw(tool, &input, timeout, cancel, on_progress));
