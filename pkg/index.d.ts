@@ -259,7 +259,7 @@ export interface Span {
 export interface ContextOptions {
   /** The URIs of the resources to use, or `"auto"` (the default) for those that fit the prompt. */
   resources?: "auto" | string[];
-  /** Most tokens of it. Default: 100,000. */
+  /** Most tokens of it. Default: 100,000; never more than the model's `contextWindow` leaves. */
   maxTokens?: number;
   /**
    * Tells what texts are about, as one vector for each; or `{ baseUrl, id }` of a provider that does (`POST
@@ -313,7 +313,7 @@ export interface DroppedContext {
   /**
    * `budget`: did not fit; `irrelevant`: has nothing to do with the query; `not_read`: others fit better; `failed`: could not
    * be read; `unreadable`: is no text; `arguments`: the query does not say what the template needs; `size`: is too long, as a
-   * whole or at its end; `unknown`: no server has it. New ones come with minor versions.
+   * whole or at its end; `unknown`: no server has it; `in_history`: an earlier prompt brought it, unchanged. New ones come with minor versions.
    */
   reason: string;
   /** How many passages, where not all of them. */
@@ -367,6 +367,8 @@ export interface AppModel {
   id?: string;
   provider?: "app";
   maxTokens?: number;
+  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  contextWindow?: number;
   temperature?: number;
   prices?: Prices;
 }
@@ -397,6 +399,8 @@ export type ModelDelta =
 export interface BrowserModel {
   provider: "browser";
   id?: string;
+  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  contextWindow?: number;
 }
 
 /** A model of Workers AI behind the binding of a Worker. */
@@ -407,6 +411,8 @@ export interface WorkersAiModel {
   /** `env.AI`. */
   binding: { run(model: string, input: any, options?: any): Promise<unknown> };
   maxTokens?: number;
+  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  contextWindow?: number;
   temperature?: number;
   prices?: Prices;
 }
@@ -431,6 +437,8 @@ export interface RemoteModel {
   headers?: { [name: string]: string };
   /** Most tokens of one answer. Default: the provider's; 8,192 for Anthropic, which demands one. */
   maxTokens?: number;
+  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  contextWindow?: number;
   /** Sampling temperature. Default: the provider's. */
   temperature?: number;
   /** What its tokens cost, for `usage.cost`. */

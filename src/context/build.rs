@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{Completed, Next, next};
 use super::fill::{Filler, Text};
+use super::history::History;
 use super::library::Document;
 use super::query::Query;
 use super::shelf::{Item, Shelf};
@@ -49,10 +50,12 @@ pub struct Wish {
     pub uris: Option<Vec<String>>,
     /// The servers that have resources, and whether they complete arguments.
     pub servers: Vec<(String, bool)>,
+    /// Blocks of context that the model was shown before.
+    pub shown: Vec<String>,
 }
 
 impl Wish {
-    /// Reads `{ query, maxTokens, resources?, servers: [{ name, completions }] }`; `None` when it is none.
+    /// Reads `{ query, maxTokens, resources?, shown?, servers: [{ name, completions }] }`; `None` when it is none.
     pub fn read(value: &Value) -> Option<Wish> {
         let uris = value.get("resources").and_then(Value::as_array);
         let texts = |array: &Vec<Value>| array.iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -64,6 +67,7 @@ impl Wish {
             query: value.get("query")?.as_str()?.to_owned(),
             most: usize::try_from(value.get("maxTokens")?.as_u64()?).ok()?,
             uris: uris.map(texts),
+            shown: value.get("shown").and_then(Value::as_array).map(texts).unwrap_or_default(),
             servers: value.get("servers")?.as_array()?.iter().map(server).collect::<Option<_>>()?,
         })
     }
@@ -368,7 +372,9 @@ impl Builder {
     pub fn filler(&mut self, query: &Query) -> Filler {
         let mut texts = std::mem::take(&mut self.texts);
         texts.sort_by_key(|(place, _)| *place);
-        Filler::new(texts.into_iter().map(|(_, text)| text).collect(), query)
+        let mut filler = Filler::new(texts.into_iter().map(|(_, text)| text).collect(), query);
+        filler.leave_out(&History::read(&self.wish.shown));
+        filler
     }
 
     /// The block of context: `{ text, sources, tokens, dropped }`.

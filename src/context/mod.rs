@@ -8,6 +8,7 @@
 //! - [`library`]: what there is to choose from, ranked by words ([`rank`](crate::rank)) and by meaning ([`embed`]), put
 //!   together by [`fuse`].
 //! - [`passages`], [`fill`], [`budget`]: from texts that were read to the best of them that fits.
+//! - [`history`]: what the model was shown before.
 //! - [`template`], [`arguments`]: resources that a query has to name a part of.
 //! - [`build`]: all of it from a query to a block of context.
 //!
@@ -21,6 +22,7 @@ pub mod build;
 pub mod embed;
 pub mod fill;
 pub mod fuse;
+pub mod history;
 pub mod library;
 pub mod passages;
 pub mod query;

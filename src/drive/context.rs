@@ -10,6 +10,7 @@ use crate::drive::server::Server;
 use crate::drive::wait::{Cancel, Jobs, Stop, within};
 use crate::error::{Code, Error, Result};
 use crate::json;
+use crate::llm::types::{Block, Message};
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::lists::List;
 use crate::mcp::server::State as ServerState;
@@ -22,6 +23,9 @@ const LIST_TTL: Millis = Millis::from_secs(60);
 
 /// Longest time that a server's word is taken for.
 const MOST_TTL: Millis = Millis::from_secs(24 * 3600);
+
+/// An image or a recording counts as so many bytes of text.
+const MEDIA: usize = 6000;
 
 /// More rounds no query needs: a template has a handful of variables.
 const MOST_ROUNDS: usize = 60;
@@ -71,6 +75,37 @@ pub(crate) struct Ranked {
     pub(crate) score: f64,
 }
 
+/// What context is gathered for.
+#[derive(Debug, Default)]
+pub(crate) struct Prompt {
+    pub(crate) query: String,
+    /// Blocks of context that the model was shown before.
+    shown: Vec<String>,
+    /// Bytes of the history, the prompt included.
+    pub(crate) bytes: usize,
+}
+
+impl Prompt {
+    /// The last message of a history, and what stands before it.
+    pub(crate) fn of(messages: &[Message]) -> Prompt {
+        let mut prompt = Prompt { query: messages.last().map(Message::text).unwrap_or_default(), ..Prompt::default() };
+        for block in messages.iter().flat_map(|message| &message.content) {
+            prompt.bytes += match block {
+                Block::Text { text } => {
+                    if text.starts_with("<context>\n") {
+                        prompt.shown.push(text.clone());
+                    }
+                    text.len()
+                }
+                // Providers count them by their size on the screen or their length in time.
+                Block::Image { .. } | Block::Audio { .. } => MEDIA,
+                other => json::text(&json::tree(other)).len(),
+            };
+        }
+        prompt
+    }
+}
+
 fn has_resources<P: Platform>(server: &Server<P>) -> bool {
     server.state() == ServerState::Ready && server.connection.declares("resources")
 }
@@ -89,13 +124,14 @@ impl<P: Platform> Agent<P> {
     /// fails to give is named among `dropped`.
     pub async fn build_context(&self, query: &str, config: &ContextConfig, cancel: &Cancel) -> Result<Value> {
         self.connect(cancel).await?;
-        self.gather_context(query, config, Millis(Millis::MAX_TIMER.0), cancel).await
+        let prompt = Prompt { query: query.to_owned(), ..Prompt::default() };
+        self.gather_context(&prompt, config, Millis(Millis::MAX_TIMER.0), cancel).await
     }
 
     /// The same with the servers that are connected, waiting no longer than that for any answer.
     pub(crate) async fn gather_context(
         &self,
-        query: &str,
+        prompt: &Prompt,
         config: &ContextConfig,
         patience: Millis,
         cancel: &Cancel,
@@ -112,8 +148,8 @@ impl<P: Platform> Agent<P> {
             return Ok(json!({ "text": "", "sources": [], "tokens": 0, "dropped": [], "meaning": false }));
         }
         let begin = json::text(&json!({
-            "do": "begin", "owner": self.lists().owner.to_string(), "query": query, "servers": servers,
-            "maxTokens": config.max_tokens, "resources": config.resources, "embed": config.embed,
+            "do": "begin", "owner": self.lists().owner.to_string(), "query": prompt.query, "servers": servers,
+            "maxTokens": config.max_tokens, "resources": config.resources, "embed": config.embed, "shown": prompt.shown,
         }));
         let mut request = begin.clone();
         for _ in 0..MOST_ROUNDS {

@@ -136,7 +136,8 @@ fn one_that_does_not_answer_is_left_out() {
     let started = sim.elapsed();
     let context = sim.block_on(async {
         agent.connect(&Cancel::new()).await.unwrap();
-        agent.gather_context("rain", &agent.context_config(), PATIENCE, &Cancel::new()).await.unwrap()
+        let prompt = Prompt { query: "rain".into(), ..Prompt::default() };
+        agent.gather_context(&prompt, &agent.context_config(), PATIENCE, &Cancel::new()).await.unwrap()
     });
     let context = context.unwrap();
     assert_eq!(uris(&context), ["docs://r"]);
@@ -243,7 +244,11 @@ fn tools_are_found_by_what_they_do() {
 
 /// Runs a prompt and gives its events.
 fn run(sim: &SimPlatform, agent: &Agent<SimPlatform>, prompt: &str) -> Vec<Value> {
-    let (handle, driven) = agent.run(prompt.into(), RunOptions::default());
+    run_on(sim, agent, prompt, RunOptions::default())
+}
+
+fn run_on(sim: &SimPlatform, agent: &Agent<SimPlatform>, prompt: &str, options: RunOptions) -> Vec<Value> {
+    let (handle, driven) = agent.run(prompt.into(), options);
     sim.spawn("run", driven);
     let events = async {
         let mut events = Vec::new();
@@ -274,6 +279,41 @@ fn a_run_puts_context_before_its_model_and_tells_so() {
     );
     sim.block_on(agent.close()).unwrap();
     assert_eq!(sim.leftovers(), "");
+}
+
+#[test]
+fn what_an_earlier_prompt_brought_is_not_sent_again() {
+    let sim = SimPlatform::new(11);
+    let (agent, _) = agent(&sim, weather(), json!({ "embed": false }));
+    let first = run(&sim, &agent, "Does it rain?");
+    let messages = first.last().unwrap()["messages"].clone();
+    let options = RunOptions::read(&json!({ "messages": messages })).unwrap();
+    let second = run_on(&sim, &agent, "Is there rain or mail?", options);
+    let context = second.iter().find(|event| event["type"] == "context").unwrap();
+    assert_eq!(uris(context), ["docs://mail"]);
+    let known = json!({ "server": "docs", "uri": "docs://rain", "reason": "in_history", "passages": 1 });
+    assert!(context["dropped"].as_array().unwrap().contains(&known), "{context}");
+    let told = second.last().unwrap()["messages"].to_string();
+    assert_eq!(told.matches(r#"uri=\"docs://rain\""#).count(), 1);
+}
+
+#[test]
+fn the_window_of_the_model_bounds_the_budget() {
+    let sim = SimPlatform::new(12);
+    let docs = sim.host("https://docs.test", weather());
+    for (window, sources) in [(20_000, 1), (400, 0)] {
+        let options = json!({
+            "model": { "provider": "offline", "contextWindow": window }, "context": { "embed": false },
+            "servers": [{ "name": "docs", "url": "https://docs.test/mcp" }],
+        });
+        let agent = Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap());
+        let long = Message::user("So far. ".repeat(200));
+        let options = RunOptions { messages: vec![long, Message::assistant("Yes.")], ..RunOptions::default() };
+        let events = run_on(&sim, &agent, "Does it rain?", options);
+        let context = events.iter().find(|event| event["type"] == "context").unwrap();
+        assert_eq!(uris(context).len(), sources, "{context}");
+    }
+    assert_eq!(count(&docs, "resources/read"), 4);
 }
 
 #[test]

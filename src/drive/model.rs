@@ -54,6 +54,20 @@ impl Model {
         }
     }
 
+    /// About how many tokens the models' windows leave beside the system prompt, the tools, a history of so many bytes and the
+    /// answer; `None` where no window is known.
+    pub(crate) fn room(&self, history: usize) -> Option<u64> {
+        let written = self.encoder.borrow().as_ref().map_or(0, |(_, encoder)| encoder.bytes());
+        let used = ((written + history) / 4) as u64;
+        let left = |config: &ModelConfig| {
+            let window = config.context_window?;
+            let answer = config.max_tokens.unwrap_or((window / 4).min(8192));
+            Some(window.saturating_sub(used + answer))
+        };
+        // The history goes to each of them.
+        (0..self.config.count()).filter_map(|place| left(self.config.at(place))).min()
+    }
+
     /// `None` for the embedded model, which has no wire.
     fn encoder_of(&self, place: usize, tools: &[ToolDefinition]) -> Option<Encoder> {
         let config = self.config.at(place);

@@ -15,7 +15,7 @@ use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::check::check;
-use crate::drive::context::PATIENCE;
+use crate::drive::context::{PATIENCE, Prompt};
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
@@ -25,7 +25,6 @@ use crate::drive::server::Server;
 use crate::drive::tool::output_of;
 use crate::drive::trace::Trace;
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
-use crate::llm::types::Message;
 use crate::mcp::server::State as ServerState;
 use crate::mcp::types::Progress;
 use crate::options::FunctionId;
@@ -58,7 +57,7 @@ enum Job<P: Platform> {
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
     /// With the prompt, where context is to be gathered for it.
-    Offer(Option<String>),
+    Offer(Option<Prompt>),
     CallModel(Prepared),
     Check(Value, Value),
     /// For that long; then this is reported.
@@ -170,8 +169,7 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             if context.own_plan {
                 entries.push(ToolEntry::builtin(Builtin::Plan, &entries));
             } else if gathers || context.agent.offers_plans() {
-                let prompt = || run.messages().last().map(Message::text).unwrap_or_default();
-                jobs.push(Job::Offer(gathers.then(prompt)));
+                jobs.push(Job::Offer(gathers.then(|| Prompt::of(run.messages()))));
                 return jobs;
             } else {
                 context.model.offer(catalog.definitions());
@@ -237,7 +235,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             }
             model.offer(definitions);
             if let Some(prompt) = prompt {
-                let config = agent.context_config();
+                let mut config = agent.context_config();
+                let room = model.room(prompt.bytes).unwrap_or(u64::MAX);
+                config.max_tokens = config.max_tokens.min(room);
                 let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
                 handle.push(Fact::Context(built));
             }

@@ -62,6 +62,8 @@ pub struct ModelConfig {
     pub headers: Vec<(String, Secret)>,
     /// Most tokens of one answer. Sent when given; Anthropic demands one and gets 8,192 by default.
     pub max_tokens: Option<u64>,
+    /// Tokens that the model takes at once, with its answer; `None` where the app does not say.
+    pub context_window: Option<u64>,
     /// Sampling temperature, sent when given.
     pub temperature: Option<f64>,
     /// What its tokens cost; none without prices.
@@ -80,6 +82,7 @@ impl ModelConfig {
             base_url: String::new(),
             headers: Vec::new(),
             max_tokens: None,
+            context_window: None,
             temperature: None,
             prices: Prices::default(),
             fallbacks: Vec::new(),
@@ -152,6 +155,7 @@ impl ModelConfig {
             base_url,
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             max_tokens: fields.whole("maxTokens", 1..=10_000_000)?,
+            context_window: fields.whole("contextWindow", 1..=100_000_000)?,
             temperature: fields.number("temperature")?,
             prices: fields
                 .value("prices")
@@ -188,9 +192,9 @@ mod tests {
 
     #[test]
     fn reads_a_model_and_trims_its_base_url() {
-        let value =
-            json!({ "provider": "openai", "id": "m", "baseUrl": "/llm/v1/", "apiKey": "sk-secret", "maxTokens": 100 });
+        let value = json!({ "provider": "openai", "id": "m", "baseUrl": "/llm/v1/", "apiKey": "sk-secret", "maxTokens": 100, "contextWindow": 8000 });
         let config = ModelConfig::read(&value, "model").unwrap();
+        assert_eq!(config.context_window, Some(8000));
         assert_eq!((config.base_url.as_str(), config.max_tokens), ("/llm/v1", Some(100)));
         assert!(!format!("{config:?}").contains("sk-secret"));
     }

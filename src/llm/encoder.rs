@@ -52,6 +52,11 @@ impl Writer {
 }
 
 impl Encoder {
+    /// Bytes of what it has written: of the system prompt, the tools and the messages.
+    pub fn bytes(&self) -> usize {
+        self.head.len() + self.messages.len()
+    }
+
     /// An encoder of an empty conversation. `system` and `tools` stay the same for the whole run.
     ///
     /// The offline model has no wire. Given its configuration, this writes the OpenAI format to nowhere.

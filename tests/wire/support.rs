@@ -18,6 +18,7 @@ pub(crate) fn config(provider: Provider) -> ModelConfig {
         base_url: "https://user:pw@llm.test/base".into(),
         headers: Vec::new(),
         max_tokens: None,
+        context_window: None,
         temperature: None,
         prices: Default::default(),
         fallbacks: Vec::new(),
