@@ -379,6 +379,8 @@ export interface ModelRequest {
   system?: string;
   tools: { name: string; description: string; inputSchema: JsonSchema }[];
   messages: Message[];
+  /** JSON Schema that the final answer has to satisfy, where the run demands one. `system` tells of it, too. */
+  output?: JsonSchema;
   maxTokens?: number;
   temperature?: number;
 }
@@ -1265,8 +1267,9 @@ export interface RunOptions {
   /** Images and recordings that go with the prompt, for models that see or hear. Default: none. */
   attachments?: Attachment[];
   /**
-   * JSON Schema that the final answer has to satisfy: the model is told, the answer is checked, and if need be the model is told
-   * once what is wrong. The answer is `result.output` and `done.output`; without one the run ends with an error.
+   * JSON Schema that the final answer has to satisfy: the model is told, its provider holds it to the schema where it can (the
+   * schema of an object; best with `additionalProperties: false` and every property required), the answer is checked, and if
+   * need be the model is told once what is wrong. The answer is `result.output` and `done.output`; without one the run ends with an error.
    */
   output?: JsonSchema;
   /** History to go on from, as `done.messages` of an earlier run gave it. Default: none. */

@@ -38,15 +38,14 @@ export function app(generate) {
 
 /** The browser's own model. */
 export function browser() {
-  return app(async function* ({ initialPrompts, prompt, responseConstraint }, { signal }) {
+  return app(async function* ({ initialPrompts, prompt, responseConstraint, pieces }, { signal }) {
     const model = globalThis.LanguageModel;
     if (!model) throw Object.assign(new Error("this browser has no model of its own (LanguageModel)"), { status: 400 });
     const session = await model.create({ initialPrompts, signal });
     try {
       const options = { signal };
       if (responseConstraint) Object.assign(options, { responseConstraint, omitResponseConstraintInput: true });
-      const type = responseConstraint ? "json" : "text";
-      for await (const text of session.promptStreaming(prompt, options)) yield { type, text };
+      for await (const text of session.promptStreaming(prompt, options)) yield { type: pieces, text };
       const used = session.contextUsage ?? session.inputUsage;
       if (used > 0) yield { type: "usage", inputTokens: Math.round(used), outputTokens: 0 };
     } finally {

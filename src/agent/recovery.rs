@@ -10,6 +10,7 @@ use crate::agent::config::Limits;
 use crate::agent::policy::retry_delay;
 use crate::agent::seam::{Seam, anchor};
 use crate::error::{Code, Error, Retry};
+use crate::llm::structured::Takes;
 use crate::llm::turn::Turn;
 use crate::llm::types::{Block, Delta, Message, Role};
 use crate::time::Millis;
@@ -25,6 +26,9 @@ pub struct Candidate {
     pub id: String,
     /// Its wire goes on with the beginning of an answer.
     pub prefill: bool,
+    /// When its provider holds the run's final answer to the schema.
+    #[serde(default)]
+    pub schema: Takes,
 }
 
 /// How the model is to be asked. The default is: the first one, with the history as it is.
@@ -38,6 +42,9 @@ pub struct Ask {
     pub prefill: bool,
     /// Words for the model that do not stay in the history.
     pub note: Option<String>,
+    /// The provider is not to hold the answer to the schema: it refused to.
+    #[serde(default)]
+    pub loose: bool,
 }
 
 impl Ask {
@@ -86,6 +93,9 @@ pub(crate) struct Recovery {
     ask: Ask,
     /// The wire of this model refused a prefilled beginning.
     refused_prefill: bool,
+    /// This model failed when it was to be held to the schema.
+    #[serde(default)]
+    refused_schema: bool,
     text: Option<Seam>,
     thinking: Option<Seam>,
 }
@@ -103,7 +113,7 @@ impl Recovery {
     /// A turn begins. The model stays the one that answered last.
     pub(crate) fn start_turn(&mut self) {
         (self.tries, self.attempt) = (1, 1);
-        self.ask = Ask { model: self.ask.model, ..Ask::default() };
+        self.ask = Ask { model: self.ask.model, loose: self.refused_schema, ..Ask::default() };
         (self.text, self.thinking) = (None, None);
     }
 
@@ -136,8 +146,11 @@ impl Recovery {
         }
         // With another model at hand one is not asked for long.
         let most = if more { limits.max_attempts.min(2) } else { limits.max_attempts };
+        // Words before the failure prove that the schema was taken.
+        let held = self.is_held(tools) && error.code == Code::Provider && turn.text().is_empty();
+        let refused = refused_prefill || (held && error.retry == Retry::Never);
         let delay = match retry_delay(error, self.attempt + 1, most, random) {
-            _ if refused_prefill => Some(Millis(0)),
+            _ if refused => Some(Millis(0)),
             Some(delay) if !more || delay <= Millis(10_000) => Some(delay),
             _ => None,
         };
@@ -156,9 +169,10 @@ impl Recovery {
             return Mend::No;
         }
         self.refused_prefill |= refused_prefill;
+        self.refused_schema |= held;
         self.tries += 1;
         // A model that makes up a tool's name fails the server that checks it (llama.cpp), with an error of its own.
-        let spell = error.code == Code::Provider && !tools.is_empty() && !refused_prefill;
+        let spell = error.code == Code::Provider && !tools.is_empty() && !refused;
         self.go_on(turn, !spell);
         if spell {
             let names: Vec<&str> = tools.iter().take(100).map(|tool| tool.wire_name.as_str()).collect();
@@ -189,14 +203,20 @@ impl Recovery {
     fn next_model(&mut self) {
         self.ask = Ask { model: self.ask.model + 1, ..Ask::default() };
         self.attempt = 1;
-        self.refused_prefill = false;
+        (self.refused_prefill, self.refused_schema) = (false, false);
+    }
+
+    /// Whether the provider was to hold the answer to the schema.
+    fn is_held(&self, tools: &[ToolEntry]) -> bool {
+        let takes = self.candidates.get(self.ask.model).is_some_and(|model| model.schema.holds(!tools.is_empty()));
+        takes && !self.ask.loose && self.ask.said.is_none()
     }
 
     /// Sees to it that what was shown is gone on with.
     fn go_on(&mut self, turn: &mut Turn, may_prefill: bool) {
         let thought = turn.reopen();
         let said = turn.text();
-        self.ask = Ask { model: self.ask.model, ..Ask::default() };
+        self.ask = Ask { model: self.ask.model, loose: self.refused_schema, ..Ask::default() };
         self.thinking = (!thought.is_empty()).then(|| Seam::new(thought, true));
         self.text = (!said.is_empty()).then(|| Seam::new(said.clone(), false));
         if said.trim().is_empty() {

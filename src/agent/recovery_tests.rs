@@ -5,6 +5,7 @@ use super::*;
 use crate::agent::event::{Outcome, RetryOf};
 use crate::agent::recovery::{Ask, Candidate};
 use crate::error::{Code, Error, Retry};
+use crate::llm::structured::Takes;
 use crate::llm::types::{Delta, Role};
 use serde_json::json;
 
@@ -70,7 +71,7 @@ fn an_answer_that_broke_off_is_gone_on_with_and_nothing_is_shown_twice() {
 #[test]
 fn a_wire_that_goes_on_by_itself_is_given_the_beginning_until_it_refuses() {
     let mut scenario = Scenario::asking(Approval::Writes);
-    scenario.run.recovery = Recovery::new(vec![Candidate { id: "m".into(), prefill: true }]);
+    scenario.run.recovery = Recovery::new(vec![Candidate { id: "m".into(), prefill: true, ..Candidate::default() }]);
     let beginning = "It will rain in Oslo tonight, about four millimetres un";
     scenario.apply(text(beginning));
     scenario.apply(reset());
@@ -152,7 +153,7 @@ fn a_made_up_tool_that_breaks_the_server_is_answered_with_the_names() {
 
 fn with_fallback() -> Scenario {
     let mut scenario = Scenario::asking(Approval::Never);
-    let candidate = |id: &str| Candidate { id: id.into(), prefill: false };
+    let candidate = |id: &str| Candidate { id: id.into(), ..Candidate::default() };
     scenario.run.recovery = Recovery::new(vec![candidate("big"), candidate("small")]);
     scenario
 }
@@ -263,4 +264,40 @@ fn a_cancel_while_a_call_waits_to_be_made_again_settles_it() {
     scenario.apply(Fact::Cancelled);
     assert_eq!(scenario.outcome("a").0, Outcome::Cancelled);
     assert_eq!(scenario.next(), Step::Done);
+}
+
+#[test]
+fn a_provider_that_refuses_to_hold_the_answer_to_a_schema_is_asked_without() {
+    let held = |schema| Recovery::new(vec![Candidate { id: "m".into(), schema, ..Candidate::default() }]);
+    let refused = || Fact::ModelFailed(Error::new(Code::Provider, "400: response_format"));
+    let loose = Ask { loose: true, ..Ask::default() };
+
+    let mut scenario = Scenario::asking(Approval::Never);
+    scenario.run.recovery = held(Takes::BesideTools);
+    scenario.apply(refused());
+    assert_eq!(scenario.asked_again(), loose);
+    // It stays so in the turns that follow.
+    scenario.answer("I look.", &[("a", "s__read", "{}")]);
+    assert_eq!(scenario.call_tool().id, "a");
+    scenario.ended("a");
+    assert_eq!(scenario.next(), Step::CallModel(loose.clone()));
+    // There is nothing more to leave out.
+    scenario.apply(refused());
+    assert_eq!((scenario.next(), scenario.error().code), (Step::Done, Code::Provider));
+
+    // Beside tools nothing was demanded of this one, so there is nothing to leave out.
+    let mut scenario = Scenario::asking(Approval::Never);
+    scenario.run.recovery = held(Takes::Alone);
+    scenario.apply(refused());
+    assert_eq!((scenario.next(), scenario.error().code), (Step::Done, Code::Provider));
+
+    // A failure that may pass is waited for, and blamed on the schema as well, unless words came.
+    let failed = || Fact::ModelFailed(Error::new(Code::Provider, "500").retry(Retry::Backoff));
+    for (said, is_loose) in [("", true), ("It will", false)] {
+        let mut scenario = Scenario::asking(Approval::Never);
+        scenario.run.recovery = held(Takes::BesideTools);
+        scenario.apply(text(said));
+        scenario.apply(failed());
+        assert_eq!(scenario.asked_again().loose, is_loose);
+    }
 }

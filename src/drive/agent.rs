@@ -521,8 +521,8 @@ impl<P: Platform> Agent<P> {
         limits.max_turns = options.max_turns.unwrap_or(limits.max_turns);
         let id = run_id(self.0.platform.random(), self.0.platform.random());
         let random = self.0.platform.random();
-        let models = Model::candidates(&self.0.model);
         let RunOptions { messages, attachments, output, meta, .. } = options;
+        let models = Model::candidates(&self.0.model, output.as_ref());
         let approval = config.approval;
         let mut prompt = Message::user(prompt);
         prompt.content.splice(0..0, attachments);
@@ -531,9 +531,9 @@ impl<P: Platform> Agent<P> {
             (Some(system), Some(told)) => Some([system, "\n\n", &told].concat()),
             (system, told) => told.or_else(|| system.clone()),
         };
+        let model = Model::new(self.0.model.clone(), &limits, system, output.clone());
         let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output, random });
         let handle = RunHandle::default();
-        let model = Model::new(self.0.model.clone(), &limits, system);
         let driven = drive(self.clone(), run, model, handle.clone(), meta);
         if self.0.closed.get() {
             handle.cancel();
@@ -551,7 +551,7 @@ impl<P: Platform> Agent<P> {
         let (limits, approval, models, output) = (config.limits, config.approval, Vec::new(), None);
         let setup = Setup { id, prompt, messages, limits, approval, random, models, output };
         let handle = RunHandle::default();
-        let model = Model::new(self.0.model.clone(), &limits, None);
+        let model = Model::new(self.0.model.clone(), &limits, None, None);
         let driven = drive(self.clone(), Run::of_plan(setup, plan), model, handle.clone(), options.meta);
         if self.0.closed.get() {
             handle.cancel();

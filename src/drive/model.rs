@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use crate::agent::config::Limits;
 use crate::agent::fact::Fact;
 use crate::agent::recovery::{Ask, Candidate};
@@ -12,6 +14,7 @@ use crate::error::{Code, Error, Result, Retry};
 use crate::http::Request;
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::offline_wire;
+use crate::llm::structured::{Takes, takes};
 use crate::llm::types::{Delta, Message, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder, goes_on, label};
 use crate::platform::{Body, NetworkError, Part, Platform};
@@ -27,28 +30,42 @@ pub(crate) struct Model {
     idle: Millis,
     longest: Millis,
     system: Option<String>,
-    /// Set once the tools are known, for the model on the network that is asked; its place among them.
-    encoder: RefCell<Option<(usize, Encoder)>>,
+    /// JSON Schema that the final answer has to satisfy; the system prompt tells of it, too.
+    output: Option<Value>,
+    /// Set once the tools are known, for the model on the network that is asked: its place among them, and whether its
+    /// provider is left out of the matter of `output`.
+    encoder: RefCell<Option<((usize, bool), Encoder)>>,
     /// The same for the embedded model and for fallbacks.
     tools: RefCell<Vec<ToolDefinition>>,
 }
 
 impl Model {
-    pub(crate) fn new(config: Rc<ModelConfig>, limits: &Limits, system: Option<String>) -> Model {
+    pub(crate) fn new(
+        config: Rc<ModelConfig>,
+        limits: &Limits,
+        system: Option<String>,
+        output: Option<Value>,
+    ) -> Model {
         let (idle, longest) = (limits.turn_timeout, limits.turn_max);
-        Model { config, idle, longest, system, encoder: RefCell::new(None), tools: RefCell::new(Vec::new()) }
+        let (encoder, tools) = (RefCell::new(None), RefCell::new(Vec::new()));
+        Model { config, idle, longest, system, output, encoder, tools }
     }
 
     /// The model and its fallbacks, as far as a run decides on them.
-    pub(crate) fn candidates(config: &ModelConfig) -> Vec<Candidate> {
+    pub(crate) fn candidates(config: &ModelConfig, output: Option<&Value>) -> Vec<Candidate> {
         let models = (0..config.count()).map(|place| config.at(place));
-        models.map(|model| Candidate { id: model.id.clone(), prefill: goes_on(model) }).collect()
+        let candidate = |model: &ModelConfig| Candidate {
+            id: model.id.clone(),
+            prefill: goes_on(model),
+            schema: output.map_or(Takes::No, |schema| takes(model, schema)),
+        };
+        models.map(candidate).collect()
     }
 
     /// Says which tools the models are offered; they are serialised once.
     pub(crate) fn offer(&self, tools: Vec<ToolDefinition>) {
-        let kept = self.config.count() > 1 || self.config.provider == Provider::Offline;
-        *self.encoder.borrow_mut() = self.encoder_of(0, &tools).map(|encoder| (0, encoder));
+        let kept = self.config.count() > 1 || self.config.provider == Provider::Offline || self.output.is_some();
+        *self.encoder.borrow_mut() = self.encoder_of((0, false), &tools).map(|encoder| ((0, false), encoder));
         if kept {
             *self.tools.borrow_mut() = tools;
         }
@@ -69,9 +86,11 @@ impl Model {
     }
 
     /// `None` for the embedded model, which has no wire.
-    fn encoder_of(&self, place: usize, tools: &[ToolDefinition]) -> Option<Encoder> {
+    fn encoder_of(&self, (place, loose): (usize, bool), tools: &[ToolDefinition]) -> Option<Encoder> {
         let config = self.config.at(place);
-        (config.provider != Provider::Offline).then(|| Encoder::new(config, self.system.as_deref(), tools))
+        let output = self.output.as_ref().filter(|_| !loose);
+        let encoder = || Encoder::demanding(config, self.system.as_deref(), tools, output);
+        (config.provider != Provider::Offline).then(encoder)
     }
 
     /// Builds what [`Model::call`] sends. Apart from it, since it borrows the history and must not wait.
@@ -84,16 +103,18 @@ impl Model {
             }
         };
         let mut current = self.encoder.borrow_mut();
-        if current.as_ref().is_none_or(|(place, _)| *place != ask.model) {
-            *current = self.encoder_of(ask.model, &self.tools.borrow()).map(|encoder| (ask.model, encoder));
+        // A constraint would begin anew where words are gone on with.
+        let loose = self.output.is_some() && (ask.loose || ask.said.is_some());
+        let (model, which) = (ask.model, (ask.model, loose));
+        if current.as_ref().is_none_or(|(known, _)| *known != which) {
+            *current = self.encoder_of(which, &self.tools.borrow()).map(|encoder| (which, encoder));
         }
-        let model = ask.model;
         let Some((_, encoder)) = &mut *current else {
             let said = [&messages[..standing], &rest].concat();
             let text = offline_wire::request(self.system.as_deref(), &said, &self.tools.borrow());
             return Prepared { model, way: Way::Embedded(text) };
         };
-        if *ask == (Ask { model, ..Ask::default() }) {
+        if *ask == (Ask { model, loose: ask.loose, ..Ask::default() }) {
             request(encoder, messages);
             return Prepared { model, way: Way::Request(encoder.request()) };
         }

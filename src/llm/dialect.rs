@@ -84,7 +84,7 @@ pub(super) fn place(url: &str) -> String {
 }
 
 /// Host without port; `None` for a relative URL.
-fn host(url: &str) -> Option<&str> {
+pub(super) fn host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     authority.rsplit('@').next()?.split(':').next()

@@ -1,13 +1,13 @@
 //! Requests, from canonical messages.
 
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use super::config::{ModelConfig, Provider};
 use super::dialect::{Dialect, prefill};
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
 use super::wire::url;
-use super::{anthropic, app_stream, gemini, json, openai_chat, openai_responses};
+use super::{anthropic, app_stream, gemini, json, openai_chat, openai_responses, structured};
 use crate::http::{Headers, Method, Request};
 use crate::secret::Secret;
 
@@ -61,10 +61,25 @@ impl Encoder {
     ///
     /// The offline model has no wire. Given its configuration, this writes the OpenAI format to nowhere.
     pub fn new(config: &ModelConfig, system: Option<&str>, tools: &[ToolDefinition]) -> Encoder {
+        Encoder::demanding(config, system, tools, None)
+    }
+
+    /// The same, with a JSON Schema that the provider is to hold answers to, where
+    /// [`takes`](structured::takes) says that it does. Functions of the app are always told of it.
+    pub fn demanding(
+        config: &ModelConfig,
+        system: Option<&str>,
+        tools: &[ToolDefinition],
+        output: Option<&Value>,
+    ) -> Encoder {
         let mut headers = Headers::new();
         headers.set("content-type", "application/json");
         let dialect = Dialect::of(config);
         let writer = Writer::new(config);
+        let held = |schema: &&Value| {
+            matches!(writer, Writer::App) || structured::takes(config, schema).holds(!tools.is_empty())
+        };
+        let output = output.filter(held);
         if let Writer::Anthropic(_) = writer {
             headers.set("anthropic-version", "2023-06-01");
             // Without it the API refuses requests that a page sends (they carry an `Origin`), as a reminder that a key
@@ -127,13 +142,19 @@ impl Encoder {
                 app_stream::head(&mut head, system, tools);
             }
             Writer::Gemini(_) => {
-                if config.max_tokens.is_some() || config.temperature.is_some() {
+                if config.max_tokens.is_some() || config.temperature.is_some() || output.is_some() {
                     json::key(&mut head, "generationConfig");
                     head.push('{');
                     options(&mut head, "maxOutputTokens", config.max_tokens, config.temperature);
+                    if let Some(schema) = output {
+                        structured::demand(&mut head, config, schema);
+                    }
                     head.push('}');
                 }
             }
+        }
+        if let (Some(schema), false) = (output, matches!(writer, Writer::Gemini(_))) {
+            structured::demand(&mut head, config, schema);
         }
         if !tools.is_empty() && !matches!(writer, Writer::App) {
             json::key(&mut head, "tools");

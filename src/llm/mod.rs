@@ -8,6 +8,7 @@
 //! gemini + gemini_schema
 //! app_stream + prompt_api                      the app's own functions; the browser's model
 //! offline + offline_wire                       the embedded keyword matcher: no network, asked as text
+//! structured   answers held to a schema by the provider
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config
@@ -18,6 +19,7 @@ pub mod offline;
 pub mod offline_wire;
 #[cfg(feature = "parts")]
 pub mod prompt_api;
+pub mod structured;
 pub mod tools;
 pub mod turn;
 pub mod types;

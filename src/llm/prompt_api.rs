@@ -2,7 +2,8 @@
 //! what it writes is constrained to a JSON Schema that is either words or calls.
 //!
 //! A request of the app's wire in (see `app_stream`), what the browser is given out:
-//! `{ initialPrompts, prompt, responseConstraint }`. Without tools nothing is constrained.
+//! `{ initialPrompts, prompt, responseConstraint, pieces }`. Without tools only an answer that has to satisfy a schema is
+//! constrained; what comes then is the answer itself (`pieces` is `text`).
 
 use serde_json::{Value, json};
 
@@ -52,8 +53,13 @@ pub fn answer(request: &str) -> Result<String, String> {
         }
     }
     let prompt = prompts.pop().map_or(Value::Null, |prompt| prompt["content"].clone());
-    let constraint = if constrained { constraint(tools) } else { Value::Null };
-    Ok(crate::json::text(&json!({ "initialPrompts": prompts, "prompt": prompt, "responseConstraint": constraint })))
+    let (constraint, pieces) = match request.get("output") {
+        _ if constrained => (constraint(tools), "json"),
+        output => (output.cloned().unwrap_or_default(), "text"),
+    };
+    let asked =
+        json!({ "initialPrompts": prompts, "prompt": prompt, "responseConstraint": constraint, "pieces": pieces });
+    Ok(crate::json::text(&asked))
 }
 
 const TOLD: &str = "You can call tools. Answer with a JSON object: \"say\" is what you tell the user, \"calls\" the tools \
@@ -148,14 +154,21 @@ mod tests {
         assert_eq!(prompts[2]["content"], r#"{"say":"Well.","calls":[{"name":"add","input":{"a":1}}]}"#);
         assert_eq!((prompts.len(), &given["prompt"]), (3, &json!("add gave:\n2")));
         let one = &given["responseConstraint"]["properties"]["calls"]["items"]["anyOf"][0];
+        assert_eq!(given["pieces"], "json");
         assert_eq!((&one["properties"]["name"], &one["properties"]["input"]), (&json!({ "const": "add" }), &schema));
     }
 
     #[test]
-    fn without_tools_nothing_is_constrained() {
+    fn without_tools_only_a_demanded_answer_is_constrained() {
         let messages = json!([{ "role": "user", "content": [{ "type": "text", "text": "hi" }] }]);
         let given = asked(json!({ "tools": [], "messages": messages }));
-        assert_eq!(given, json!({ "initialPrompts": [], "prompt": "hi", "responseConstraint": null }));
+        assert_eq!(
+            given,
+            json!({ "initialPrompts": [], "prompt": "hi", "responseConstraint": null, "pieces": "text" })
+        );
+        let schema = json!({ "type": "object" });
+        let given = asked(json!({ "tools": [], "messages": messages, "output": schema }));
+        assert_eq!((&given["responseConstraint"], &given["pieces"]), (&schema, &json!("text")));
         assert!(answer("{}").is_err());
     }
 }

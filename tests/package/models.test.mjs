@@ -128,6 +128,18 @@ test("an answer is checked against its schema, with one repair", async () => {
   assert.throws(() => new Agent({ model: { provider: "offline" } }).run("x", { output: 7 }), { code: "config", path: "output" });
 });
 
+test("a provider holds the answer to the schema, and one that refuses to is asked without", async (t) => {
+  const output = { type: "object", properties: { city: { type: "string" } }, required: ["city"], additionalProperties: false };
+  const text = '{"city":"Oslo"}';
+  const server = await llm.start({ turns: [{ text }, { status: 400 }, { text }] });
+  t.after(server.close);
+  const ask = () => new Agent({ model: { provider: "openai", id: "m", baseUrl: server.url + "/v1" } }).run("Where?", { output }).result;
+  assert.deepEqual((await ask()).output, { city: "Oslo" });
+  assert.deepEqual((await ask()).output, { city: "Oslo" });
+  const demanded = { type: "json_schema", json_schema: { name: "answer", strict: true, schema: output } };
+  assert.deepEqual(server.requests.map(({ body }) => body.response_format), [demanded, demanded, undefined]);
+});
+
 test("images and recordings go with the prompt", async (t) => {
   const server = await llm.start({ turns: [{ text: "A cat." }, { text: "A cat." }] });
   t.after(server.close);

@@ -467,3 +467,40 @@ fn the_beginning_of_an_answer_stands_last_and_is_marked_where_it_must_be() {
         assert_eq!((body["messages"].as_array().unwrap().len(), &body["messages"][2]), (3, &last));
     }
 }
+
+#[test]
+fn a_schema_is_demanded_in_the_words_of_each_wire() {
+    let closed = json!({ "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"], "additionalProperties": false });
+    let open = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+    let sent = |provider, base_url: &str, id: &str, tools: &[ToolDefinition], schema: &Value| {
+        let config = ModelConfig { base_url: base_url.into(), id: id.into(), ..config(provider) };
+        let body = Encoder::demanding(&config, None, tools, Some(schema)).request().body.unwrap();
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let (api, home) = ("https://api.openai.com/v1", "http://127.0.0.1:8080/v1");
+    let named = json!({ "name": "answer", "strict": true, "schema": closed });
+    let asked = sent(Provider::OpenAi, api, "gpt-5", &[add()], &closed);
+    assert_eq!(asked["response_format"], json!({ "type": "json_schema", "json_schema": named }));
+    let asked = sent(Provider::OpenAi, api, "gpt-5", &[], &open);
+    assert_eq!(asked["response_format"]["json_schema"], json!({ "name": "answer", "schema": open }));
+    assert_eq!(sent(Provider::OpenAi, home, "qwen", &[], &closed)["response_format"]["json_schema"], named);
+    assert!(sent(Provider::OpenAi, home, "qwen", &[add()], &closed).get("response_format").is_none());
+
+    let asked = sent(Provider::OpenAiResponses, api, "gpt-5", &[add()], &closed);
+    let format = json!({ "type": "json_schema", "name": "answer", "strict": true, "schema": closed });
+    assert_eq!(asked["text"], json!({ "format": format }));
+
+    let asked = sent(Provider::Anthropic, "https://api.anthropic.com", "claude-opus-4-6", &[add()], &closed);
+    assert_eq!(asked["output_config"], json!({ "format": { "type": "json_schema", "schema": closed } }));
+    assert!(sent(Provider::Anthropic, "", "claude-opus-4-6", &[], &open).get("output_config").is_none());
+
+    let asked = sent(Provider::Gemini, "", "gemini-2.5-flash", &[], &closed);
+    let generation = &asked["generationConfig"];
+    assert_eq!(generation["responseMimeType"], "application/json");
+    assert_eq!(generation["responseJsonSchema"]["required"], json!(["a"]));
+    assert!(sent(Provider::Gemini, "", "gemini-2.5-flash", &[add()], &closed).get("generationConfig").is_none());
+
+    // The app's own model is told, whatever the schema, and also beside tools.
+    let list = json!({ "type": "array" });
+    assert_eq!(sent(Provider::App, "transport:1", "mine", &[add()], &list)["output"], list);
+}
