@@ -1272,6 +1272,12 @@ export interface RunOptions {
    * need be the model is told once what is wrong. The answer is `result.output` and `done.output`; without one the run ends with an error.
    */
   output?: JsonSchema;
+  /**
+   * `"goal"`: the prompt is a goal. The run goes on until the model says that it is met or cannot be met, or until the last
+   * turn, in which it says what is left; `goal` tells how it ended. Default: `"chat"`, a run that ends with the first answer
+   * that calls no tool.
+   */
+  mode?: "chat" | "goal";
   /** History to go on from, as `done.messages` of an earlier run gave it. Default: none. */
   messages?: Message[];
   /**
@@ -1316,6 +1322,18 @@ export class Run implements AsyncIterable<AgentEvent> {
    * does not fit the form. It can then be given again.
    */
   answer(id: string, value: InputAnswer): void;
+
+  /**
+   * Says something while the run is under way: it joins the conversation when the turn has ended, before the model is asked
+   * again, with the event `steered`. A model that would have been done goes on. What has not joined when the run is cancelled
+   * or fails is lost.
+   *
+   * @throws {EdgewiseError} `misuse` when the run has ended.
+   */
+  steer(text: string): void;
+
+  /** The same, but it waits until the model has no more to say. Each follow-up is answered before the next one joins. */
+  followUp(text: string): void;
 
   /** Cancels: the run ends with an `error` event of code `cancelled`. Again, or after the end, does nothing. */
   cancel(): void;
@@ -1467,6 +1485,18 @@ export interface RunResult {
   messages: Message[];
   /** Tokens of all turns. */
   usage: Usage;
+  /** How the goal ended; only with `mode: "goal"`. */
+  goal?: GoalEnd;
+}
+
+/** How a run with `mode: "goal"` ended, in the model's words. */
+export interface GoalEnd {
+  /** The model says that the goal is met. */
+  met: boolean;
+  /** What was done. */
+  summary?: string;
+  /** What is left to do. */
+  left?: string;
 }
 
 /**
@@ -1558,6 +1588,8 @@ export type AgentEvent =
   | { type: "retry"; of: "model" | "tool"; id?: string; model?: string; attempt: number; delayMs: number; code: Code }
   /** The model's answer is complete and its tools have answered. */
   | { type: "turn_end"; stopReason: StopReason; usage: Usage; message: Message }
+  /** What the user said with `steer` or `followUp` has joined the conversation; between two turns. */
+  | { type: "steered"; text: string }
   /** The run ended well. Terminal. */
   | {
       type: "done";
@@ -1568,6 +1600,8 @@ export type AgentEvent =
       usage: Usage;
       /** After `runPlan`. */
       plan?: { ok: boolean; value: Json; steps: PlanRow[] };
+      /** With `mode: "goal"`. */
+      goal?: GoalEnd;
     }
   /** The run cannot go on. Terminal. `messages` is the history so far. */
   | { type: "error"; runId: string; error: ErrorInfo; messages: Message[]; usage: Usage };

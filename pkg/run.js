@@ -35,8 +35,15 @@ export class Run {
     // Made on first use: whoever does not ask for it never sees an unhandled rejection.
     this.#result ??= this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => {
       if (event.type === "error") throw new EdgewiseError(event.error);
-      const { text, output, messages, usage, plan } = event;
-      return { text, ...(output === undefined ? undefined : { output }), messages, usage, ...plan };
+      const { text, output, messages, usage, plan, goal } = event;
+      return {
+        text,
+        ...(output === undefined ? undefined : { output }),
+        messages,
+        usage,
+        ...(goal && { goal }),
+        ...plan,
+      };
     });
     return this.#result;
   }
@@ -52,6 +59,14 @@ export class Run {
   answer(id, value) {
     const json = encodePlain(value ?? null, "value");
     this.#host.enter(() => this.#core.answer(text(id, "id"), json));
+  }
+
+  steer(text) {
+    this.#say(text, false);
+  }
+
+  followUp(text) {
+    this.#say(text, true);
   }
 
   cancel() {
@@ -103,6 +118,10 @@ export class Run {
     // Without a buffer of its own the stream asks only when its reader does.
     const body = new ReadableStream({ pull, cancel: () => this.#leave() }, { highWaterMark: 0 });
     return new Response(body, { ...init, headers });
+  }
+
+  #say(words, followUp) {
+    this.#host.enter(() => this.#core.steer(text(words, "text"), followUp));
   }
 
   #take() {

@@ -32,7 +32,7 @@ fn fail(sim: &SimPlatform, wrong: &[String]) -> ! {
 type Counts = BTreeMap<&'static str, u64>;
 
 /// What the stories are about. A simulation that never gets there proves nothing.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 36] = [
     "fault: refused",
     "fault: lost_answer",
     "fault: 429",
@@ -56,6 +56,8 @@ const WORDS: [&str; 34] = [
     "\"of\":\"model\"",
     "\"of\":\"tool\"",
     "\"outcome\":\"unknown\"",
+    "\"type\":\"steered\"",
+    "\"goal\":{\"met\":true",
     "\"type\":\"done\"",
     "\"outcome\":\"ok\"",
     "\"outcome\":\"failed\"",

@@ -42,6 +42,8 @@ pub struct ToolEntry {
 pub enum Builtin {
     /// `run_plan`: makes many calls in one.
     Plan,
+    /// `end_goal`: ends the goal that a run pursues.
+    Goal,
 }
 
 impl ToolEntry {
@@ -49,6 +51,7 @@ impl ToolEntry {
     pub fn builtin(builtin: Builtin, others: &[ToolEntry]) -> ToolEntry {
         let mut name = match builtin {
             Builtin::Plan => "run_plan".to_owned(),
+            Builtin::Goal => "end_goal".to_owned(),
         };
         while others.iter().any(|other| other.wire_name == name || other.name == name) {
             name.push('_');

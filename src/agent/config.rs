@@ -229,6 +229,8 @@ fn read_tool(value: &Value, path: &str) -> Result<AppTool> {
 pub struct RunOptions {
     /// History to go on from, as `done.messages` of an earlier run gave it.
     pub messages: Vec<Message>,
+    /// The run goes on until the model says that the prompt's goal is met, see [`crate::agent::goal`].
+    pub goal: bool,
     /// Most turns of this run, instead of the agent's.
     pub max_turns: Option<u32>,
     /// Images and recordings that go with the prompt.
@@ -275,8 +277,13 @@ impl RunOptions {
             Some(other) => return Err(expected("output", "a JSON Schema object", other)),
         };
         let meta = read_meta(&mut fields)?;
+        let goal = match fields.value("mode").map(|mode| (mode, mode.as_str())) {
+            None | Some((_, Some("chat"))) => false,
+            Some((_, Some("goal"))) => true,
+            Some((mode, _)) => return Err(expected("mode", "\"chat\" or \"goal\"", mode)),
+        };
         fields.finish()?;
-        Ok(RunOptions { messages, max_turns, attachments, output, meta })
+        Ok(RunOptions { messages, goal, max_turns, attachments, output, meta })
     }
 }
 

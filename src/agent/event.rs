@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::agent::goal::GoalEnd;
 use crate::error::{Code, Error};
 use crate::llm::types::{Message, StopReason, Usage};
 use crate::mcp::lists::Age;
@@ -240,6 +241,11 @@ pub enum Event {
         /// What goes into the history.
         message: Message,
     },
+    /// What the user said meanwhile has joined the conversation; between two turns.
+    Steered {
+        /// What the user said.
+        text: String,
+    },
     /// The run ended well. Terminal.
     Done {
         /// Unique id of the run.
@@ -256,6 +262,9 @@ pub enum Event {
         /// What the plan gave, when the app ran one: `{ ok, value, steps }`.
         #[serde(skip_serializing_if = "Option::is_none")]
         plan: Option<Value>,
+        /// How the goal ended, for a run that pursues one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        goal: Option<GoalEnd>,
     },
     /// The run cannot go on. Terminal. Cancelling gives code `cancelled`.
     Error {

@@ -196,6 +196,13 @@ pub enum Fact {
     },
     /// The plan that the app wants to be run cannot be run.
     PlanRefused(Error),
+    /// The user says something while the run is under way.
+    Steered {
+        /// What.
+        text: String,
+        /// It waits until the model has no more to say, instead of joining at the next turn.
+        follow_up: bool,
+    },
     /// Whether anyone is there who could answer an approval request.
     Listening(bool),
     /// The app or the user cancelled the run.
@@ -254,6 +261,11 @@ impl ToolOutput {
         let text: String = why.into();
         let content = vec![json!({ "type": "text", "text": text })];
         ToolOutput { content, structured_content: None, is_error: true, outcome, cached: None }
+    }
+
+    /// An output of one text.
+    pub fn text(words: impl Into<String>) -> ToolOutput {
+        ToolOutput { is_error: false, ..ToolOutput::failed(Outcome::Ok, words) }
     }
 
     /// What is put before the model: the content, or the structured content when there is no other.

@@ -4,6 +4,7 @@ pub mod config;
 pub mod context;
 pub mod event;
 pub mod fact;
+pub mod goal;
 pub mod plan;
 pub mod policy;
 pub mod recovery;

@@ -5,7 +5,7 @@ mod planned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::agent::catalog::ToolEntry;
+use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::{Event, Outcome, RetryOf};
 use crate::agent::fact::{Call, Step, ToolOutput};
 use crate::agent::policy::{Failed, Verdict, failed_call};
@@ -246,6 +246,26 @@ impl Round {
         if let State::Resting { since, .. } = slot.state {
             slot.state = State::Again(since);
         }
+    }
+
+    /// Answers every call of a tool of our own; gives the arguments of the last one.
+    pub(crate) fn answer(
+        &mut self,
+        builtin: Builtin,
+        words: &str,
+        tools: &[ToolEntry],
+        events: &mut Vec<Event>,
+    ) -> Option<Value> {
+        let mut input = None;
+        for slot in &mut self.calls {
+            let tool = slot.tool.and_then(|place| tools.get(place));
+            let ours = tool.is_some_and(|tool| tool.builtin == Some(builtin));
+            if ours && !matches!(slot.state, State::Settled(_)) {
+                slot.settle(ToolOutput::text(words), Millis(0), events);
+                input = Some(slot.input.clone());
+            }
+        }
+        input
     }
 
     /// Gives every call that has no result this one.

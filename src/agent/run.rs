@@ -11,7 +11,8 @@
 //!                                                          all results in
 //! ```
 //!
-//! The file `answer` has the model's side of a turn, `calls` that of the tools, `end` how turns and runs end.
+//! The file `answer` has the model's side of a turn, `calls` that of the tools, `end` how turns and runs end,
+//! `steer` what keeps one going.
 //!
 //! The driver asks [`Run::next`] until it says [`Step::Wait`] or [`Step::Done`], starts what it is told, and reports
 //! with [`Run::apply`]. Facts that come too late (a result after a cancel, a second approval) change nothing. The
@@ -23,6 +24,7 @@ mod context;
 mod end;
 pub mod output;
 mod planned;
+mod steer;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +33,7 @@ use crate::agent::catalog::ToolEntry;
 use crate::agent::config::{Approval, Limits};
 use crate::agent::event::Event;
 use crate::agent::fact::{Fact, Step};
+use crate::agent::goal::Goal;
 use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
 use crate::agent::run::output::Wanted;
@@ -58,6 +61,8 @@ pub struct Setup {
     pub output: Option<Value>,
     /// Seeds the jitter of retries; the same seed and facts give the same events.
     pub random: u64,
+    /// The run goes on until the model says that the prompt's goal is met, see [`crate::agent::goal`].
+    pub goal: bool,
 }
 
 /// A run: prompt to terminal event.
@@ -69,6 +74,9 @@ pub struct Run {
     random: u64,
     listening: bool,
     messages: Vec<Message>,
+    /// How many of them the model has been asked with.
+    #[serde(default)]
+    seen: usize,
     /// Ids of every tool use of the history: an id names one call of a conversation.
     ids: Vec<String>,
     tools: Vec<ToolEntry>,
@@ -88,6 +96,14 @@ pub struct Run {
     /// Set for a run that runs a plan of the app and asks no model.
     #[serde(default)]
     plan: Option<Value>,
+    /// What the user said meanwhile: it joins at the next turn.
+    #[serde(default)]
+    steers: Vec<String>,
+    /// What the user wants to be said once the model is done.
+    #[serde(default)]
+    follow_ups: Vec<String>,
+    #[serde(default)]
+    goal: Option<Goal>,
     /// Not part of a snapshot: whoever takes one has taken the events before.
     #[serde(skip)]
     events: Vec<Event>,
@@ -135,7 +151,7 @@ enum Phase {
 impl Run {
     /// A run that begins with `setup.prompt`.
     pub fn new(setup: Setup) -> Run {
-        let Setup { id, prompt, mut messages, limits, approval, models, output, random } = setup;
+        let Setup { id, prompt, mut messages, limits, approval, models, output, random, goal } = setup;
         let blocks = messages.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             Block::ToolUse { id, .. } => Some(id.clone()),
@@ -151,6 +167,7 @@ impl Run {
             random,
             listening: false,
             messages,
+            seen: 0,
             ids,
             tools: Vec::new(),
             usage: Usage::default(),
@@ -161,6 +178,9 @@ impl Run {
             inputs: Vec::new(),
             replies: Vec::new(),
             plan: None,
+            steers: Vec::new(),
+            follow_ups: Vec::new(),
+            goal: goal.then(Goal::default),
         }
     }
 
@@ -172,6 +192,11 @@ impl Run {
     /// The history so far. It only grows.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// The run pursues a goal, so that the model needs the tool that ends it.
+    pub fn has_goal(&self) -> bool {
+        self.goal.is_some()
     }
 
     /// Takes the events that came up since the last call.
@@ -250,6 +275,7 @@ impl Run {
                 }
             }
             Fact::Checked(problems) => self.take_check(&problems),
+            Fact::Steered { text, follow_up } => self.note_steer(text, follow_up),
             Fact::Listening(listening) => self.listening = listening,
             Fact::Cancelled => self.cancel(now),
             Fact::Judged { id, ask } => self.in_round(|round, events, listening| {

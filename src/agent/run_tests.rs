@@ -3,6 +3,7 @@
 use super::*;
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, ToolOutput};
+use crate::agent::goal;
 use crate::agent::recovery::Ask;
 use crate::error::{Code, Error, Retry};
 use crate::llm::types::{Delta, Role};
@@ -18,11 +19,21 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    fn new(approval: Approval, limits: Limits) -> Scenario {
+    pub(super) fn new(approval: Approval, limits: Limits) -> Scenario {
+        Scenario::of(limits, approval, false)
+    }
+
+    fn of(limits: Limits, approval: Approval, goal: bool) -> Scenario {
         let (id, prompt, messages, random) = ("r1".into(), Message::user("hi"), Vec::new(), 7);
         let models = Vec::new();
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output: None, random });
+        let output = None;
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output, random, goal });
         Scenario { run, events: Vec::new() }
+    }
+
+    /// At the first model call of a run that pursues a goal.
+    pub(super) fn pursuing(max_turns: u32) -> Scenario {
+        Scenario::of(Limits { max_turns, ..Limits::default() }, Approval::Never, true).begun()
     }
 
     /// At the first model call, with a reading tool `s__read` and a writing tool `s__write`.
@@ -31,7 +42,11 @@ impl Scenario {
     }
 
     pub(super) fn asking_within(approval: Approval, limits: Limits) -> Scenario {
-        let mut scenario = Scenario::new(approval, limits);
+        Scenario::new(approval, limits).begun()
+    }
+
+    fn begun(self) -> Scenario {
+        let mut scenario = self;
         assert_eq!(scenario.next(), Step::Gather);
         scenario.apply(Fact::Gathered);
         assert_eq!(scenario.next(), Step::OfferTools);
@@ -42,7 +57,11 @@ impl Scenario {
             read_only,
             ..ToolEntry::default()
         };
-        scenario.apply(Fact::Tools(vec![tool("read", true), tool("write", false)]));
+        let mut tools = vec![tool("read", true), tool("write", false)];
+        if scenario.run.has_goal() {
+            goal::offer(&mut tools, &mut Vec::new());
+        }
+        scenario.apply(Fact::Tools(tools));
         assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
         scenario
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, Approval, RunOptions};
 use crate::agent::context::ContextConfig;
+use crate::agent::goal;
 use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
 use crate::cache::Mode;
@@ -521,18 +522,23 @@ impl<P: Platform> Agent<P> {
         limits.max_turns = options.max_turns.unwrap_or(limits.max_turns);
         let id = run_id(self.0.platform.random(), self.0.platform.random());
         let random = self.0.platform.random();
-        let RunOptions { messages, attachments, output, meta, .. } = options;
+        let RunOptions { messages, attachments, output, meta, goal, .. } = options;
         let models = Model::candidates(&self.0.model, output.as_ref());
         let approval = config.approval;
         let mut prompt = Message::user(prompt);
         prompt.content.splice(0..0, attachments);
-        let told = output.as_ref().map(instructions);
-        let system = match (&config.system, told) {
-            (Some(system), Some(told)) => Some([system, "\n\n", &told].concat()),
-            (system, told) => told.or_else(|| system.clone()),
-        };
+        let mut system = config.system.clone();
+        if goal {
+            system = Some(goal::system(system.as_deref()));
+        }
+        if let Some(told) = output.as_ref().map(instructions) {
+            system = Some(match system {
+                Some(system) => [&system, "\n\n", &told].concat(),
+                None => told,
+            });
+        }
         let model = Model::new(self.0.model.clone(), &limits, system, output.clone());
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output, random });
+        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output, random, goal });
         let handle = RunHandle::default();
         let driven = drive(self.clone(), run, model, handle.clone(), meta);
         if self.0.closed.get() {
@@ -549,7 +555,7 @@ impl<P: Platform> Agent<P> {
         let random = self.0.platform.random();
         let (prompt, messages) = (Message::user("Run this plan."), options.messages);
         let (limits, approval, models, output) = (config.limits, config.approval, Vec::new(), None);
-        let setup = Setup { id, prompt, messages, limits, approval, random, models, output };
+        let setup = Setup { id, prompt, messages, limits, approval, random, models, output, goal: false };
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), &limits, None, None);
         let driven = drive(self.clone(), Run::of_plan(setup, plan), model, handle.clone(), options.meta);

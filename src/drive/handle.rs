@@ -125,6 +125,26 @@ impl RunHandle {
         Ok(())
     }
 
+    /// Says something while the run is under way: it joins at the next turn, or with `follow_up` once the model has no
+    /// more to say.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when the run has ended.
+    pub fn steer(&self, text: String, follow_up: bool) -> Result<()> {
+        if self.0.terminal.borrow().is_some() {
+            let action = if follow_up { "followUp" } else { "steer" };
+            return Err(Error::new(Code::Misuse, [action, ": the run has ended; start another one"].concat()));
+        }
+        // Before what came in and was not looked at yet: the end of the run might be in it.
+        let mut facts = self.0.facts.borrow_mut();
+        let place = facts.iter().take_while(|fact| matches!(fact, Fact::Steered { .. })).count();
+        facts.insert(place, Fact::Steered { text, follow_up });
+        drop(facts);
+        self.wake();
+        Ok(())
+    }
+
     fn answered(&self, action: &str, id: &str) -> Result<()> {
         let mut waiting = self.0.waiting.borrow_mut();
         match waiting.iter().position(|known| known == id) {
@@ -293,6 +313,20 @@ mod tests {
             cached: None,
         }]);
         assert_eq!(handle.answer("t1/1", Value::Null).unwrap_err().code, Code::Misuse, "the call is over");
+    }
+
+    #[test]
+    fn what_the_user_says_comes_before_an_end_that_nobody_has_seen_and_never_after_it() {
+        let handle = RunHandle::default();
+        handle.push(Fact::ModelEnded);
+        handle.steer("one".into(), false).unwrap();
+        handle.steer("two".into(), true).unwrap();
+        let facts: Vec<Fact> = std::iter::from_fn(|| handle.take_fact()).collect();
+        let said = |text: &str, follow_up| Fact::Steered { text: text.into(), follow_up };
+        assert_eq!(facts, [said("one", false), said("two", true), Fact::ModelEnded]);
+        let error = Error::new(Code::Limit, "enough");
+        handle.publish(vec![Event::Error { run_id: "r".into(), error, messages: vec![], usage: Usage::default() }]);
+        assert_eq!(handle.steer("late".into(), false).unwrap_err().code, Code::Misuse);
     }
 
     #[test]

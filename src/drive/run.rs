@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, Step, ToolOutput};
+use crate::agent::goal;
 use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
@@ -56,8 +57,8 @@ enum Job<P: Platform> {
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
-    /// With the prompt, where context is to be gathered for it.
-    Offer(Option<Prompt>),
+    /// With the prompt, where context is to be gathered for it, and whether the run pursues a goal.
+    Offer(Option<Prompt>, bool),
     CallModel(Prepared),
     Check(Value, Value),
     /// For that long; then this is reported.
@@ -169,10 +170,14 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             if context.own_plan {
                 entries.push(ToolEntry::builtin(Builtin::Plan, &entries));
             } else if gathers || context.agent.offers_plans() {
-                jobs.push(Job::Offer(gathers.then(|| Prompt::of(run.messages()))));
+                jobs.push(Job::Offer(gathers.then(|| Prompt::of(run.messages())), run.has_goal()));
                 return jobs;
             } else {
-                context.model.offer(catalog.definitions());
+                let mut definitions = catalog.definitions();
+                if run.has_goal() {
+                    goal::offer(&mut entries, &mut definitions);
+                }
+                context.model.offer(definitions);
             }
             handle.push(Fact::Tools(entries));
             jobs
@@ -224,7 +229,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 handle.push(Fact::Gathered);
             }
         }
-        Job::Offer(prompt) => {
+        Job::Offer(prompt, pursues) => {
             let catalog = agent.catalog();
             let (mut entries, mut definitions) = (catalog.entries(), catalog.definitions());
             if agent.offers_plans() {
@@ -232,6 +237,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 if unless_cancelled(over, offered).await.is_err() {
                     return;
                 }
+            }
+            if pursues {
+                goal::offer(&mut entries, &mut definitions);
             }
             model.offer(definitions);
             if let Some(prompt) = prompt {

@@ -25,6 +25,9 @@ pub struct Message {
     pub content: Vec<Block>,
 }
 
+/// Stands in a history for an answer of nothing, where two messages of the user in a row would be refused.
+pub const NO_ANSWER: &str = "(no answer)";
+
 /// A part of a message.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -94,6 +97,11 @@ impl Message {
     /// An assistant message of one text.
     pub fn assistant(text: impl Into<String>) -> Message {
         Message { role: Role::Assistant, content: vec![Block::Text { text: text.into() }] }
+    }
+
+    /// The message carries results of tools.
+    pub fn has_results(&self) -> bool {
+        self.content.iter().any(|block| matches!(block, Block::ToolResult { .. }))
     }
 
     /// The texts of the message, joined.

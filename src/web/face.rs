@@ -264,6 +264,11 @@ impl RunCore {
         self.handle.answer(id, value).map_err(|error| thrown(&error))
     }
 
+    /// Says something while the run is under way.
+    pub fn steer(&self, text: String, follow_up: bool) -> std::result::Result<(), String> {
+        self.handle.steer(text, follow_up).map_err(|error| thrown(&error))
+    }
+
     /// Cancels the run.
     pub fn cancel(&self) {
         self.handle.cancel();

@@ -38,6 +38,10 @@ pub struct Plan {
     pub closes: bool,
     pub removes: bool,
     pub max_parallel: u64,
+    /// The user says something while a run is under way.
+    pub steers: bool,
+    /// Runs pursue a goal.
+    pub goal: bool,
 }
 
 impl Plan {
@@ -71,6 +75,8 @@ impl Plan {
             closes: !calm && rng.chance(100),
             removes: !calm && rng.chance(150),
             max_parallel: rng.within(1..=4),
+            steers: rng.chance(300),
+            goal: rng.chance(150),
         }
     }
 }

@@ -80,6 +80,11 @@ impl Checker {
         }
         match kind(event) {
             "run_start" => {}
+            "steered" => {
+                if self.in_turn {
+                    self.wrong("steered within a turn");
+                }
+            }
             // A slow server may become ready when the first turn has long begun.
             "server_status" => {}
             "turn_start" => {

@@ -33,6 +33,8 @@ struct Watched {
     prompt: String,
     handle: RunHandle,
     events: RefCell<Vec<Value>>,
+    /// What the user said on the way and the run took.
+    steered: RefCell<Vec<String>>,
     ended_at: Cell<Option<Millis>>,
     cancelled_at: Cell<Option<Millis>>,
 }
@@ -84,8 +86,9 @@ pub fn play(seed: u64, stored: bool) -> Story {
             stage.wrong(format!("{asked} forms of the server, {answered} answers"));
         }
         let (asked, answered) = server.borrow().pings;
-        // The end may come while one is on its way.
-        if answered > asked || stage.plan.calm && asked > answered + 1 {
+        // The end of each run may come while one is on its way.
+        let lost = (earlier.len() + watched.len()) as u32;
+        if answered > asked || stage.plan.calm && asked > answered + lost {
             stage.wrong(format!("{asked} pings of the server, {answered} answers"));
         }
     }
@@ -235,12 +238,13 @@ impl Stage {
     /// Starts a run with its driver, its reader and whoever cancels it.
     fn start(&mut self, index: usize, messages: Vec<edgewise::llm::types::Message>) -> Rc<Watched> {
         let prompt = format!("prompt {index}");
-        let options = RunOptions { messages, ..RunOptions::default() };
+        let options = RunOptions { messages, goal: self.plan.goal, ..RunOptions::default() };
         let (handle, driver) = self.agent.run(prompt.clone(), options);
         let watched = Rc::new(Watched {
             prompt,
             handle,
             events: RefCell::default(),
+            steered: RefCell::default(),
             ended_at: Cell::default(),
             cancelled_at: Cell::default(),
         });
@@ -262,10 +266,27 @@ impl Stage {
             end.handle.terminal().await;
             end.ended_at.set(Some(sim.elapsed()));
         });
+        if self.plan.steers {
+            self.steer_sometime(&watched);
+        }
         if !self.plan.calm && self.rng.chance(500) {
             self.cancel_sometime(&watched);
         }
         watched
+    }
+
+    /// The user says something at instants that nobody foresees, or follows up.
+    fn steer_sometime(&mut self, watched: &Rc<Watched>) {
+        for number in 0..self.rng.within(1..=3) {
+            let (watched, follow_up) = (watched.clone(), self.rng.chance(300));
+            let steer = move || {
+                let text = format!("also {number}");
+                if watched.handle.steer(text.clone(), follow_up).is_ok() {
+                    watched.steered.borrow_mut().push(text);
+                }
+            };
+            self.sim.at_poll(self.sim.polls() + self.rng.within(1..=150), steer);
+        }
     }
 
     fn cancel_sometime(&mut self, watched: &Rc<Watched>) {
@@ -369,6 +390,19 @@ impl Stage {
         }
         if self.plan.calm && kind(&terminal) != "done" && code != "limit" {
             self.wrong(format!("{}: nothing went wrong, but it ended with {code:?}", run.prompt));
+        }
+        let heard = events.iter().filter(|event| kind(event) == "steered").filter_map(|event| event["text"].as_str());
+        let (mut heard, mut said): (Vec<&str>, Vec<String>) = (heard.collect(), run.steered.borrow().clone());
+        heard.sort_unstable();
+        said.sort_unstable();
+        let all = heard == said;
+        let once =
+            heard.windows(2).all(|two| two[0] != two[1]) && heard.iter().all(|text| said.iter().any(|s| s == text));
+        if !once || kind(&terminal) == "done" && !all {
+            self.wrong(format!("{}: heard {heard:?} of {said:?}", run.prompt));
+        }
+        if (kind(&terminal) == "done" && self.plan.goal) != terminal["goal"].is_object() {
+            self.wrong(format!("{}: ended with the goal {}", run.prompt, terminal["goal"]));
         }
         let turns = events.iter().filter(|event| kind(event) == "turn_start").count();
         if turns as u64 > self.plan.max_turns {

@@ -19,6 +19,7 @@ impl Run {
 
     /// Has the model asked. `turn` is what it has said of this answer already.
     pub(super) fn ask(&mut self, turn: Turn) {
+        self.seen = self.messages.len();
         self.phase = Phase::Asking { asked: false, turn };
     }
 

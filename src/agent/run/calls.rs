@@ -19,6 +19,7 @@ impl Run {
         if matches!(self.phase, Phase::Offering { .. }) {
             self.events.extend(tools.iter().filter_map(changed));
             self.tools = tools;
+            self.hear();
             if !self.start_plan() {
                 self.start_turn();
             }
@@ -29,7 +30,10 @@ impl Run {
     pub(super) fn open_round(&mut self, answer: Answer) {
         let approval = self.approval;
         let policy = |tool: &ToolEntry| verdict(approval, tool);
-        let round = Round::open(&answer.message, &self.tools, policy, self.listening, &mut self.events);
+        let mut round = Round::open(&answer.message, &self.tools, policy, self.listening, &mut self.events);
+        if let Some(goal) = &mut self.goal {
+            Run::take_goal(goal, &mut round, &self.tools, &mut self.events);
+        }
         let complete = round.is_complete();
         let Answer { message, stop_reason, usage } = answer;
         self.phase = Phase::Calling { stop_reason, usage, message, round };

@@ -2,6 +2,7 @@
 
 use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::ToolOutput;
+use crate::agent::goal::GoalEnd;
 use crate::agent::run::output::Wanted;
 use crate::agent::run::planned::PLAN_CALL;
 use crate::agent::run::{Phase, Run};
@@ -19,7 +20,17 @@ impl Run {
         if self.plan.is_some() {
             return self.end_plan(plan.unwrap_or_default());
         }
-        if called || stop_reason == StopReason::PauseTurn {
+        if stop_reason == StopReason::PauseTurn && !called {
+            return self.go_on();
+        }
+        if let Some(goal) = self.goal.as_mut().filter(|_| called) {
+            goal.idle = 0;
+        }
+        // What the user wants by now comes before what the model makes of what was wanted before.
+        let heard = self.hear();
+        let ended = self.goal.as_ref().is_some_and(|goal| goal.last || goal.end.is_some());
+        let done = !heard && if called { ended && !self.lacks_output() } else { ended || !self.pursue() };
+        if !done || self.follow_up() {
             self.go_on();
         } else if !self.must_check() {
             self.end_well();
@@ -29,6 +40,7 @@ impl Run {
     /// Begins another turn, unless there were too many.
     pub(super) fn go_on(&mut self) {
         if self.turn < self.limits.max_turns {
+            self.announce_last();
             return self.start_turn();
         }
         let message = format!("the model was not done after {} turns (maxTurns)", self.turn);
@@ -68,17 +80,30 @@ impl Run {
         self.events.push(Event::TurnEnd { stop_reason, usage, message });
     }
 
+    /// The answer that the run ends with. One without content is not in the history; then the last message is the user's.
+    /// Behind one that ends its goal come the results of its calls.
+    pub(super) fn last_answer(&self) -> Option<&Message> {
+        let results = usize::from(self.goal.is_some() && self.messages.last().is_some_and(Message::has_results));
+        self.messages.iter().rev().nth(results).filter(|message| message.role == Role::Assistant)
+    }
+
     /// The model has said what it wanted to say.
     pub(super) fn end_well(&mut self) {
-        // An answer without content is not in the history; then the last message is the user's.
-        let last = self.messages.last().filter(|message| message.role == Role::Assistant);
+        let text = self.last_answer().map(Message::text).unwrap_or_default();
+        let goal = self.goal.take().map(|goal| {
+            goal.end.unwrap_or_else(|| {
+                let left = Some(text.clone()).filter(|text| !text.is_empty());
+                GoalEnd { left, ..GoalEnd::default() }
+            })
+        });
         self.events.push(Event::Done {
             run_id: self.id.clone(),
-            text: last.map(Message::text).unwrap_or_default(),
+            text,
             output: self.wanted.as_ref().and_then(Wanted::value),
             messages: self.messages.clone(),
             usage: self.usage,
             plan: None,
+            goal,
         });
         self.phase = Phase::Ended;
     }

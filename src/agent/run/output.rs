@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::agent::run::{Phase, Run};
 use crate::error::{Code, Error};
-use crate::llm::types::{Message, Role};
 
 /// What is demanded of the final answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,13 +56,17 @@ fn found(text: &str) -> Option<Value> {
 }
 
 impl Run {
+    /// An answer is demanded, and the last one is none: it only ended the goal.
+    pub(super) fn lacks_output(&self) -> bool {
+        self.wanted.is_some() && self.last_answer().is_none_or(|message| found(&message.text()).is_none())
+    }
+
     /// Has the last answer looked at. False when nothing is demanded of it.
     pub(super) fn must_check(&mut self) -> bool {
         if self.wanted.is_none() {
             return false;
         }
-        let last = self.messages.last().filter(|message| message.role == Role::Assistant);
-        match last.and_then(|message| found(&message.text())) {
+        match self.last_answer().and_then(|message| found(&message.text())) {
             Some(value) => self.phase = Phase::Checking { asked: false, value },
             None => self.repair(&["it is no JSON".to_owned()]),
         }
@@ -74,8 +77,12 @@ impl Run {
     pub(super) fn take_check(&mut self, problems: &[String]) {
         let Phase::Checking { value, .. } = &mut self.phase else { return };
         let value = std::mem::take(value);
+        let heard = self.hear();
         if !problems.is_empty() {
             return self.repair(problems);
+        }
+        if heard || self.follow_up() {
+            return self.go_on();
         }
         if let Some(wanted) = &mut self.wanted {
             wanted.value = Some(value);
@@ -96,7 +103,7 @@ impl Run {
             &problems.join("\n- "),
             "\nAnswer again, with the corrected JSON alone.",
         ];
-        self.messages.push(Message::user(words.concat()));
+        self.add_words(words.concat());
         self.go_on();
     }
 }

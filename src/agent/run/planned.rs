@@ -84,6 +84,7 @@ impl Run {
             messages: self.messages.clone(),
             usage: self.usage,
             plan: Some(plan),
+            goal: None,
         });
         self.phase = Phase::Ended;
     }

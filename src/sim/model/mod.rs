@@ -16,6 +16,7 @@ pub use script::{Ending, Spoken, SpokenCall};
 
 use super::net::{Answer, Peer, Server};
 use crate::http::{Method, Request};
+use crate::llm::types::NO_ANSWER;
 use crate::time::Millis;
 use script::Offered;
 
@@ -155,7 +156,8 @@ impl ScriptedModel {
             return calls.iter().map(|(id, ..)| (id.clone(), None, false)).collect();
         };
         // A text of nothing but white space may be left out: providers refuse it.
-        if spoken.text() != text && !(text.is_empty() && spoken.text().trim().is_empty()) {
+        let nothing = spoken.text().trim().is_empty() && (text.is_empty() || text == NO_ANSWER);
+        if spoken.text() != text && !nothing {
             peer.violation(format!("turn {turn}: the text of the history is not what was said"));
         }
         // Of an answer that broke off, the calls that were complete.

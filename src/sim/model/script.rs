@@ -133,6 +133,7 @@ fn make_call(exchange: u64, index: u32, tools: &[Offered], rng: &mut Rng) -> Spo
                 ("key", _) => json!(format!("{exchange}/{index}")),
                 (_, Some("number")) => json!(rng.within(0..=100) as f64 / 4.0),
                 (_, Some("integer")) => json!(rng.within(0..=5)),
+                (_, Some("boolean")) => json!(rng.chance(500)),
                 _ => json!(prose(rng).concat()),
             };
         }
