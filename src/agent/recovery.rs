@@ -274,6 +274,12 @@ impl Recovery {
         }
     }
 
+    /// The answer broke off again: what was held back may be the beginning of a repetition, so it is not shown. The model
+    /// is asked for all that comes behind what was.
+    pub(crate) fn abandon(&mut self) {
+        (self.text, self.thinking) = (None, None);
+    }
+
     fn settle_thinking(&mut self, turn: &mut Turn, out: &mut Vec<Delta>) {
         if let Some(mut seam) = self.thinking.take() {
             let new = seam.end();

@@ -69,6 +69,22 @@ fn an_answer_that_broke_off_is_gone_on_with_and_nothing_is_shown_twice() {
 }
 
 #[test]
+fn a_repetition_that_breaks_off_in_its_middle_is_not_shown() {
+    let mut scenario = Scenario::asking(Approval::Writes);
+    scenario.apply(text("It will rain in Oslo"));
+    scenario.apply(reset());
+    for repeated in ["It", "It will rain"] {
+        scenario.asked_again();
+        scenario.apply(text(repeated));
+        scenario.apply(reset());
+    }
+    let ask = scenario.asked_again();
+    assert_eq!(ask.said.as_deref(), Some("It will rain in Oslo"));
+    scenario.answer("It will rain in Oslo tonight.", &[]);
+    assert_eq!(scenario.shown(), "It will rain in Oslo tonight.");
+}
+
+#[test]
 fn a_wire_that_goes_on_by_itself_is_given_the_beginning_until_it_refuses() {
     let mut scenario = Scenario::asking(Approval::Writes);
     scenario.run.recovery = Recovery::new(vec![Candidate { id: "m".into(), prefill: true, ..Candidate::default() }]);

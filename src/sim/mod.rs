@@ -48,7 +48,7 @@ pub use faults::Faults;
 pub use io::SimBody;
 pub use lock::SimLock;
 pub use mcp::{Call, Era, ScriptedMcp, ToolKind};
-pub use model::{Ending, ScriptedModel, Spoken, SpokenCall, Wire};
+pub use model::{Ending, ScriptedModel, Spoken, SpokenCall, Wire, same_words};
 pub use net::{Answer, PAGE, Peer, Server, Step};
 pub use oauth::{Protected, ScriptedOauth};
 pub use platform::{AppAnswer, Clock, EPOCH, SimPlatform};

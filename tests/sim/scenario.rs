@@ -10,7 +10,7 @@ use edgewise::drive::handle::RunHandle;
 use edgewise::drive::wait::Cancel;
 use edgewise::mcp::config::ServerConfig;
 use edgewise::platform::Platform;
-use edgewise::sim::{Clock, Rng, ScriptedMcp, ScriptedModel, SimPlatform};
+use edgewise::sim::{Clock, Rng, ScriptedMcp, ScriptedModel, SimPlatform, same_words};
 use edgewise::time::Millis;
 use serde_json::{Value, json};
 
@@ -426,7 +426,7 @@ impl Stage {
                 continue;
             };
             let message = &turn["message"];
-            if texts(message, "text") != spoken.text() {
+            if !same_words(&texts(message, "text"), &spoken.text(), self.plan.calm) {
                 self.wrong(format!("{}: turn {place} has another text than the model spoke", run.prompt));
             }
             let uses = message["content"].as_array().map_or(&[][..], Vec::as_slice).iter();

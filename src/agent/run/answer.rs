@@ -71,9 +71,7 @@ impl Run {
     pub(super) fn fail_answer(&mut self, error: Error) {
         let Phase::Asking { turn, .. } = &mut self.phase else { return };
         let random = next_random(&mut self.random);
-        let mut rest = Vec::new();
-        self.recovery.settle(turn, &mut rest);
-        show(&mut rest, turn, &mut self.events);
+        self.recovery.abandon();
         let mend = self.recovery.failed(&error, turn, &self.tools, &self.limits, random);
         let turn = std::mem::take(turn);
         match mend {
