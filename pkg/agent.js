@@ -77,9 +77,7 @@ export class Agent {
 
   async callTool(name, input = {}, options) {
     text(name, "name");
-    const isObject = options !== null && typeof options === "object";
-    const { cache, ...rest } = isObject ? options : {};
-    return this.#core.call("callTool", { name, input, cache }, isObject ? rest : options, ["signal", "onProgress", "onTask", "meta"]);
+    return this.#core.call("callTool", { name, input }, options, ["signal", "onProgress", "onTask", "meta", "cache"]);
   }
 
   async rootsChanged() {
@@ -109,7 +107,7 @@ export class Agent {
   }
 
   async readResource(server, uri, options) {
-    return this.#ask(server, "resources/read", { uri: text(uri, "uri") }, options);
+    return this.#ask(server, "resources/read", { uri: text(uri, "uri") }, options, [...CALL_OPTIONS, "cache"]);
   }
 
   async getPrompt(server, name, args, options) {
@@ -175,11 +173,11 @@ export class Agent {
   }
 
   #list(key, options) {
-    return this.#core.call("list", { key }, options, ["signal"]);
+    return this.#core.call("list", { key }, options, ["signal", "cache"]);
   }
 
-  #ask(server, method, params, options) {
+  #ask(server, method, params, options, known = CALL_OPTIONS) {
     text(server, "server");
-    return this.#core.call("ask", { server, method, params }, options, CALL_OPTIONS);
+    return this.#core.call("ask", { server, method, params }, options, known);
   }
 }

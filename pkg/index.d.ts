@@ -824,11 +824,7 @@ export class Agent {
     options?: {
       signal?: AbortSignal;
       onProgress?(progress: Progress): void;
-      /**
-       * How what is cached is used, as in `fetch`: `reload` asks the server and keeps its answer, `only-if-cached` never
-       * asks it, `no-store` neither looks nor keeps. Default: what is fresh is taken, see the option `cache` of the agent.
-       */
-      cache?: "default" | "reload" | "only-if-cached" | "no-store";
+      cache?: CacheMode;
       onTask?(taskId: string): void;
       /** What every MCP request for the call carries in `_meta` besides, such as `traceparent`, `tracestate`, `baggage`. */
       meta?: { [name: string]: Json };
@@ -865,21 +861,27 @@ export class Agent {
   acceptTool(name: string): Promise<void>;
 
   /**
-   * The resources of all servers that have some. Servers are connected first if need be; one that fails is left out, and
-   * `servers()` says why.
+   * The resources of all servers that have some, page by page as long as each is fresh from what is cached. Servers are
+   * connected first if need be; one that fails is left out, and `servers()` says why. A list that is over and was taken all
+   * the same, since its server could not be reached or was not to be asked, has `stale` on each of its elements.
    *
    * @throws {EdgewiseError} the first error, where no server could be asked.
    */
-  listResources(options?: { signal?: AbortSignal }): Promise<(Resource & { server: string })[]>;
+  listResources(options?: CachedListOptions): Promise<(Resource & OfServer)[]>;
 
   /** The resource templates of all servers, as `listResources`. */
-  listResourceTemplates(options?: { signal?: AbortSignal }): Promise<(ResourceTemplate & { server: string })[]>;
+  listResourceTemplates(options?: CachedListOptions): Promise<(ResourceTemplate & OfServer)[]>;
 
   /** The prompts of all servers, as `listResources`. */
-  listPrompts(options?: { signal?: AbortSignal }): Promise<(Prompt & { server: string })[]>;
+  listPrompts(options?: CachedListOptions): Promise<(Prompt & OfServer)[]>;
 
-  /** Reads a resource of the server of that name. @throws {EdgewiseError} as `McpClient.readResource`. */
-  readResource(server: string, uri: string, options?: CallOptions): Promise<ReadResourceResult>;
+  /**
+   * Reads a resource of the server of that name, or gives what it read before, as long as the server says that it is fresh
+   * or while it cannot be reached.
+   *
+   * @throws {EdgewiseError} as `McpClient.readResource`.
+   */
+  readResource(server: string, uri: string, options?: CallOptions & { cache?: CacheMode }): Promise<ReadResourceResult>;
 
   /** Gets a prompt of the server of that name. @throws {EdgewiseError} as `McpClient.getPrompt`. */
   getPrompt(server: string, name: string, args?: { [name: string]: string }, options?: CallOptions): Promise<GetPromptResult>;
@@ -1233,6 +1235,8 @@ export interface ReadResourceResult {
   /** How long it may be taken as fresh, in milliseconds. Only servers of the modern era say. */
   ttlMs?: number;
   cacheScope?: "public" | "private";
+  /** The server was not asked for this: how long ago it gave it, and whether that is longer than it should be. */
+  cached?: { ageMs: number; stale: boolean };
   [member: string]: unknown;
 }
 
@@ -1662,10 +1666,30 @@ export interface CallToolResult {
 }
 
 /**
- * What an agent keeps of what servers answer. Lists and resources are fresh as long as their server says, results of tools as
- * long as their server says (`ttlMs`), else `ttlMs`. Of tools, those are cached that only read or may be called twice without
- * harm, and do not reach beyond their server; what a principal got is given to no other. What is over is kept for a week, for
- * when the server cannot be reached.
+ * How what is cached is used, as in `fetch`: `reload` asks the server and keeps its answer, `only-if-cached` never asks it,
+ * `no-store` neither looks nor keeps. Default: what is fresh is taken, see the option `cache` of the agent.
+ */
+export type CacheMode = "default" | "reload" | "only-if-cached" | "no-store";
+
+/** How an agent is to ask for a list. */
+export interface CachedListOptions {
+  signal?: AbortSignal;
+  cache?: CacheMode;
+}
+
+/** What an agent adds to the elements of a list. */
+export interface OfServer {
+  /** Name of the server. */
+  server: string;
+  /** The list is older than it should be; only then. */
+  stale?: true;
+}
+
+/**
+ * What an agent keeps of what servers answer. Each page of a list and each resource is fresh as long as its server says and
+ * tells of no change, results of tools as long as their server says (`ttlMs`), else `ttlMs`. Of tools, those are cached that
+ * only read or may be called twice without harm, and do not reach beyond their server; what a principal got is given to no
+ * other. What is over is kept for a week, for when the server cannot be reached.
  */
 export interface CacheOptions {
   /**

@@ -15,12 +15,14 @@ mod canonical;
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
-use crate::mcp::lists::{Age, Freshness};
+use crate::mcp::listen::{Change, is_below};
+use crate::mcp::lists::{Age, Freshness, List};
 use crate::mcp::sha256::{base64url, sha256};
 use crate::mcp::types::Annotations;
 use crate::options::{Fields, expected};
 use crate::time::{Millis, UnixMillis};
 
+pub use crate::mcp::call_options::Mode;
 pub use canonical::canonical;
 
 /// How much longer than it is fresh an answer is kept, for when the server cannot be reached: a week.
@@ -29,38 +31,6 @@ pub const STALE_FOR: Millis = Millis(7 * 24 * 3_600_000);
 const MAX_TTL: u64 = 24 * 3_600_000;
 /// Largest answer that is kept, in bytes of JSON.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-
-/// How one call wants to use what is cached, as `cache` of `fetch`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// What is fresh is taken, else the server is asked.
-    #[default]
-    Default,
-    /// The server is asked, and its answer kept.
-    Reload,
-    /// The server is not asked; what is over is taken as well.
-    OnlyIfCached,
-    /// The server is asked, and nothing is kept.
-    NoStore,
-}
-
-impl Mode {
-    /// Reads the option `cache` of a call; null means none.
-    ///
-    /// # Errors
-    ///
-    /// `config` with its path.
-    pub fn read(value: &Value) -> Result<Mode> {
-        match value.as_str() {
-            None if value.is_null() => Ok(Mode::Default),
-            Some("default") => Ok(Mode::Default),
-            Some("reload") => Ok(Mode::Reload),
-            Some("only-if-cached") => Ok(Mode::OnlyIfCached),
-            Some("no-store") => Ok(Mode::NoStore),
-            _ => Err(expected("cache", "\"default\", \"reload\", \"only-if-cached\" or \"no-store\"", value)),
-        }
-    }
-}
 
 /// What the app says of one tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +127,30 @@ fn read_override(name: &str, value: &Value, default: Millis) -> Result<Override>
 /// What parameters are called in a key.
 pub fn digest(params: &Map<String, Value>) -> String {
     base64url(&sha256(canonical(params).as_bytes())[..18])
+}
+
+/// The method of a resource's content.
+pub const READ: &str = "resources/read";
+
+/// What a change on the server makes worthless: all answers to some methods, and what was read of some resources. `watched`
+/// are the URIs that somebody asked to be told of; one that holds the resource that changed has changed as well.
+pub fn outdated<'a>(change: &'a Change, watched: &'a [String]) -> (&'static [&'static str], Vec<&'a str>) {
+    const TOOLS: &str = List::Tools.method();
+    const PROMPTS: &str = List::Prompts.method();
+    const RESOURCES: &str = List::Resources.method();
+    const TEMPLATES: &str = List::ResourceTemplates.method();
+    match change {
+        Change::Tools => (&[TOOLS], Vec::new()),
+        Change::Prompts => (&[PROMPTS], Vec::new()),
+        Change::Resources => (&[RESOURCES, TEMPLATES], Vec::new()),
+        Change::Resource(uri) => {
+            let above = watched.iter().map(String::as_str).filter(|above| *above != uri && is_below(uri, above));
+            (&[], above.chain([uri.as_str()]).collect())
+        }
+        // Whatever was told meanwhile, nobody has heard.
+        Change::Gap => (&[TOOLS, PROMPTS, RESOURCES, TEMPLATES, READ], Vec::new()),
+        Change::Watching(_) | Change::Task(_) => (&[], Vec::new()),
+    }
 }
 
 /// Who asks, as far as a server can tell: a digest of what goes with each request. Empty where that is nothing.

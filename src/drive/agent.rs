@@ -13,7 +13,7 @@ use crate::agent::context::ContextConfig;
 use crate::agent::goal;
 use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
-use crate::cache::Mode;
+use crate::cache::{Mode, READ};
 use crate::drive::cache::{Cache, Question};
 use crate::drive::context::Lists;
 use crate::drive::handle::RunHandle;
@@ -24,12 +24,13 @@ use crate::drive::server::Server;
 use crate::drive::tool::call_app;
 use crate::drive::wait::{Cancel, Jobs};
 use crate::error::{Code, Error, Result};
+use crate::json;
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::tools::tool_definitions;
 use crate::llm::types::Message;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
-use crate::mcp::lists::List;
+use crate::mcp::lists::{List, Listing};
 use crate::mcp::server::State as ServerState;
 use crate::mcp::tools::read_call_result;
 use crate::mcp::types::{CallToolResult, Progress, Tool};
@@ -53,7 +54,7 @@ struct Inner<P: Platform> {
     /// Everything but the servers, which come and go.
     config: AgentConfig,
     servers: RefCell<Vec<Rc<Server<P>>>>,
-    cache: Cache<P>,
+    cache: Rc<Cache<P>>,
     /// Rebuilt after a server's tools changed.
     catalog: RefCell<Option<Rc<Catalog>>>,
     closed: Cell<bool>,
@@ -71,12 +72,13 @@ impl<P: Platform> Agent<P> {
     pub fn new(platform: Rc<P>, mut config: AgentConfig) -> Agent<P> {
         let servers = std::mem::take(&mut config.servers);
         let on_input = config.on_input;
-        let server = |server| Rc::new(Server::new(platform.clone(), asking(server, on_input)));
+        let cache = Rc::new(Cache::new(platform.clone(), config.cache.clone()));
+        let server = |server| Rc::new(Server::new(platform.clone(), asking(server, on_input), cache.clone()));
         let servers = servers.into_iter().map(server).collect();
         let owner = platform.random();
         Agent(Rc::new(Inner {
             lists: Lists::new(owner),
-            cache: Cache::new(platform.clone(), config.cache.clone()),
+            cache,
             platform,
             model: Rc::new(config.model.clone()),
             config,
@@ -88,20 +90,28 @@ impl<P: Platform> Agent<P> {
         }))
     }
 
-    /// Connects every server that is not ready, all at once, and waits for them. One that cannot be used says why in
-    /// [`Agent::servers`]; it never stops the others.
+    /// Connects every server that is not ready, all at once, and waits for them; lists the tools of the others anew where
+    /// their list is over. One that cannot be used says why in [`Agent::servers`]; it never stops the others.
     ///
     /// # Errors
     ///
     /// `cancelled`, and `misuse` after [`Agent::close`].
     pub async fn connect(&self, cancel: &Cancel) -> Result<()> {
+        self.connect_all(true, cancel).await
+    }
+
+    pub(crate) async fn connect_all(&self, renew: bool, cancel: &Cancel) -> Result<()> {
         self.check_open()?;
         let servers = self.servers_now();
         // What went wrong with each is kept by it.
         let mut jobs = Jobs::default();
         for server in &servers {
             jobs.push(async {
-                let _ = self.ensure(server, cancel, &mut |_, _| ()).await;
+                if renew && server.is_over() {
+                    self.renew(server, cancel).await;
+                } else {
+                    let _ = self.ensure(server, cancel, &mut |_, _| ()).await;
+                }
             });
         }
         jobs.finish().await;
@@ -134,7 +144,8 @@ impl<P: Platform> Agent<P> {
         if servers.iter().any(|server| server.name == config.name) {
             return Err(Error::config("name", &["another server is named `", &config.name, "` already"].concat()));
         }
-        servers.push(Rc::new(Server::new(self.0.platform.clone(), asking(config, self.0.config.on_input))));
+        let (platform, cache) = (self.0.platform.clone(), self.0.cache.clone());
+        servers.push(Rc::new(Server::new(platform, asking(config, self.0.config.on_input), cache)));
         Ok(())
     }
 
@@ -218,8 +229,19 @@ impl<P: Platform> Agent<P> {
         if target.is_none()
             && let Some(server) = self.server_of(name)
         {
-            self.ensure(&server, cancel, &mut |_, _| ()).await?;
+            let connected = match mode {
+                Mode::OnlyIfCached => {
+                    server.recall(cancel).await;
+                    self.forget_catalog();
+                    Ok(())
+                }
+                _ => self.ensure(&server, cancel, &mut |_, _| ()).await,
+            };
             target = self.catalog().find(name).map(|tool| tool.target.clone());
+            // What is cached answers without it.
+            if target.is_none() {
+                connected?;
+            }
         }
         match target {
             None => Err(Error::new(Code::Misuse, ["there is no tool `", name, "`; tools() lists them"].concat())),
@@ -248,7 +270,12 @@ impl<P: Platform> Agent<P> {
                 }
                 let (connection, method) = (&connection, "tools/call");
                 let question = Question { connection, method, params: &params, ttl, mode, writes };
-                let fetch = Box::pin(connection.call_tool_raw(tool, &input, timeout, cancel, on_progress));
+                let fetch = Box::pin(async {
+                    if server.state() != ServerState::Ready {
+                        self.ensure(&server, cancel, &mut |_, _| ()).await?;
+                    }
+                    connection.call_tool_raw(tool, &input, timeout, cancel, on_progress).await
+                });
                 let (result, cached) = self.0.cache.ask(question, cancel, fetch).await?;
                 Ok(CallToolResult { cached, ..read_call_result(result) })
             }
@@ -363,20 +390,24 @@ impl<P: Platform> Agent<P> {
         withheld.then(|| [&tool.name, ": not called: its definition has just changed and is not approved"].concat())
     }
 
-    /// The elements of a list over all servers that declare it, each as its server sent it and with the member `server`.
+    /// The elements of a list over all servers that declare it, each as its server sent it and with the member `server`; with
+    /// `stale` where the list is over and was taken because the server could not be asked, or was not to be.
     /// Servers are connected first if need be. One that fails is left out and says why in [`Agent::servers`].
     ///
     /// # Errors
     ///
     /// `cancelled`, `misuse` after [`Agent::close`], and the first error where no server could be asked.
-    pub async fn list(&self, list: List, cancel: &Cancel) -> Result<Value> {
-        self.connect(cancel).await?;
+    pub async fn list(&self, list: List, mode: Mode, cancel: &Cancel) -> Result<Value> {
+        match mode {
+            Mode::OnlyIfCached => self.check_open()?,
+            _ => self.connect_all(false, cancel).await?,
+        }
         let servers = self.servers_now();
-        let outcomes: Vec<RefCell<Option<Result<Vec<Value>>>>> = servers.iter().map(|_| RefCell::default()).collect();
+        let outcomes: Vec<RefCell<Option<Result<Listing>>>> = servers.iter().map(|_| RefCell::default()).collect();
         let mut jobs = Jobs::default();
         for (server, outcome) in servers.iter().zip(&outcomes) {
             jobs.push(async {
-                *outcome.borrow_mut() = self.list_of(server, list, cancel).await.transpose();
+                *outcome.borrow_mut() = server.list(list, mode, cancel).await.transpose();
             });
         }
         jobs.finish().await;
@@ -385,11 +416,14 @@ impl<P: Platform> Agent<P> {
             match outcome.into_inner() {
                 None => any = true,
                 Some(Err(failed)) => error = error.or(Some(failed)),
-                Some(Ok(elements)) => {
+                Some(Ok(listing)) => {
                     any = true;
-                    for mut element in elements {
+                    for mut element in listing.elements {
                         if let Value::Object(fields) = &mut element {
                             fields.insert("server".to_owned(), server.name.as_str().into());
+                            if listing.stale {
+                                fields.insert("stale".to_owned(), true.into());
+                            }
                         }
                         all.push(element);
                     }
@@ -402,30 +436,16 @@ impl<P: Platform> Agent<P> {
         }
     }
 
-    /// The elements of one server's list, as it keeps them or kept them a while ago.
-    async fn list_of(&self, server: &Server<P>, list: List, cancel: &Cancel) -> Result<Option<Vec<Value>>> {
-        let (connection, params) = (&server.connection, Map::new());
-        let (method, mode) = (list.method(), Mode::Default);
-        let question = Question { connection, method, params: &params, ttl: Some(Millis(0)), mode, writes: false };
-        let fetch = Box::pin(async {
-            let listing = server.list(list, cancel).await?;
-            Ok(listing.map_or_else(Map::new, |listing| match listing.into_value() {
-                Value::Object(listing) => listing,
-                _ => Map::new(),
-            }))
-        });
-        let (mut listing, _) = self.0.cache.ask(question, cancel, fetch).await?;
-        Ok(match listing.remove(list.key()) {
-            Some(Value::Array(elements)) => Some(elements),
-            _ => None,
-        })
-    }
-
     /// Forgets what a server answered to a method, because it says that its answer has changed.
     pub async fn forget_cached(&self, server: &str, method: &str) {
         if let Some(server) = self.server_named(server) {
             self.0.cache.forget(&server.config.identity(), method).await;
         }
+    }
+
+    /// Another number than before when a server has told of a change, or a tool of it has written.
+    pub(crate) fn told(&self, server: &Server<P>) -> u64 {
+        self.0.cache.turn(&server.config.identity())
     }
 
     /// What is cached, and what came of it since the agent was made: `{ entries, bytes, hits, misses, stale, evictions,
@@ -450,7 +470,8 @@ impl<P: Platform> Agent<P> {
         Ok(())
     }
 
-    /// Sends a request of any method to one server and gives its result as the server sent it.
+    /// Sends a request of any method to one server and gives its result as the server sent it; with the member `cached:
+    /// { ageMs, stale }` where it was not sent, because it was answered before.
     ///
     /// # Errors
     ///
@@ -468,17 +489,22 @@ impl<P: Platform> Agent<P> {
     ) -> Result<Map<String, Value>> {
         self.check_open()?;
         let server = self.server_named(server).ok_or_else(|| unknown_server(server))?;
-        self.ensure(&server, cancel, &mut |_, _| ()).await?;
         let connection = &server.connection;
-        let fetch = Box::pin(connection.ask(method, params, options, cancel, on_progress));
+        let fetch = Box::pin(async {
+            self.ensure(&server, cancel, &mut |_, _| ()).await?;
+            connection.ask(method, params, options, cancel, on_progress).await
+        });
         // What `_meta` says may change what the server answers.
-        let cached = method == "resources/read" && options.meta.is_empty() && !params.contains_key("_meta");
-        if !cached {
+        if method != READ || !options.meta.is_empty() || params.contains_key("_meta") {
             return fetch.await;
         }
-        let mode = Mode::Default;
-        let question = Question { connection, method, params, ttl: Some(Millis(0)), mode, writes: false };
-        self.0.cache.ask(question, cancel, fetch).await.map(|(result, _)| result)
+        let (ttl, mode, writes) = (Some(Millis(0)), options.cache, false);
+        let question = Question { connection, method, params, ttl, mode, writes };
+        let (mut result, age) = self.0.cache.ask(question, cancel, fetch).await?;
+        if let Some(age) = age {
+            result.insert("cached".to_owned(), json::tree(&age));
+        }
+        Ok(result)
     }
 
     /// Goes on with a sign-in, with the URL that the user came back to, and connects the server that it was for. Which
@@ -639,6 +665,13 @@ impl<P: Platform> Agent<P> {
             changed(state, reason);
         };
         server.ensure(cancel, &mut told).await
+    }
+
+    /// Lists the tools of a server anew, see [`Server::renew`].
+    pub(crate) async fn renew(&self, server: &Server<P>, cancel: &Cancel) {
+        if server.renew(cancel).await {
+            self.forget_catalog();
+        }
     }
 
     /// A server's tools have changed.

@@ -12,6 +12,7 @@ use crate::cache::{self, CacheConfig, Mode, Record};
 use crate::drive::mcp::Connection;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
+use crate::mcp::listen::Change;
 use crate::mcp::lists::Age;
 use crate::platform::{self, Platform, Space, Write};
 use crate::time::Millis;
@@ -143,8 +144,9 @@ impl<P: Platform> Cache<P> {
                 Ok((result, None))
             }
             Err(error) => match aged {
-                Some((age, record)) if cache::is_outage(&error) => {
+                Some((_, record)) if cache::is_outage(&error) => {
                     lane.count(|tally| tally.stale += 1);
+                    let age = record.age(self.platform.now());
                     Ok((record.result, Some(Age { stale: true, ..age })))
                 }
                 _ => Err(error),
@@ -161,6 +163,11 @@ impl<P: Platform> Cache<P> {
         None
     }
 
+    /// Counts what made earlier answers of a server worthless.
+    pub(super) fn turn(&self, server: &str) -> u64 {
+        self.lane(server).turn.get()
+    }
+
     /// What is under way will not be kept: the server has changed, or is about to.
     pub(super) fn outdate(&self, server: &str) {
         let lane = self.lane(server);
@@ -172,6 +179,30 @@ impl<P: Platform> Cache<P> {
         self.outdate(server);
         let removal = Write::remove_prefix(Space::Cache, platform::key(&[server, method, ""]));
         let _ = self.platform.write(vec![removal]).await;
+        self.outdate(server);
+    }
+
+    /// Forgets what a change on a server made worthless, whoever asked. `watched` are the resources that somebody watches.
+    pub(super) async fn changed(&self, server: &str, change: &Change, watched: &[String]) {
+        let (methods, resources) = cache::outdated(change, watched);
+        if !self.config.is_enabled() || methods.is_empty() && resources.is_empty() {
+            return;
+        }
+        self.outdate(server);
+        let of = |method: &str| platform::key(&[server, method, ""]);
+        let mut writes: Vec<Write> =
+            methods.iter().map(|method| Write::remove_prefix(Space::Cache, of(method))).collect();
+        if !resources.is_empty() {
+            let digests: Vec<String> = resources.iter().map(|uri| digest_of(uri)).collect();
+            for stored in self.platform.list(Space::Cache, &of(cache::READ)).await {
+                if digests.iter().any(|digest| stored.key.ends_with(digest.as_str())) {
+                    writes.push(Write::remove(Space::Cache, stored.key));
+                }
+            }
+        }
+        if !writes.is_empty() {
+            let _ = self.platform.write(writes).await;
+        }
         self.outdate(server);
     }
 
@@ -265,10 +296,21 @@ impl Lane {
     }
 }
 
-fn nothing(method: &str) -> Error {
+/// How the key of a resource's content ends.
+fn digest_of(uri: &str) -> String {
+    let mut params = Map::new();
+    params.insert("uri".to_owned(), uri.into());
+    ["/", &cache::digest(&params)].concat()
+}
+
+/// Nothing is kept, and the server is not to be asked.
+pub(super) fn nothing(method: &str) -> Error {
     Error::new(Code::Network, [method, ": nothing is cached, and the server was not to be asked"].concat())
 }
 
+#[cfg(test)]
+#[path = "cache_list_tests.rs"]
+mod list_tests;
 #[cfg(test)]
 #[path = "cache_tests.rs"]
 mod tests;

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use serde_json::{Map, Value, json};
 
 use crate::agent::context::ContextConfig;
+use crate::cache::READ;
 use crate::drive::agent::Agent;
 use crate::drive::server::Server;
 use crate::drive::wait::{Cancel, Jobs, Stop, within};
@@ -12,17 +13,11 @@ use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::llm::types::{Block, Message};
 use crate::mcp::call_options::CallOptions;
-use crate::mcp::lists::List;
+use crate::mcp::lists::{List, Until};
 use crate::mcp::server::State as ServerState;
 use crate::platform::{Part, Platform};
 use crate::rank::content_hash;
-use crate::time::{Millis, UnixMillis};
-
-/// For how long a list is taken as it is where its server says nothing.
-const LIST_TTL: Millis = Millis::from_secs(60);
-
-/// Longest time that a server's word is taken for.
-const MOST_TTL: Millis = Millis::from_secs(24 * 3600);
+use crate::time::Millis;
 
 /// An image or a recording counts as so many bytes of text.
 const MEDIA: usize = 6000;
@@ -46,7 +41,9 @@ struct Known {
     server: String,
     list: List,
     version: u64,
-    until: UnixMillis,
+    until: Until,
+    /// What was told of the server until then, see [`Cache::turn`](crate::drive::cache::Cache::turn).
+    turn: u64,
 }
 
 impl Lists {
@@ -123,7 +120,7 @@ impl<P: Platform> Agent<P> {
     /// `cancelled`, `misuse` after [`Agent::close`], and `network` when the part that decides cannot be loaded. What a server
     /// fails to give is named among `dropped`.
     pub async fn build_context(&self, query: &str, config: &ContextConfig, cancel: &Cancel) -> Result<Value> {
-        self.connect(cancel).await?;
+        self.connect_all(false, cancel).await?;
         let prompt = Prompt { query: query.to_owned(), ..Prompt::default() };
         self.gather_context(&prompt, config, Millis(Millis::MAX_TIMER.0), cancel).await
     }
@@ -215,18 +212,20 @@ impl<P: Platform> Agent<P> {
         let Some(list) = List::of(text("list")) else {
             let empty = Map::new();
             let params = step.get("params").and_then(Value::as_object).unwrap_or(&empty);
-            let mut result = server.connection.ask(text("method"), params, &options, cancel, &mut |_| ()).await?;
-            result.insert("readAt".into(), self.platform().now().0.into());
+            let (method, asked) = (text("method"), &mut |_| ());
+            let (mut result, age) = match method {
+                READ => server.connection.ask_kept(method, params, &options, cancel, asked).await?,
+                _ => (server.connection.ask(method, params, &options, cancel, asked).await?, None),
+            };
+            let read_at = self.platform().now().0.saturating_sub(age.map_or(0, |age| age.age_ms.0));
+            result.insert("readAt".into(), read_at.into());
             return Ok(Some(Value::Object(result)));
         };
         let lists = self.lists();
-        let now = self.platform().now();
+        let (now, turn) = (self.platform().now(), self.told(&server));
         let is = |known: &Known| known.server == server.name && known.list == list;
         let fresh = |known: &Known| {
-            is(known)
-                && known.until > now
-                && text("known") == known.version.to_string()
-                && now.0 + MOST_TTL.0 > known.until.0
+            is(known) && !known.until.is_over(now) && known.turn == turn && text("known") == known.version.to_string()
         };
         if lists.known.borrow().iter().any(fresh) {
             return Ok(None);
@@ -234,10 +233,9 @@ impl<P: Platform> Agent<P> {
         let listing = server.connection.list(list, &options, cancel).await?;
         let version = lists.last.get() + 1;
         lists.last.set(version);
-        let ttl = listing.freshness.map_or(LIST_TTL, |freshness| Millis(freshness.ttl_ms).min(MOST_TTL));
         let mut known = lists.known.borrow_mut();
         known.retain(|known| !is(known));
-        known.push(Known { server: server.name.clone(), list, version, until: UnixMillis(now.0 + ttl.0) });
+        known.push(Known { server: server.name.clone(), list, version, until: Until::new(listing.left, now), turn });
         Ok(Some(json!({ "elements": listing.elements, "version": version.to_string() })))
     }
 

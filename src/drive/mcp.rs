@@ -21,6 +21,7 @@ use futures_util::lock::Mutex;
 
 use crate::cache;
 use crate::drive::authorizer::Authorizer;
+use crate::drive::cache::Cache;
 use crate::drive::share::{Share, WeakShare};
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
@@ -51,6 +52,8 @@ pub struct Connection<P: Platform>(Rc<Inner<P>>, Option<Rc<dyn Attendant>>);
 struct Inner<P: Platform> {
     platform: Rc<P>,
     config: ServerConfig,
+    /// What the server said before, where it is kept.
+    cache: Option<Rc<Cache<P>>>,
     authorizer: Option<Authorizer<P>>,
     next_id: Cell<u64>,
     status: RefCell<Status>,
@@ -95,11 +98,17 @@ impl<P: Platform> Clone for Connection<P> {
 impl<P: Platform> Connection<P> {
     /// A connection that nobody has asked for anything yet; no request is sent.
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Connection<P> {
+        Connection::over(platform, config, None)
+    }
+
+    /// The same, by way of what is kept of what the server said before.
+    pub(super) fn over(platform: Rc<P>, config: ServerConfig, cache: Option<Rc<Cache<P>>>) -> Connection<P> {
         let logging = RefCell::new(Logging::new(config.log));
         let inner = Inner {
             authorizer: Authorizer::new(platform.clone(), &config),
             platform,
             config,
+            cache,
             next_id: Cell::new(1),
             status: RefCell::default(),
             inbox: Inbox::default(),

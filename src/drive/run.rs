@@ -54,6 +54,8 @@ struct Context<P: Platform> {
 /// One thing that takes time.
 enum Job<P: Platform> {
     Connect(Rc<Server<P>>),
+    /// Lists the tools of a connected server anew.
+    Renew(Rc<Server<P>>),
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
@@ -74,6 +76,16 @@ impl<P: Platform> Context<P> {
         let questions = self.questions.clone();
         let meta = self.trace.called(&**self.agent.platform(), &call, &self.meta);
         Rc::new(StandingBy { handle: self.handle.clone(), questions, call, meta })
+    }
+}
+
+impl<P: Platform> Context<P> {
+    /// One server less to wait for.
+    fn gathered_one(&self) {
+        self.connecting.set(self.connecting.get() - 1);
+        if self.connecting.get() == 0 {
+            self.handle.push(Fact::Gathered);
+        }
     }
 }
 
@@ -148,16 +160,24 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
     let handle = &context.handle;
     match step {
         Step::Gather => {
-            let waiting = |server: &Rc<Server<P>>| !matches!(server.state(), ServerState::Ready | ServerState::Closed);
+            let is_ready = |server: &Rc<Server<P>>| server.state() == ServerState::Ready;
+            let waiting = |server: &Rc<Server<P>>| match server.state() {
+                ServerState::Closed => false,
+                ServerState::Ready => server.is_over(),
+                _ => true,
+            };
             let servers: Vec<Rc<Server<P>>> = context.agent.servers_now().into_iter().filter(waiting).collect();
             if servers.is_empty() {
                 handle.push(Fact::Gathered);
                 return Vec::new();
             }
             context.connecting.set(servers.len());
-            let any_new = servers.iter().any(|server| !server.is_doubtful());
+            let any_new = servers.iter().any(|server| !is_ready(server) && !server.is_doubtful());
             let mut jobs = vec![Job::GatherLimit(gather_limit(any_new))];
-            jobs.extend(servers.into_iter().map(Job::Connect));
+            jobs.extend(servers.into_iter().map(|server| match is_ready(&server) {
+                true => Job::Renew(server),
+                false => Job::Connect(server),
+            }));
             jobs
         }
         Step::OfferTools => {
@@ -202,7 +222,7 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
 
 /// Does one job and reports it. Ends soon after `over`.
 async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
-    let Context { agent, handle, model, over, connecting, .. } = &*context;
+    let Context { agent, handle, model, over, .. } = &*context;
     let platform = &**agent.platform();
     match job {
         Job::Connect(server) => {
@@ -213,10 +233,11 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                     handle.push(Fact::Warning { server: server.name.clone(), message });
                 }
             }
-            connecting.set(connecting.get() - 1);
-            if connecting.get() == 0 {
-                handle.push(Fact::Gathered);
-            }
+            context.gathered_one();
+        }
+        Job::Renew(server) => {
+            agent.renew(&server, over).await;
+            context.gathered_one();
         }
         // A new list serves calls at once; the model is offered it in the next run.
         Job::StandBy(server) => {

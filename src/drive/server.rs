@@ -8,18 +8,24 @@ use std::rc::Rc;
 use futures_util::lock::Mutex;
 use serde_json::Value;
 
+use crate::cache::is_outage;
+use crate::drive::cache::Cache;
 use crate::drive::mcp::Connection;
 use crate::drive::trust::{changed_tools, compare};
-use crate::drive::wait::{Cancel, unless_cancelled};
+use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
 use crate::json;
-use crate::mcp::call_options::CallOptions;
+use crate::mcp::call_options::{CallOptions, Mode};
 use crate::mcp::config::ServerConfig;
-use crate::mcp::lists::{List, Listing};
+use crate::mcp::lists::{List, Listing, Until};
 use crate::mcp::server::State as ServerState;
 use crate::mcp::text::clean;
 use crate::mcp::types::Tool;
 use crate::platform::Platform;
+use crate::time::Millis;
+
+/// How long a list of tools that is there and over is waited for.
+const RENEWAL: Millis = Millis::from_secs(1);
 
 /// One MCP server of an agent.
 pub(crate) struct Server<P: Platform> {
@@ -37,6 +43,8 @@ pub(crate) struct Server<P: Platform> {
     connecting: Mutex<()>,
     /// Attempts that came to an end, well or not.
     attempts: Cell<u64>,
+    /// From when on the tools are to be listed anew.
+    until: Cell<Until>,
     /// A run gave up waiting for it.
     slow: Cell<bool>,
     /// The tools were just listed, so that nothing can have been missed.
@@ -44,10 +52,10 @@ pub(crate) struct Server<P: Platform> {
 }
 
 impl<P: Platform> Server<P> {
-    pub(crate) fn new(platform: Rc<P>, config: ServerConfig) -> Server<P> {
+    pub(super) fn new(platform: Rc<P>, config: ServerConfig, cache: Rc<Cache<P>>) -> Server<P> {
         Server {
             name: config.name.clone(),
-            connection: Connection::new(platform.clone(), config.clone()),
+            connection: Connection::over(platform.clone(), config.clone(), Some(cache)),
             platform,
             config,
             tools: RefCell::new(Rc::from([])),
@@ -56,6 +64,7 @@ impl<P: Platform> Server<P> {
             error: RefCell::new(None),
             connecting: Mutex::new(()),
             attempts: Cell::new(0),
+            until: Cell::default(),
             slow: Cell::new(false),
             fresh: Cell::new(false),
         }
@@ -142,16 +151,14 @@ impl<P: Platform> Server<P> {
         self.state.set(ServerState::Connecting);
         changed(ServerState::Connecting, None);
         let listed = match self.connection.connect(cancel).await {
-            Ok(()) => self.connection.list_tools(cancel).await,
+            Ok(()) => self.look(Mode::Default, cancel).await,
             Err(error) => Err(error),
         };
-        let listed = match listed {
-            Ok(mut tools) => {
-                compare(&*self.platform, &self.config, &mut tools).await;
-                Ok(tools)
-            }
-            failed => failed,
-        };
+        if let Err(error) = &listed
+            && is_outage(error)
+        {
+            self.recall(cancel).await;
+        }
         drop(back);
         if self.state.get() == ServerState::Closed {
             return Err(cancelled());
@@ -159,7 +166,7 @@ impl<P: Platform> Server<P> {
         self.attempts.set(self.attempts.get() + 1);
         match listed {
             Ok(tools) => {
-                *self.tools.borrow_mut() = tools.into();
+                self.set_tools(tools);
                 *self.error.borrow_mut() = None;
                 self.state.set(ServerState::Ready);
                 self.slow.set(false);
@@ -178,22 +185,74 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    /// The elements of a list; `None` when the server is not connected, or does not declare the list.
+    /// The tools as they are listed now, or as far as `mode` allows were a while ago; compared with what they were before.
+    async fn look(&self, mode: Mode, cancel: &Cancel) -> Result<Rc<[Tool]>> {
+        let (mut tools, left) = self.connection.tools(mode, cancel).await?;
+        compare(&*self.platform, &self.config, &mut tools).await;
+        self.until.set(Until::new(left, self.platform.now()));
+        Ok(tools.into())
+    }
+
+    /// Knows the tools of a server that was not asked, or cannot be, from what it said before, if that is kept. What is
+    /// cached of their results can answer then.
+    pub(crate) async fn recall(&self, cancel: &Cancel) {
+        if self.tools.borrow().is_empty()
+            && let Ok(tools) = self.look(Mode::OnlyIfCached, cancel).await
+        {
+            self.set_tools(tools);
+        }
+    }
+
+    /// The list of tools is over: its server said so, or says nothing and a minute has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.get() == ServerState::Ready && self.until.get().is_over(self.platform.now())
+    }
+
+    /// Lists the tools anew, unless somebody did while this waited; true when they are there. What cannot be had within a
+    /// second leaves the tools as they are, for a minute.
+    pub(crate) async fn renew(&self, cancel: &Cancel) -> bool {
+        let before = self.attempts.get();
+        let Ok(_turn) = unless_cancelled(cancel, self.connecting.lock()).await else { return false };
+        if self.attempts.get() != before || self.state.get() != ServerState::Ready {
+            return self.state.get() == ServerState::Ready;
+        }
+        self.until.set(Until::new(None, self.platform.now()));
+        let looked = within(&*self.platform, RENEWAL, cancel, self.look(Mode::Default, cancel)).await;
+        self.attempts.set(self.attempts.get() + 1);
+        let Ok(Ok(tools)) = looked else { return false };
+        if self.state.get() == ServerState::Ready {
+            self.set_tools(tools);
+            self.fresh.set(true);
+        }
+        true
+    }
+
+    /// The elements of a list, as far as `mode` allows as they were a while ago; `None` when the server does not declare the
+    /// list.
     ///
     /// # Errors
     ///
     /// Why the list could not be had; [`Server::to_json`] shows it, but for a cancel.
-    pub(crate) async fn list(&self, list: List, cancel: &Cancel) -> Result<Option<Listing>> {
+    pub(crate) async fn list(&self, list: List, mode: Mode, cancel: &Cancel) -> Result<Option<Listing>> {
+        let mut options = CallOptions { cache: mode, ..CallOptions::default() };
         match self.state.get() {
             ServerState::Ready if self.connection.declares(list.capability()) => {}
             ServerState::Ready => return Ok(None),
+            _ if mode == Mode::OnlyIfCached => {}
             _ => {
                 let error = self.error.borrow().clone();
-                return Err(error.unwrap_or_else(|| Error::cancelled(&["connecting to ", &self.name].concat())));
+                let error = error.unwrap_or_else(|| Error::cancelled(&["connecting to ", &self.name].concat()));
+                // What is kept answers while it cannot be asked.
+                options.cache = Mode::OnlyIfCached;
+                if mode != Mode::Default || !is_outage(&error) {
+                    return Err(error);
+                }
+                return self.connection.list(list, &options, cancel).await.map(Some).map_err(|_| error);
             }
         }
-        let listed = self.connection.list(list, &CallOptions::default(), cancel).await;
+        let listed = self.connection.list(list, &options, cancel).await;
         if let Err(error) = &listed
+            && mode != Mode::OnlyIfCached
             && error.code != Code::Cancelled
         {
             *self.error.borrow_mut() = Some(error.clone());

@@ -15,10 +15,44 @@ pub struct CallOptions {
     pub meta: Map<String, Value>,
     /// Asks for progress notices.
     pub progress: bool,
+    /// Whether what is cached may answer.
+    pub cache: Mode,
+}
+
+/// How one call wants to use what is cached, as `cache` of `fetch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// What is fresh is taken, else the server is asked.
+    #[default]
+    Default,
+    /// The server is asked, and its answer kept.
+    Reload,
+    /// The server is not asked; what is over is taken as well.
+    OnlyIfCached,
+    /// The server is asked, and nothing is kept.
+    NoStore,
+}
+
+impl Mode {
+    /// Reads the option `cache` of a call; null means none.
+    ///
+    /// # Errors
+    ///
+    /// `config` with its path.
+    pub fn read(value: &Value) -> Result<Mode> {
+        match value.as_str() {
+            None if value.is_null() => Ok(Mode::Default),
+            Some("default") => Ok(Mode::Default),
+            Some("reload") => Ok(Mode::Reload),
+            Some("only-if-cached") => Ok(Mode::OnlyIfCached),
+            Some("no-store") => Ok(Mode::NoStore),
+            _ => Err(expected("cache", "\"default\", \"reload\", \"only-if-cached\" or \"no-store\"", value)),
+        }
+    }
 }
 
 impl CallOptions {
-    /// Reads the options of a call: `timeoutMs`, `meta`, `progress`.
+    /// Reads the options of a call: `timeoutMs`, `meta`, `progress`, `cache`.
     ///
     /// # Errors
     ///
@@ -32,8 +66,9 @@ impl CallOptions {
         let timeout = fields.whole("timeoutMs", 1..=Millis::MAX_TIMER.0)?.map(Millis);
         let meta = read_meta(&mut fields)?;
         let progress = fields.boolean("progress")?.unwrap_or(false);
+        let cache = Mode::read(fields.value("cache").unwrap_or(&Value::Null))?;
         fields.finish()?;
-        Ok(CallOptions { timeout, meta, progress })
+        Ok(CallOptions { timeout, meta, progress, cache })
     }
 }
 

@@ -159,10 +159,7 @@ impl Filter {
             Change::Prompts => self.prompts,
             Change::Resources => self.resources,
             // What is watched may also be the place that holds the resource that changed.
-            Change::Resource(uri) => self.uris.iter().any(|watched| {
-                let below = uri.strip_prefix(watched.as_str());
-                below.is_some_and(|rest| rest.is_empty() || watched.ends_with('/') || rest.starts_with(['/', '?', '#']))
-            }),
+            Change::Resource(uri) => self.uris.iter().any(|watched| is_below(uri, watched)),
             Change::Task(task) => {
                 let id = task.get("taskId").and_then(Value::as_str);
                 id.is_some_and(|id| self.tasks.iter().any(|watched| watched == id))
@@ -170,6 +167,12 @@ impl Filter {
             Change::Watching(_) | Change::Gap => true,
         }
     }
+}
+
+/// Whether a URI is that of a resource or of something that it holds.
+pub fn is_below(uri: &str, resource: &str) -> bool {
+    let below = uri.strip_prefix(resource);
+    below.is_some_and(|rest| rest.is_empty() || resource.ends_with('/') || rest.starts_with(['/', '?', '#']))
 }
 
 fn add(list: &mut Vec<String>, item: &str) {

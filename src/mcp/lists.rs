@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::time::Millis;
+use crate::time::{Millis, UnixMillis};
 
 /// A list that a server keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,31 @@ pub struct Listing {
     pub elements: Vec<Value>,
     /// Smallest time and narrowest scope over the pages; `None` in the legacy era, which has no such hints.
     pub freshness: Option<Freshness>,
+    /// How much longer it is fresh: until the first of the pages that say how long is over; `None` where none says.
+    pub left: Option<Millis>,
+    /// Some of it is over, and was taken because the server could not be asked, or was not to be.
+    pub stale: bool,
+}
+
+/// How long a list that an agent holds is taken as it is where its server says nothing.
+const UNTOLD: Millis = Millis::from_secs(60);
+/// Longest time that a server's word is taken for.
+const MOST: Millis = Millis::from_secs(24 * 3600);
+
+/// From when on a list is to be asked for again, for whoever holds one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Until(UnixMillis);
+
+impl Until {
+    /// For a list that came now and is fresh for that long, or where its server says nothing, a minute.
+    pub fn new(left: Option<Millis>, now: UnixMillis) -> Until {
+        Until(now + left.unwrap_or(UNTOLD).min(MOST))
+    }
+
+    /// Whether it is over. A clock that was set back makes no list fresh for longer than any is.
+    pub fn is_over(self, now: UnixMillis) -> bool {
+        self.0 <= now || self.0.since(now) > MOST
+    }
 }
 
 impl Listing {
@@ -149,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_over_when_its_server_says_or_after_a_minute() {
+        let now = UnixMillis(1_000_000_000);
+        let over = |left: Option<u64>, later: u64| Until::new(left.map(Millis), now).is_over(now + Millis(later));
+        assert!(over(Some(0), 0) && over(Some(5), 5) && over(None, 60_000) && Until::default().is_over(now));
+        assert!(!over(Some(5), 4) && !over(None, 59_999));
+        assert!(over(Some(u64::MAX), 24 * 3_600_000), "a day at most");
+        assert!(Until::new(None, now).is_over(UnixMillis(0)), "the clock was set back");
+    }
+
+    #[test]
     fn lists_go_by_their_field() {
         for list in [List::Tools, List::Resources, List::ResourceTemplates, List::Prompts] {
             assert_eq!(List::of(list.key()), Some(list));
@@ -159,8 +194,13 @@ mod tests {
 
     #[test]
     fn a_listing_as_javascript_sees_it() {
-        let mut listing =
-            Listing { list: List::Prompts, elements: vec![json!({ "name": "a", "x": 1 })], freshness: None };
+        let mut listing = Listing {
+            list: List::Prompts,
+            elements: vec![json!({ "name": "a", "x": 1 })],
+            freshness: None,
+            left: None,
+            stale: false,
+        };
         assert_eq!(listing.clone().into_value(), json!({ "prompts": [{ "name": "a", "x": 1 }] }));
         listing.freshness = Some(Freshness { ttl_ms: 7, public: true });
         let expected = json!({ "prompts": [{ "name": "a", "x": 1 }], "ttlMs": 7, "cacheScope": "public" });

@@ -13,7 +13,6 @@ use super::client::Teller;
 use super::door;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
-use crate::cache::Mode;
 use crate::drive;
 use crate::drive::agent::Agent;
 use crate::drive::diagnose::Patient;
@@ -125,8 +124,7 @@ async fn perform(
         "callTool" => {
             let (name, input) = (given.text("name")?, given.take("input"));
             let attendant = Some(Rc::new(Teller(ticket, options.meta)) as Rc<dyn Attendant>);
-            let mode = Mode::read(&given.take("cache"))?;
-            result_json(agent.call_cached(&name, input, mode, &cancel, &mut report, attendant).await?)
+            result_json(agent.call_cached(&name, input, options.cache, &cancel, &mut report, attendant).await?)
         }
         "cacheStats" => agent.cache_stats().await,
         "clearCache" => {
@@ -163,7 +161,7 @@ async fn perform(
             Value::Null
         }
         "list" => match List::of(&given.text("key")?) {
-            Some(list) => agent.list(list, &cancel).await?,
+            Some(list) => agent.list(list, options.cache, &cancel).await?,
             None => return Err(Error::config("key", "there is no such list")),
         },
         "ask" => {

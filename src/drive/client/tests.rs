@@ -321,7 +321,7 @@ fn agent(sim: &SimPlatform) -> Agent<SimPlatform> {
 fn an_agent_lists_over_all_servers_that_can_be_asked() {
     let sim = SimPlatform::new(3);
     let agent = agent(&sim);
-    let list = |list| sim.block_on(agent.list(list, &Cancel::new())).unwrap();
+    let list = |list| sim.block_on(agent.list(list, Default::default(), &Cancel::new())).unwrap();
     let resource = |server: &str| json!({ "uri": "doc://1", "name": "1", "_meta": { "k": "v" }, "server": server });
     let resources = json!([resource("old"), "odd", resource("docs"), "odd"]);
     assert_eq!(list(List::Resources).unwrap(), resources, "in the order of the servers, whatever answers first");

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use serde_json::{Map, Value};
 
 use super::Connection;
+use crate::drive::cache::{Question, nothing};
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Error, Result};
-use crate::mcp::call_options::{CallOptions, check_meta};
+use crate::mcp::call_options::{CallOptions, Mode, check_meta};
 use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Message};
-use crate::mcp::lists::{List, Listing};
+use crate::mcp::lists::{Age, Freshness, List, Listing};
 use crate::mcp::log;
 use crate::mcp::param_headers;
 use crate::mcp::request::Call;
@@ -51,30 +52,83 @@ impl<P: Platform> Connection<P> {
     ///
     /// As [`list`](Connection::list).
     pub async fn list_tools(&self, cancel: &Cancel) -> Result<Vec<Tool>> {
-        let elements = self.pages(List::Tools, &CallOptions::default(), cancel).await?.elements;
+        self.tools(Mode::Default, cancel).await.map(|(tools, _)| tools)
+    }
+
+    /// The same as what is kept may answer; with how much longer they are fresh, if the server says so.
+    pub(crate) async fn tools(&self, mode: Mode, cancel: &Cancel) -> Result<(Vec<Tool>, Option<Millis>)> {
+        let options = CallOptions { cache: mode, ..CallOptions::default() };
+        let listing = self.pages(List::Tools, &options, cancel).await?;
         let (mut tools, mut warnings) = (Vec::new(), Vec::new());
-        read_tools(elements, self.era(), &mut tools, &mut warnings);
+        read_tools(listing.elements, self.era(), &mut tools, &mut warnings);
         self.0.status.borrow_mut().warnings = warnings;
-        Ok(tools)
+        Ok((tools, listing.left))
     }
 
     async fn pages(&self, list: List, options: &CallOptions, cancel: &Cancel) -> Result<Listing> {
+        let mut kept = false;
+        match self.walk(list, options, cancel, &mut kept).await {
+            // A page that is kept leads to one that there is no more.
+            Err(error) if kept && (error.rpc_code.is_some() || error.code == Code::Protocol) => {
+                let options = CallOptions { cache: Mode::Reload, ..options.clone() };
+                self.walk(list, &options, cancel, &mut kept).await
+            }
+            walked => walked,
+        }
+    }
+
+    /// Page by page, each as long as it is fresh from what is `kept`.
+    async fn walk(&self, list: List, options: &CallOptions, cancel: &Cancel, kept: &mut bool) -> Result<Listing> {
         let mut pages = Pages::new(Call::new(list.method(), &[]).label(&self.0.config.name));
-        let mut elements = Vec::new();
+        let mut listing = Listing { list, elements: Vec::new(), freshness: None, left: None, stale: false };
         while !pages.is_done() {
             let mut params = Map::new();
             if let Some(cursor) = pages.cursor() {
                 params.insert("cursor".to_owned(), cursor.clone());
             }
-            let mut page = match self.ask(list.method(), &params, options, cancel, &mut |_| {}).await {
-                Ok(page) => page,
+            let asked = self.ask_kept(list.method(), &params, options, cancel, &mut |_| {}).await;
+            let (mut page, age) = match asked {
+                Ok(asked) => asked,
                 Err(error) if error.rpc_code == Some(-32601) && !self.declares(list.capability()) => break,
                 Err(error) => return Err(error),
             };
-            elements.append(&mut pages.turn(&mut page, list.key())?);
+            *kept |= age.is_some();
+            listing.stale |= age.is_some_and(|age| age.stale);
+            if page.contains_key("ttlMs") {
+                let left = Freshness::read(&page).ttl_ms.saturating_sub(age.map_or(0, |age| age.age_ms.0));
+                listing.left = Some(listing.left.map_or(Millis(left), |before| before.min(Millis(left))));
+            }
+            listing.elements.append(&mut pages.turn(&mut page, list.key())?);
         }
-        let freshness = pages.freshness().filter(|_| self.era() == Era::Modern);
-        Ok(Listing { list, elements, freshness })
+        listing.freshness = pages.freshness().filter(|_| self.era() == Era::Modern);
+        Ok(listing)
+    }
+
+    /// [`ask`](Connection::ask) for what may be answered from what is kept, as `options.cache` says; with how old the
+    /// answer is where it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Connection::ask), and `network` where nothing is kept and the server is not to be asked.
+    pub(crate) async fn ask_kept(
+        &self,
+        method: &str,
+        params: &Map<String, Value>,
+        options: &CallOptions,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Map<String, Value>, Option<Age>)> {
+        let fetch = Box::pin(self.ask(method, params, options, cancel, on_progress));
+        // What `_meta` says may change what the server answers.
+        let cache = self.0.cache.as_ref().filter(|_| options.meta.is_empty() && !params.contains_key("_meta"));
+        let Some(cache) = cache else {
+            return match options.cache {
+                Mode::OnlyIfCached => Err(nothing(method)),
+                _ => fetch.await.map(|result| (result, None)),
+            };
+        };
+        let (ttl, mode, writes) = (Some(Millis(0)), options.cache, false);
+        cache.ask(Question { connection: self, method, params, ttl, mode, writes }, cancel, fetch).await
     }
 
     /// Calls a tool of a listing. `input` is the object of its arguments, or null for none.
@@ -190,7 +244,7 @@ impl<P: Platform> Connection<P> {
             && error.rpc_code == Some(HEADER_MISMATCH)
         {
             // Nothing was executed: the tool wants other headers than when it was listed, or was never listed.
-            let fresh = CallOptions::default();
+            let fresh = CallOptions { cache: Mode::Reload, ..CallOptions::default() };
             let listing: Pin<Box<dyn Future<Output = Result<Listing>> + '_>> =
                 Box::pin(self.list(List::Tools, &fresh, cancel));
             listing.await.map_err(|failed| failed.cause(error.clone()))?;

@@ -63,7 +63,14 @@ impl<P: Platform> Connection<P> {
                     Pin::new(&mut pump).poll(context).map(Err)
                 });
                 match told.await {
-                    Ok(change) => on_change(change),
+                    Ok(change) => {
+                        // Whoever is told and asks gets what is new.
+                        if let Some(cache) = &inner.cache {
+                            let watched = inner.hub.union().uris;
+                            cache.changed(&inner.config.identity(), &change, &watched).await;
+                        }
+                        on_change(change);
+                    }
                     Err(outcome) => return outcome,
                 }
             }

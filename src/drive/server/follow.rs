@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::Server;
-use crate::drive::trust::compare;
 use crate::drive::wait::Cancel;
 use crate::error::Result;
+use crate::mcp::call_options::Mode;
 use crate::mcp::listen::{Change, Filter};
 use crate::mcp::server::State as ServerState;
 use crate::platform::Platform;
@@ -19,12 +19,14 @@ impl<P: Platform> Server<P> {
     ///
     /// A list that could not be had leaves the one before it in force.
     pub(crate) async fn follow(&self, cancel: &Cancel, changed: &dyn Fn()) {
+        // Nobody watched between the runs.
+        let stale = !self.fresh.take();
         let filter = Filter { tools: true, ..Filter::default() };
         if self.state() != ServerState::Ready || !self.connection.tells(&filter) {
             return;
         }
-        // Nobody watched between the runs.
-        let stale = !self.fresh.take();
+        // The other lists on the same stream, for what is cached of them.
+        let filter = Filter { prompts: true, resources: true, ..filter };
         let wanted = Cell::new(false);
         let mut on_change = |change| match change {
             Change::Tools | Change::Gap => wanted.set(true),
@@ -61,10 +63,9 @@ impl<P: Platform> Server<P> {
     }
 
     async fn list_again(&self, cancel: &Cancel) -> Result<()> {
-        let mut tools = self.connection.list_tools(cancel).await?;
-        compare(&*self.platform, &self.config, &mut tools).await;
+        let tools = self.look(Mode::Default, cancel).await?;
         if self.state() == ServerState::Ready {
-            self.set_tools(tools.into());
+            self.set_tools(tools);
         }
         Ok(())
     }

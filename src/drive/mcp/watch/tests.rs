@@ -7,14 +7,18 @@ use std::rc::Rc;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
+use crate::cache::CacheConfig;
+use crate::drive::cache::Cache;
 use crate::drive::mcp::Connection;
 use crate::drive::server::Server as AgentServer;
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Result};
 use crate::http::{Method, Request};
+use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::era::Era;
 use crate::mcp::listen::{Change, Filter};
+use crate::mcp::lists::List;
 use crate::platform::Platform;
 use crate::sim::{Answer as Http, Clock, Peer, Server, SimPlatform, Step};
 use crate::time::Millis;
@@ -40,6 +44,8 @@ struct Told {
     seen: Vec<String>,
     aborted: u32,
     tools: Vec<&'static str>,
+    /// How long its answers are fresh, as it says.
+    ttl: Option<u64>,
 }
 
 impl Told {
@@ -58,6 +64,7 @@ impl Told {
             seen: vec![],
             aborted: 0,
             tools: vec!["add"],
+            ttl: None,
         }
     }
 
@@ -129,7 +136,15 @@ impl Server for Told {
                 let tool = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
                 json!({ "tools": self.tools.iter().map(tool).collect::<Vec<_>>() })
             }
+            ("resources/list", _) => json!({ "resources": [] }),
             _ => json!({}),
+        };
+        let result = match (result, self.ttl) {
+            (Value::Object(mut result), Some(ttl)) => {
+                result.insert("ttlMs".to_owned(), ttl.into());
+                Value::Object(result)
+            }
+            (result, _) => result,
         };
         let uri = params["uri"].as_str().unwrap_or("");
         self.seen.push([method, uri].join(" ").trim().to_owned());
@@ -181,6 +196,14 @@ impl World {
         let options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
         let config = ServerConfig::read(&options, "servers[0]").unwrap();
         World { connection: Connection::new(Rc::new(sim.clone()), config), sim, server }
+    }
+
+    fn cache(&self) -> Rc<Cache<SimPlatform>> {
+        Rc::new(Cache::new(Rc::new(self.sim.clone()), CacheConfig::default()))
+    }
+
+    fn server(&self, config: ServerConfig) -> AgentServer<SimPlatform> {
+        AgentServer::new(Rc::new(self.sim.clone()), config, self.cache())
     }
 
     fn run<T>(&self, future: impl Future<Output = T>) -> T {
@@ -401,7 +424,7 @@ fn an_agents_tools_follow_the_server() {
         let world = World::new(1, Told::new(era, vec![vec![wait(1_000), changed("tools"), Step::Hang]]));
         let options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
         let config = ServerConfig::read(&options, "servers[0]").unwrap();
-        let server = AgentServer::new(Rc::new(world.sim.clone()), config);
+        let server = world.server(config);
         let names = || server.tools().iter().map(|tool| tool.name.clone()).collect::<Vec<_>>();
         let told = Cell::new(0);
         world.run(server.ensure(&Cancel::new(), &mut |_, _| ())).unwrap();
@@ -432,7 +455,7 @@ fn an_agents_tools_follow_the_server() {
     silent.capabilities = json!({ "tools": {} });
     let world = World::new(1, silent);
     let options = json!({ "name": "calc", "url": "https://calc.test/mcp" });
-    let server = AgentServer::new(Rc::new(world.sim.clone()), ServerConfig::read(&options, "servers[0]").unwrap());
+    let server = world.server(ServerConfig::read(&options, "servers[0]").unwrap());
     world.run(server.ensure(&Cancel::new(), &mut |_, _| ())).unwrap();
     world.run(server.follow(&Cancel::new(), &|| ()));
     assert!(world.opened().is_empty());
@@ -517,4 +540,49 @@ fn whatever_the_network_does_nothing_is_left_behind() {
         world.run(join_all(watches));
         world.run(world.connection.close());
     }
+}
+
+#[test]
+fn what_is_cached_goes_when_the_server_says_that_it_has_changed() {
+    let script = vec![wait(1_000), updated("r:1/part"), wait(1_000), changed("resources"), wait(1_000)];
+    let mut server = Told::new(Era::Modern, vec![script]);
+    server.ttl = Some(3_600_000);
+    let world = World::new(1, server);
+    let config = world.connection.config().clone();
+    let connection = Connection::over(Rc::new(world.sim.clone()), config, Some(world.cache()));
+    let (cancel, stop) = (Cancel::new(), Cancel::new());
+    // What the server was asked for by asking for all that it has.
+    let ask = async || {
+        world.server.borrow_mut().seen.clear();
+        for uri in ["r:1", "r:2"] {
+            let params = json!({ "uri": uri });
+            let params = params.as_object().unwrap();
+            connection.ask_kept("resources/read", params, &CallOptions::default(), &cancel, &mut |_| ()).await.unwrap();
+        }
+        for list in [List::Resources, List::Tools] {
+            connection.list(list, &CallOptions::default(), &cancel).await.unwrap();
+        }
+        let seen = &world.server.borrow().seen;
+        seen.iter().filter(|seen| *seen != "server/discover").cloned().collect::<Vec<_>>().join(", ")
+    };
+    let all = "resources/read r:1, resources/read r:2, resources/list, tools/list";
+    assert_eq!(world.run(ask()), all);
+    assert_eq!(world.run(ask()), "");
+    let asked = RefCell::new(Vec::new());
+    let told = Cell::new(0);
+    let mut on_change = |_| told.set(told.get() + 1);
+    let wanted = filter(json!({ "tools": true, "resources": true, "uris": ["r:1", "r:2"] }));
+    let watch = connection.watch(wanted, &stop, &mut on_change);
+    let look = async {
+        for at in [1_500, 1_000, 10_000] {
+            world.sim.sleep(Millis(at)).await;
+            let now = ask().await;
+            asked.borrow_mut().push(now);
+        }
+        stop.cancel();
+    };
+    assert_eq!(world.run(join(watch, look)).0.unwrap_err().code, Code::Cancelled);
+    assert_eq!(told.get(), 4, "watching, the resource, the list, and a gap");
+    // A resource that was not told of is as fresh as before; after a gap, nothing is known to be.
+    assert_eq!(asked.into_inner(), ["resources/read r:1", "resources/list", all], "{}", world.sim.report());
 }
