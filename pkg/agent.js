@@ -138,6 +138,22 @@ export class Agent {
     return this.#start(prompt, options, (agent, json) => agent.run(text(prompt, "prompt"), json));
   }
 
+  conversation(id) {
+    const given = { id: text(id, "id") };
+    if (!id) throw config("id", "must not be empty");
+    return {
+      id,
+      send: (prompt, options) => {
+        if (options?.messages !== undefined) throw config("messages", "is not for a conversation, which has its own");
+        return this.#start(prompt, options, (agent, json) => agent.run(text(prompt, "prompt"), json, id));
+      },
+      messages: () => this.#core.call("messages", given),
+      clear: async (options) => {
+        await this.#core.call("clearConversation", given, options, ["signal"]);
+      },
+    };
+  }
+
   runPlan(plan, options) {
     const data = encodePlain(plan ?? null, "plan");
     return this.#start("Run this plan.", options, (agent, json) => agent.runPlan(data, json));

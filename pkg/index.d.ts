@@ -921,6 +921,14 @@ export class Agent {
   run(prompt: string, options?: RunOptions): Run;
 
   /**
+   * A conversation: a history that is kept in the agent's store, so that the same id later, in another tab or after a reload, has
+   * the same history.
+   *
+   * @param id Any text of 1 to 256 bytes.
+   */
+  conversation(id: string): Conversation;
+
+  /**
    * Runs a plan of tool calls, without a model: what does not wait for each other runs at once, and every call is approved like
    * one of a model. Its events are read like those of `run`; `result` has `value` and a row for each step.
    *
@@ -939,6 +947,28 @@ export class Agent {
 
   /** Ends the connections (sessions of legacy servers too). Runs that are still going fail. */
   close(): Promise<void>;
+}
+
+/** A history that outlives its runs. Every object of one id is the same conversation. */
+export interface Conversation {
+  readonly id: string;
+
+  /**
+   * Says something: a run that goes on from what was said before. What is said in it is kept turn by turn, as soon as a turn is
+   * settled; of a run that fails or is cancelled, what was said until then, and nothing if that was the prompt alone. Runs of one
+   * conversation come one after the other, in the order of `send`, also among the tabs of a browser.
+   *
+   * The last event, and `result`, have in `messages` only those of this run: `messages()` has all.
+   *
+   * @throws {EdgewiseError} `config` for options that are wrong; `messages` is none of them.
+   */
+  send(prompt: string, options?: Omit<RunOptions, "messages">): Run;
+
+  /** Everything that was said and is settled, the oldest first. */
+  messages(): Promise<Message[]>;
+
+  /** Forgets everything that was said, once the runs that are in the conversation have ended. */
+  clear(options?: { signal?: AbortSignal }): Promise<void>;
 }
 
 /** What a watch is to be told; at least one. */
@@ -1485,7 +1515,10 @@ export interface RunResult {
   text: string;
   /** The answer as data, where the run was given `output`. */
   output?: Json;
-  /** The whole history, the prompt included; hand it to the next run to go on. */
+  /**
+   * The whole history, the prompt included; hand it to the next run to go on. In a conversation only the messages of this run:
+   * the conversation has the others.
+   */
   messages: Message[];
   /** Tokens of all turns. */
   usage: Usage;

@@ -255,7 +255,7 @@ pub enum Event {
         /// The answer as data, where the run was given a schema for it.
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<Value>,
-        /// The whole history, the prompt included.
+        /// The whole history, the prompt included; in a conversation what this run has added to it.
         messages: Vec<Message>,
         /// Tokens of all turns.
         usage: Usage,
@@ -272,7 +272,7 @@ pub enum Event {
         run_id: String,
         /// What went wrong.
         error: Error,
-        /// The history so far; ready to be continued from.
+        /// The history so far, ready to be continued from; in a conversation what this run has added to it.
         messages: Vec<Message>,
         /// Tokens of all turns.
         usage: Usage,

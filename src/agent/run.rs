@@ -63,6 +63,8 @@ pub struct Setup {
     pub random: u64,
     /// The run goes on until the model says that the prompt's goal is met, see [`crate::agent::goal`].
     pub goal: bool,
+    /// Whoever reads the events has the history: the last one tells of this run's own messages only.
+    pub conversation: bool,
 }
 
 /// A run: prompt to terminal event.
@@ -77,6 +79,12 @@ pub struct Run {
     /// How many of them the model has been asked with.
     #[serde(default)]
     seen: usize,
+    /// How many of them there were before the prompt.
+    #[serde(default)]
+    begun_with: usize,
+    /// How many of them the last event does not tell.
+    #[serde(default)]
+    untold: usize,
     /// Ids of every tool use of the history: an id names one call of a conversation.
     ids: Vec<String>,
     tools: Vec<ToolEntry>,
@@ -151,13 +159,14 @@ enum Phase {
 impl Run {
     /// A run that begins with `setup.prompt`.
     pub fn new(setup: Setup) -> Run {
-        let Setup { id, prompt, mut messages, limits, approval, models, output, random, goal } = setup;
+        let Setup { id, prompt, mut messages, limits, approval, models, output, random, goal, conversation } = setup;
         let blocks = messages.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             Block::ToolUse { id, .. } => Some(id.clone()),
             _ => None,
         });
         let ids = ids.collect();
+        let begun_with = messages.len();
         messages.push(prompt);
         Run {
             events: vec![Event::RunStart { run_id: id.clone() }],
@@ -168,6 +177,8 @@ impl Run {
             listening: false,
             messages,
             seen: 0,
+            begun_with,
+            untold: if conversation { begun_with } else { 0 },
             ids,
             tools: Vec::new(),
             usage: Usage::default(),
@@ -197,6 +208,16 @@ impl Run {
     /// The run pursues a goal, so that the model needs the tool that ends it.
     pub fn has_goal(&self) -> bool {
         self.goal.is_some()
+    }
+
+    /// How many messages of the history are older than this run.
+    pub fn begun_with(&self) -> usize {
+        self.begun_with
+    }
+
+    /// The messages that the last event tells of.
+    fn told(&self) -> Vec<Message> {
+        self.messages[self.untold..].to_vec()
     }
 
     /// Takes the events that came up since the last call.

@@ -16,7 +16,9 @@ use crate::agent::run::{Run, Setup};
 use crate::cache::{Mode, READ};
 use crate::drive::cache::{Cache, Question};
 use crate::drive::context::Lists;
+use crate::drive::conversation::{Conversation, Conversations};
 use crate::drive::handle::RunHandle;
+use crate::drive::keep::Keeper;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::Model;
 use crate::drive::run::drive;
@@ -59,6 +61,7 @@ struct Inner<P: Platform> {
     catalog: RefCell<Option<Rc<Catalog>>>,
     closed: Cell<bool>,
     lists: Lists,
+    conversations: Conversations,
     #[cfg(not(target_arch = "wasm32"))]
     checkpoint: Cell<Option<Checkpoint>>,
 }
@@ -85,6 +88,7 @@ impl<P: Platform> Agent<P> {
             servers: RefCell::new(servers),
             catalog: RefCell::new(None),
             closed: Cell::new(false),
+            conversations: Conversations::default(),
             #[cfg(not(target_arch = "wasm32"))]
             checkpoint: Cell::new(None),
         }))
@@ -543,6 +547,32 @@ impl<P: Platform> Agent<P> {
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle
     /// is for the app.
     pub fn run(&self, prompt: String, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
+        self.begin_in(None, prompt, options)
+    }
+
+    /// Starts a run in the conversation of that id, behind those that are in it: it goes on from what was said there, and what is
+    /// said in it becomes part of it, turn by turn. `messages` of the options do not count. Without an id, like
+    /// [`Agent::run`].
+    ///
+    /// # Errors
+    ///
+    /// `config` for an id that is none: it has 1 to 256 bytes.
+    pub fn send(
+        &self,
+        conversation: Option<&str>,
+        prompt: String,
+        options: RunOptions,
+    ) -> Result<(RunHandle, impl Future<Output = ()> + 'static)> {
+        let conversation = conversation.map(|id| self.0.conversations.get(id)).transpose()?;
+        Ok(self.begin_in(conversation, prompt, options))
+    }
+
+    fn begin_in(
+        &self,
+        conversation: Option<Rc<Conversation>>,
+        prompt: String,
+        options: RunOptions,
+    ) -> (RunHandle, impl Future<Output = ()> + 'static) {
         let config = &self.0.config;
         let mut limits = config.limits;
         limits.max_turns = options.max_turns.unwrap_or(limits.max_turns);
@@ -563,14 +593,47 @@ impl<P: Platform> Agent<P> {
                 None => told,
             });
         }
-        let model = Model::new(self.0.model.clone(), &limits, system, output.clone());
-        let run = Run::new(Setup { id, prompt, messages, limits, approval, models, output, random, goal });
         let handle = RunHandle::default();
-        let driven = drive(self.clone(), run, model, handle.clone(), meta);
+        let model = Model::new(self.0.model.clone(), &limits, system, output.clone());
         if self.0.closed.get() {
             handle.cancel();
         }
+        let conversation = conversation.map(|conversation| (conversation.join(), conversation));
+        let (agent, run_handle) = (self.clone(), handle.clone());
+        let mut setup =
+            Setup { id, prompt, messages, limits, approval, models, output, random, goal, conversation: false };
+        let driven = async move {
+            let platform = agent.platform().clone();
+            let mut entered = None;
+            if let Some((place, conversation)) = conversation {
+                setup.conversation = true;
+                if let Some((turn, messages)) = conversation.enter(&*platform, place, &run_handle).await {
+                    (entered, setup.messages) = (Some(turn), messages);
+                }
+            }
+            let run = Run::new(setup);
+            let keeper = Keeper::new(entered, &run);
+            drive(agent, run, model, run_handle, meta, keeper).await;
+        };
         (handle, driven)
+    }
+
+    /// Everything that was said in the conversation of that id and is settled.
+    ///
+    /// # Errors
+    ///
+    /// `config` for an id that is none.
+    pub async fn messages(&self, conversation: &str) -> Result<Vec<Message>> {
+        Ok(self.0.conversations.get(conversation)?.messages(&**self.platform()).await)
+    }
+
+    /// Forgets a conversation, once the runs that are in it have ended.
+    ///
+    /// # Errors
+    ///
+    /// `config` for an id that is none, `cancelled`.
+    pub async fn clear_conversation(&self, conversation: &str, cancel: &Cancel) -> Result<()> {
+        self.0.conversations.get(conversation)?.clear(&**self.platform(), cancel).await
     }
 
     /// Runs a plan of the app: the calls are made as if a model had asked for them, under the same policy, and the run ends
@@ -581,10 +644,13 @@ impl<P: Platform> Agent<P> {
         let random = self.0.platform.random();
         let (prompt, messages) = (Message::user("Run this plan."), options.messages);
         let (limits, approval, models, output) = (config.limits, config.approval, Vec::new(), None);
-        let setup = Setup { id, prompt, messages, limits, approval, random, models, output, goal: false };
+        let (goal, conversation) = (false, false);
+        let setup = Setup { id, prompt, messages, limits, approval, random, models, output, goal, conversation };
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), &limits, None, None);
-        let driven = drive(self.clone(), Run::of_plan(setup, plan), model, handle.clone(), options.meta);
+        let run = Run::of_plan(setup, plan);
+        let keeper = Keeper::new(None, &run);
+        let driven = drive(self.clone(), run, model, handle.clone(), options.meta, keeper);
         if self.0.closed.get() {
             handle.cancel();
         }

@@ -163,6 +163,10 @@ impl RunHandle {
         }
     }
 
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancelled.get()
+    }
+
     pub(crate) fn push(&self, fact: Fact) {
         self.0.facts.borrow_mut().push_back(fact);
         self.wake();

@@ -7,8 +7,11 @@ mod cache;
 mod check;
 pub mod client;
 mod context;
+mod conversation;
 pub mod diagnose;
 pub mod handle;
+mod keep;
+mod line;
 pub mod mcp;
 mod model;
 #[cfg(feature = "parts")]

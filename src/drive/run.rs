@@ -18,6 +18,7 @@ use crate::drive::agent::Agent;
 use crate::drive::check::check;
 use crate::drive::context::{PATIENCE, Prompt};
 use crate::drive::handle::RunHandle;
+use crate::drive::keep::Keeper;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
 use crate::drive::plan::{Returns, Stage, offer_builtin};
@@ -49,6 +50,7 @@ struct Context<P: Platform> {
     /// What the requests of its tool calls carry in `_meta` besides.
     meta: Rc<Map<String, Value>>,
     trace: Trace,
+    keeper: Keeper<P>,
 }
 
 /// One thing that takes time.
@@ -68,6 +70,7 @@ enum Job<P: Platform> {
     Judge(FunctionId, Call),
     CallTool(Call),
     Trace,
+    Keep,
 }
 
 impl<P: Platform> Context<P> {
@@ -96,13 +99,14 @@ pub(crate) async fn drive<P: Platform>(
     model: Model,
     handle: RunHandle,
     mut meta: Map<String, Value>,
+    keeper: Keeper<P>,
 ) {
     let (over, connecting, questions) = (Cancel::new(), Cell::new(0), Questions::default());
     let platform = agent.platform().clone();
     let trace = Trace::new(&*platform, agent.config(), &run, &mut meta);
     let (returns, own_plan, meta) = (Returns::default(), run.is_plan(), Rc::new(meta));
     let context =
-        Rc::new(Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace });
+        Rc::new(Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace, keeper });
     let mut jobs = Jobs::default();
     loop {
         while let Some(fact) = context.handle.take_fact() {
@@ -125,10 +129,17 @@ pub(crate) async fn drive<P: Platform>(
         if context.trace.events(&events, platform.now()) && !done {
             jobs.push(perform(context.clone(), Job::Trace));
         }
-        if done && context.trace.is_wanted() {
-            // Whoever waits for the end has all spans then.
+        let keeps = context.keeper.note(&platform, &run);
+        if keeps && !done {
+            jobs.push(perform(context.clone(), Job::Keep));
+        }
+        if done && (keeps || context.trace.is_wanted()) {
+            // Whoever waits for the end has all spans then, and finds in the store what was said.
             context.over.cancel();
-            let mut last = pin!(context.trace.finish(&*platform));
+            let mut last = pin!(async {
+                context.keeper.flush(&platform).await;
+                context.trace.finish(&*platform).await;
+            });
             poll_fn(|task| {
                 let _ = jobs.poll(task);
                 last.as_mut().poll(task)
@@ -152,6 +163,7 @@ pub(crate) async fn drive<P: Platform>(
         .await;
     }
     context.over.cancel();
+    context.keeper.leave();
     jobs.finish().await;
 }
 
@@ -300,6 +312,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             handle.push(Fact::Judged { id: call.id, ask });
         }
         Job::Trace => context.trace.tell(platform).await,
+        Job::Keep => context.keeper.flush(platform).await,
         Job::CallTool(call) if call.tool.builtin.is_some() => {
             let Context { returns, own_plan: own, .. } = &*context;
             Stage { agent, handle, returns, over, own: *own }.run_plan(call).await;

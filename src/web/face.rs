@@ -83,10 +83,16 @@ impl AgentCore {
         config.and_then(|config| self.agent.add_server(config)).map_err(|error| thrown(&error))
     }
 
-    /// Starts a run.
-    pub fn run(&self, prompt: String, options: &str) -> std::result::Result<RunCore, String> {
+    /// Starts a run, in a conversation if one is named.
+    pub fn run(
+        &self,
+        prompt: String,
+        options: &str,
+        conversation: Option<String>,
+    ) -> std::result::Result<RunCore, String> {
         let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
-        let (handle, driven) = self.agent.run(prompt, options);
+        let (handle, driven) =
+            self.agent.send(conversation.as_deref(), prompt, options).map_err(|error| thrown(&error))?;
         door::spawn(driven);
         Ok(RunCore { handle })
     }
@@ -158,6 +164,11 @@ async fn perform(
         }
         "acceptTool" => {
             agent.accept_tool(&given.text("name")?).await?;
+            Value::Null
+        }
+        "messages" => json::tree(&agent.messages(&given.text("id")?).await?),
+        "clearConversation" => {
+            agent.clear_conversation(&given.text("id")?, &cancel).await?;
             Value::Null
         }
         "list" => match List::of(&given.text("key")?) {

@@ -100,7 +100,7 @@ impl Run {
             run_id: self.id.clone(),
             text,
             output: self.wanted.as_ref().and_then(Wanted::value),
-            messages: self.messages.clone(),
+            messages: self.told(),
             usage: self.usage,
             plan: None,
             goal,
@@ -110,12 +110,7 @@ impl Run {
 
     /// The run cannot go on.
     pub(super) fn end_with(&mut self, error: Error) {
-        self.events.push(Event::Error {
-            run_id: self.id.clone(),
-            error,
-            messages: self.messages.clone(),
-            usage: self.usage,
-        });
+        self.events.push(Event::Error { run_id: self.id.clone(), error, messages: self.told(), usage: self.usage });
         self.phase = Phase::Ended;
     }
 }

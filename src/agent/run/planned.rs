@@ -81,7 +81,7 @@ impl Run {
             run_id: self.id.clone(),
             text,
             output: None,
-            messages: self.messages.clone(),
+            messages: self.told(),
             usage: self.usage,
             plan: Some(plan),
             goal: None,

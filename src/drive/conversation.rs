@@ -1,0 +1,234 @@
+//! Conversations: histories that outlive their runs, one record for each message.
+//!
+//! ```text
+//! conversations/<id>/head      {"count":12,"epoch":"9f..."}
+//! conversations/<id>/000000    {"role":"user","content":[...]}
+//! ```
+//!
+//! A message is written when its turn is settled, together with the head; so what is stored can always be gone on from. Who
+//! knows the head's epoch and less than its count reads what is new; after [`Conversation::clear`] there is another epoch.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use serde_json::{Value, json};
+
+use crate::drive::handle::RunHandle;
+use crate::drive::line::{Line, Place};
+use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
+use crate::error::{Error, Result};
+use crate::json;
+use crate::llm::types::{Block, Message};
+use crate::platform::{Platform, Space, Write, key};
+
+/// Longest id of a conversation, in bytes.
+const MAX_ID: usize = 256;
+/// Records that are read at once.
+const AT_ONCE: u64 = 32;
+
+/// One conversation, as all of an agent's runs in it share it.
+pub(crate) struct Conversation {
+    id: String,
+    line: Line,
+    kept: RefCell<Kept>,
+}
+
+/// What is known of it.
+#[derive(Default)]
+struct Kept {
+    messages: Vec<Message>,
+    /// Number of records; there may be more than messages, should one be broken.
+    count: u64,
+    epoch: String,
+    /// A run of ours is in it: what it says may not be stored yet.
+    open: bool,
+}
+
+/// A run's turn in a conversation. Nobody else says anything in it until this is dropped.
+pub(crate) struct Entered<P: Platform> {
+    conversation: Rc<Conversation>,
+    _held: (Place, P::Lock),
+}
+
+/// All conversations that were asked for.
+#[derive(Default)]
+pub(crate) struct Conversations(RefCell<Vec<Rc<Conversation>>>);
+
+impl Conversations {
+    /// The conversation of that id.
+    ///
+    /// # Errors
+    ///
+    /// `config` for an id that is none.
+    pub(crate) fn get(&self, id: &str) -> Result<Rc<Conversation>> {
+        if id.is_empty() || id.len() > MAX_ID {
+            return Err(Error::config("id", "expected 1 to 256 bytes of text"));
+        }
+        let mut all = self.0.borrow_mut();
+        if let Some(known) = all.iter().find(|known| known.id == id) {
+            return Ok(known.clone());
+        }
+        let conversation = Conversation { id: id.to_owned(), line: Line::default(), kept: RefCell::default() };
+        all.push(Rc::new(conversation));
+        Ok(all[all.len() - 1].clone())
+    }
+}
+
+impl Conversation {
+    /// Takes a place among those who want to say something.
+    pub(crate) fn join(&self) -> Place {
+        self.line.join()
+    }
+
+    /// Waits until it is one's turn, here and among the tabs; it is as long as both are held.
+    async fn turn<P: Platform>(&self, platform: &P, place: Place) -> (Place, P::Lock) {
+        (&place).await;
+        let lock = platform.lock(&key(&["conversation", &self.id])).await;
+        (place, lock)
+    }
+
+    /// Waits for a run's turn, and gives what was said before; `None` when the run is cancelled meanwhile.
+    pub(crate) async fn enter<P: Platform>(
+        self: Rc<Self>,
+        platform: &P,
+        place: Place,
+        run: &RunHandle,
+    ) -> Option<(Entered<P>, Vec<Message>)> {
+        let mut turn = pin!(self.turn(platform, place));
+        let held = poll_fn(|task| {
+            if run.is_cancelled() {
+                return Poll::Ready(None);
+            }
+            run.wait(task.waker());
+            turn.as_mut().poll(task).map(Some)
+        });
+        let held = held.await?;
+        let messages = self.messages(platform).await;
+        self.kept.borrow_mut().open = true;
+        Some((Entered { conversation: self.clone(), _held: held }, messages))
+    }
+
+    /// Everything that was said, from the store as far as it is new.
+    pub(crate) async fn messages<P: Platform>(&self, platform: &P) -> Vec<Message> {
+        if !self.kept.borrow().open {
+            self.refresh(platform).await;
+        }
+        self.kept.borrow().messages.clone()
+    }
+
+    async fn refresh<P: Platform>(&self, platform: &P) {
+        let head = platform.load(Space::Conversations, &self.key("head")).await;
+        let head: Value = head.and_then(|head| serde_json::from_slice(&head).ok()).unwrap_or_default();
+        let epoch = head.get("epoch").and_then(Value::as_str).unwrap_or("");
+        let count = match head.get("count").and_then(Value::as_u64) {
+            Some(count) => count,
+            // Nothing was said, or the head was broken and the messages are still there.
+            None => {
+                let listed = platform.list(Space::Conversations, &self.key("")).await;
+                let numbers = listed.iter().filter_map(|stored| stored.key.rsplit('/').next()?.parse::<u64>().ok());
+                numbers.last().map_or(0, |last| last + 1)
+            }
+        };
+        let known = Some(self.kept.borrow()).filter(|kept| kept.epoch == epoch).map_or(0, |kept| kept.count);
+        let news: Vec<RefCell<Option<Message>>> = (known..count).map(|_| RefCell::default()).collect();
+        for (from, some) in (known..).step_by(AT_ONCE as usize).zip(news.chunks(AT_ONCE as usize)) {
+            let mut jobs = Jobs::default();
+            for (number, place) in (from..).zip(some) {
+                jobs.push(async move {
+                    let record = platform.load(Space::Conversations, &self.numbered(number)).await;
+                    let message = record.and_then(|record| serde_json::from_slice::<Value>(&record).ok());
+                    *place.borrow_mut() = message.as_ref().and_then(Message::read);
+                });
+            }
+            jobs.finish().await;
+        }
+        let mut kept = self.kept.borrow_mut();
+        // Somebody else here may have read on, or begun to write, meanwhile.
+        if kept.open || kept.epoch == epoch && kept.count != known {
+            return;
+        }
+        if known == 0 {
+            kept.messages.clear();
+        }
+        kept.messages.extend(whole(news.into_iter().map(RefCell::into_inner).collect()));
+        kept.count = known.max(count);
+        epoch.clone_into(&mut kept.epoch);
+    }
+
+    /// Forgets everything, once those who are saying something are done.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled`.
+    pub(crate) async fn clear<P: Platform>(&self, platform: &P, cancel: &Cancel) -> Result<()> {
+        let turn = self.turn(platform, self.join());
+        let held = unless_cancelled(cancel, turn).await.map_err(|_| Error::cancelled("clear"))?;
+        // What could not be stored is kept in memory and read as if it were.
+        let _ = platform.write(vec![Write::remove_prefix(Space::Conversations, self.key(""))]).await;
+        *self.kept.borrow_mut() = Kept::default();
+        drop(held);
+        Ok(())
+    }
+
+    fn key(&self, part: &str) -> String {
+        key(&[&self.id, part])
+    }
+
+    fn numbered(&self, number: u64) -> String {
+        let digits = number.to_string();
+        let zeros = &"000000"[digits.len().min(6)..];
+        self.key(&[zeros, &digits].concat())
+    }
+}
+
+impl<P: Platform> Entered<P> {
+    /// Adds messages: here at once, and as changes of the store that are to be made.
+    pub(crate) fn append(&self, platform: &P, messages: &[Message]) -> Vec<Write> {
+        let Conversation { kept, .. } = &*self.conversation;
+        let mut kept = kept.borrow_mut();
+        if kept.epoch.is_empty() {
+            kept.epoch = platform.random().to_string();
+        }
+        let mut writes = Vec::new();
+        for message in messages {
+            // Never fails: keys are strings, and a Vec takes all bytes.
+            let record = serde_json::to_vec(message).unwrap_or_default();
+            writes.push(Write::put(Space::Conversations, self.conversation.numbered(kept.count), record));
+            kept.count += 1;
+        }
+        kept.messages.extend_from_slice(messages);
+        let head = json!({ "count": kept.count, "epoch": kept.epoch });
+        writes.push(Write::put(Space::Conversations, self.conversation.key("head"), json::text(&head)));
+        writes
+    }
+}
+
+impl<P: Platform> Drop for Entered<P> {
+    fn drop(&mut self) {
+        self.conversation.kept.borrow_mut().open = false;
+    }
+}
+
+/// What can be gone on from: without messages that are broken, calls without results, and results without calls.
+fn whole(messages: Vec<Option<Message>>) -> Vec<Message> {
+    let uses = |message: &Message| message.content.iter().any(|block| matches!(block, Block::ToolUse { .. }));
+    let results = |message: &Message| message.content.iter().any(|block| matches!(block, Block::ToolResult { .. }));
+    let mut good: Vec<Message> = Vec::new();
+    let mut messages = messages.into_iter().peekable();
+    while let Some(message) = messages.next() {
+        let Some(message) = message else { continue };
+        let answered = messages.peek().is_some_and(|next| next.as_ref().is_some_and(results));
+        let asked = good.last().is_some_and(uses);
+        if uses(&message) == answered && results(&message) == asked {
+            good.push(message);
+        }
+    }
+    good
+}
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+mod tests;
