@@ -129,7 +129,7 @@ impl Conversation {
             None => {
                 let listed = platform.list(Space::Conversations, &self.key("")).await;
                 let numbers = listed.iter().filter_map(|stored| stored.key.rsplit('/').next()?.parse::<u64>().ok());
-                numbers.last().map_or(0, |last| last + 1)
+                numbers.max().map_or(0, |last| last + 1)
             }
         };
         let known = Some(self.kept.borrow()).filter(|kept| kept.epoch == epoch).map_or(0, |kept| kept.count);
