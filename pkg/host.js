@@ -198,6 +198,16 @@ export class Host {
     this.wait(id, lock(name, until));
   }
 
+  circle(name, until) {
+    if (!tabLocks() || !globalThis.BroadcastChannel) return undefined;
+    try {
+      return new Place(`edgewise ${name}`, until);
+    } catch {
+      // Refused in a frame without an origin: nobody could be there.
+      return undefined;
+    }
+  }
+
   tell(table, index, argument) {
     // Nobody waits for what it does; a listener that throws must not end the process.
     Promise.resolve().then(() => tables.get(table)?.deref()?.[index]?.(JSON.parse(argument))).catch(() => {});
@@ -260,9 +270,41 @@ export class Host {
   }
 }
 
+/** The locks that tabs share; nothing where they share nothing. */
+const tabLocks = () => globalThis.indexedDB && globalThis.navigator?.locks;
+
+/** A place in a circle of tabs, until the signal aborts. */
+class Place {
+  #channel;
+  #heard = [];
+  #waiting;
+
+  constructor(name, until) {
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = ({ data }) => {
+      const waiting = this.#waiting;
+      this.#waiting = undefined;
+      if (waiting) waiting(data);
+      else this.#heard.push(data);
+    };
+    until.addEventListener("abort", () => this.#channel.close());
+  }
+
+  say(text) {
+    this.#channel.postMessage(text);
+  }
+
+  hear() {
+    return new Promise((resolve) => {
+      if (this.#heard.length > 0) resolve(this.#heard.shift());
+      else this.#waiting = resolve;
+    });
+  }
+}
+
 /** Resolves once the lock is held, which it is until the signal aborts; at once where tabs share nothing. */
 function lock(name, until) {
-  const locks = globalThis.indexedDB && globalThis.navigator?.locks;
+  const locks = tabLocks();
   if (!locks) return Promise.resolve();
   return new Promise((held) => {
     const hold = () =>

@@ -16,6 +16,8 @@
 //!    their own, and what they keep is never in clear where anybody else could read it.
 //! 8. A [`lock`](Platform::lock) is held by one of those who share our secrets at a time, and given in the order of
 //!    asking; dropping it, or the future that waits for it, lets the next one in.
+//! 9. What is said in a [`circle`](Platform::circle) is heard once, soon and in order by everybody who had joined before
+//!    it was said and is still there, and never by whoever said it.
 
 use serde_json::Value;
 
@@ -35,6 +37,9 @@ pub trait Platform: 'static {
 
     /// A lock that is held; dropping it gives it up.
     type Lock;
+
+    /// A place in a circle; dropping it leaves.
+    type Circle: Circle;
 
     /// Wall-clock time; may stand still or jump.
     fn now(&self) -> UnixMillis;
@@ -82,6 +87,10 @@ pub trait Platform: 'static {
     /// Waits for the lock of that name, which is ours alone among all tabs that share our secrets. At once where
     /// nobody shares them.
     async fn lock(&self, name: &str) -> Self::Lock;
+
+    /// Joins the circle of that name, in which all tabs hear each other that share [locks](Platform::lock); `None` where
+    /// nobody could be there. What is said there stays within the origin, but is not secret to any of its pages.
+    fn circle(&self, name: &str) -> Option<Self::Circle>;
 
     /// Calls a function of the app and waits for what it returns. Dropping the future aborts the
     /// `AbortSignal` that the function was given.
@@ -169,6 +178,15 @@ impl Part {
 
 /// What a part answered, or why it could not.
 pub type PartResult = Result<String, String>;
+
+/// A place in a circle of tabs. Dropping it leaves.
+pub trait Circle {
+    /// Tells everybody else. Nobody knows whether they are there.
+    fn say(&self, text: &str);
+
+    /// What somebody else has said. Dropping the future loses nothing; one at a time.
+    async fn hear(&self) -> String;
+}
 
 /// Body of an answer, chunk by chunk. Dropping it aborts the request.
 pub trait Body {

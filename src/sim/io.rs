@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::rc::Rc;
 
+use super::circle::SimCircle;
 use super::lock::SimLock;
 use super::net::{Answer, Peer, Server, Step, origin, recut};
 use super::platform::SimPlatform;
@@ -20,6 +21,7 @@ use crate::time::{Millis, UnixMillis};
 impl Platform for SimPlatform {
     type Body = SimBody;
     type Lock = SimLock;
+    type Circle = SimCircle;
 
     fn now(&self) -> UnixMillis {
         self.world.now()
@@ -89,6 +91,10 @@ impl Platform for SimPlatform {
 
     async fn lock(&self, name: &str) -> SimLock {
         SimLock::wait(self, name).await
+    }
+
+    fn circle(&self, name: &str) -> Option<SimCircle> {
+        (!self.world.alone.get()).then(|| SimCircle::join(self, name))
     }
 
     fn tell_app(&self, call: AppCall) {

@@ -30,6 +30,7 @@
 //! assert_eq!(sim.leftovers(), "");
 //! ```
 
+mod circle;
 mod exec;
 mod faults;
 mod io;
@@ -43,6 +44,7 @@ mod rng;
 mod store;
 mod stream;
 
+pub use circle::SimCircle;
 pub use exec::{MAX_POLLS, Stuck, Why};
 pub use faults::Faults;
 pub use io::SimBody;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::circle::Circles;
 use super::exec::{Executor, Stuck};
 use super::faults::Faults;
 use super::lock::Queued;
@@ -89,6 +90,8 @@ pub(super) struct World {
     pub(super) disk: Disk,
     pub(super) secrets: RefCell<BTreeMap<String, Secret>>,
     pub(super) locks: RefCell<Vec<Queued>>,
+    pub(super) circles: Circles,
+    pub(super) alone: Cell<bool>,
 }
 
 impl World {
@@ -111,6 +114,8 @@ pub struct SimPlatform {
     pub(super) world: Rc<World>,
     /// Each tab has one of its own, over the same records.
     pub(super) store: Rc<Store<Records>>,
+    /// Nothing that this tab still says is heard.
+    pub(super) dead: Rc<Cell<bool>>,
 }
 
 /// First instant of every simulation: 2026-01-01T00:00:00Z.
@@ -145,9 +150,11 @@ impl SimPlatform {
             disk: Disk::default(),
             secrets: RefCell::default(),
             locks: RefCell::default(),
+            circles: Circles::default(),
+            alone: Cell::new(false),
         };
         let world = Rc::new(world);
-        SimPlatform { store: Records::store(&world), world }
+        SimPlatform { store: Records::store(&world), world, dead: Rc::default() }
     }
 
     /// The seed of this world.
@@ -200,6 +207,20 @@ impl SimPlatform {
     /// The table of embeddings that the package has; none by default.
     pub fn set_embeddings(&self, table: Option<Vec<u8>>) {
         *self.world.embeddings.borrow_mut() = table;
+    }
+
+    /// Whether tabs have no circles to hear each other in; off by default.
+    pub fn set_alone(&self, alone: bool) {
+        self.world.alone.set(alone);
+    }
+
+    /// This tab is killed: what it still says on its way out is not heard. Drop what it was doing, too.
+    pub fn kill(&self) {
+        self.dead.set(true);
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.get()
     }
 
     /// Sets the longest virtual time of the simulation; 30 days by default.
@@ -292,6 +313,7 @@ impl SimPlatform {
             (self.open_app_calls(), "open app calls"),
             (self.pending_timers(), "pending timers"),
             (self.world.locks.borrow().len(), "locks"),
+            (self.world.circles.borrow().len(), "places in circles"),
             (self.tasks().len(), "tasks"),
         ];
         let left = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));

@@ -91,7 +91,7 @@ fn size(records: &BTreeMap<String, Vec<u8>>) -> u64 {
 impl SimPlatform {
     /// Another tab of the same browser: the same world and records, a store of its own over them.
     pub fn tab(&self) -> SimPlatform {
-        SimPlatform { world: self.world.clone(), store: Records::store(&self.world) }
+        SimPlatform { world: self.world.clone(), store: Records::store(&self.world), dead: Rc::default() }
     }
 
     /// Whether the store refuses to take anything; off by default.

@@ -72,6 +72,22 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn lock(this: &Host, id: u32, name: &str, until: &AbortSignal);
 
+    /// Joins the circle of tabs of that name until the signal aborts; nothing where tabs share nothing.
+    #[wasm_bindgen(method)]
+    fn circle(this: &Host, name: &str, until: &AbortSignal) -> Option<Place>;
+
+    /// A place in a circle of tabs.
+    #[derive(Clone, Debug)]
+    pub(crate) type Place;
+
+    /// Tells everybody else.
+    #[wasm_bindgen(method)]
+    pub(crate) fn say(this: &Place, text: &str);
+
+    /// A promise of the next words of somebody else.
+    #[wasm_bindgen(method)]
+    pub(crate) fn hear(this: &Place) -> JsValue;
+
     /// Calls a function of the app soon; nobody waits for it.
     #[wasm_bindgen(method)]
     fn tell(this: &Host, table: u32, function: u32, argument: &str);
@@ -315,6 +331,11 @@ pub(crate) fn save_secret(table: u32, key: &str, value: Option<&str>) -> Wait {
 /// Waits for a lock; it is held until `until` is dropped, even before it was given.
 pub(crate) fn lock(name: &str, until: &Aborter) -> Wait {
     Wait::new(|host, id| host.lock(id, name, &until.signal))
+}
+
+/// Joins a circle of tabs, until `until` is dropped.
+pub(crate) fn circle(name: &str, until: &Aborter) -> Option<Place> {
+    door().host.get()?.circle(name, &until.signal)
 }
 
 /// Calls a function of the app soon; whatever comes of it is ignored.

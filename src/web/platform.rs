@@ -1,5 +1,9 @@
 //! [`Platform`] for every JavaScript runtime: pages, workers, Node, Cloudflare Workers.
 
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+
 use js_sys::Uint8Array;
 use serde_json::Value;
 use wasm_bindgen::prelude::*;
@@ -9,8 +13,8 @@ use super::fetch::{WebBody, fetch};
 use super::store::Records;
 use crate::http::Request;
 use crate::platform::{
-    AppCall, AppResult, Asset, NetworkError, Part, PartResult, Platform, Response, Space, StoreCounts, StoreFailure,
-    Stored, Write,
+    AppCall, AppResult, Asset, Circle, NetworkError, Part, PartResult, Platform, Response, Space, StoreCounts,
+    StoreFailure, Stored, Write,
 };
 use crate::secret::Secret;
 use crate::store::Store;
@@ -50,9 +54,37 @@ pub struct WebLock {
     _held: Option<Aborter>,
 }
 
+/// A place in a circle of tabs; dropping it leaves.
+#[derive(Debug)]
+pub struct WebCircle {
+    place: door::Place,
+    _joined: Aborter,
+    next: RefCell<Option<door::Wait>>,
+}
+
+impl Circle for WebCircle {
+    fn say(&self, text: &str) {
+        self.place.say(text);
+    }
+
+    async fn hear(&self) -> String {
+        let heard = poll_fn(|context| {
+            // Kept where this future is dropped: what it will give belongs to the next one.
+            let mut next = self.next.borrow_mut();
+            let heard = Pin::new(next.get_or_insert_with(|| door::promise(&self.place.hear()))).poll(context);
+            if heard.is_ready() {
+                *next = None;
+            }
+            heard
+        });
+        heard.await.ok().and_then(|text| text.as_string()).unwrap_or_default()
+    }
+}
+
 impl Platform for WebPlatform {
     type Body = WebBody;
     type Lock = WebLock;
+    type Circle = WebCircle;
 
     fn now(&self) -> UnixMillis {
         now()
@@ -107,6 +139,12 @@ impl Platform for WebPlatform {
             let _ = door::lock(name, held).await;
         }
         WebLock { _held: held }
+    }
+
+    fn circle(&self, name: &str) -> Option<WebCircle> {
+        let joined = Aborter::new()?;
+        let place = door::circle(name, &joined)?;
+        Some(WebCircle { place, _joined: joined, next: RefCell::default() })
     }
 
     fn tell_app(&self, call: AppCall) {

@@ -22,7 +22,7 @@ use std::pin::pin;
 
 use edgewise::http::{Headers, Method, Request};
 use edgewise::options::FunctionId;
-use edgewise::platform::{AppCall, Body, Platform, Space, Write};
+use edgewise::platform::{AppCall, Body, Circle, Platform, Space, Write};
 use edgewise::secret::Secret;
 use edgewise::time::Millis;
 use futures_util::future::{Either, select};
@@ -237,6 +237,30 @@ pub async fn law_a_lock_is_held_by_one<P: Platform>(p: &P, _: &LawEnv) {
     drop(within(p, 5_000, p.lock(&name)).await.expect("nobody is left"));
 }
 
+/// Whoever is in a circle hears the others, in order, once, and never itself; other circles hear nothing.
+pub async fn law_a_circle_hears_the_others<P: Platform>(p: &P, _: &LawEnv) {
+    let name = format!("law-{:x}", p.random());
+    let join = |name: &str| p.circle(name).expect("there are circles here");
+    let (first, second, other) = (join(&name), join(&name), join(&format!("{name}-other")));
+    assert!(within(p, 30, second.hear()).await.is_none(), "nothing was said, and the one who heard gave up");
+    first.say("one");
+    first.say("two \u{e9}");
+    let late = join(&name);
+    for word in ["one", "two \u{e9}"] {
+        assert_eq!(within(p, 5_000, second.hear()).await.as_deref(), Some(word));
+    }
+    second.say("three");
+    for circle in [&first, &late] {
+        assert_eq!(within(p, 5_000, circle.hear()).await.as_deref(), Some("three"));
+    }
+    drop(first);
+    late.say("four");
+    assert_eq!(within(p, 5_000, second.hear()).await.as_deref(), Some("four"));
+    for circle in [&second, &late, &other] {
+        assert!(within(p, 50, circle.hear()).await.is_none(), "there is nothing more to be heard");
+    }
+}
+
 /// A function of the app gets its argument; what it returns or throws comes back; one that hangs can be dropped.
 pub async fn law_app_functions_return_or_throw<P: Platform>(p: &P, env: &LawEnv) {
     let call = |function, argument| AppCall { function, argument };
@@ -265,6 +289,7 @@ macro_rules! for_every_platform_law {
         $with!(law_now_is_a_wall_clock);
         $with!(law_secrets_are_kept_apart);
         $with!(law_a_lock_is_held_by_one);
+        $with!(law_a_circle_hears_the_others);
         $with!(law_app_functions_return_or_throw);
     };
 }
