@@ -1106,8 +1106,9 @@ export class McpClient {
    * `signal`, or with `close()`.
    *
    * First comes `watching`, with as much of the filter as the server honours. The stream behind it is shared by all
-   * watches and is opened again when it ends, without storming the server; then comes `gap`: list and read anew what
-   * matters, since what was missed is not told later.
+   * watches, also by those of the origin's other tabs with the same credentials, and is opened again when it ends or its tab
+   * does, without storming the server; then comes `gap`: list and read anew what matters, since what was missed is not told
+   * later.
    *
    * @throws {EdgewiseError} `config` for a filter that names nothing; while iterated: why the server cannot be used or
    * refuses to be listened to.

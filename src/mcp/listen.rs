@@ -137,7 +137,7 @@ impl Filter {
     }
 
     /// What a server says that it will tell.
-    fn from_params(params: &Value) -> Filter {
+    pub(super) fn from_params(params: &Value) -> Filter {
         let flag = |name: &str| params.get(name).and_then(Value::as_bool) == Some(true);
         let list = |name: &str| {
             let list = params.get(name).and_then(Value::as_array);
@@ -217,6 +217,19 @@ impl Change {
             },
             _ => return None,
         })
+    }
+
+    /// The notification that it is [read](Change::read) from, `{ method, params }`; nothing of interest for what only a watcher is told.
+    pub(super) fn to_notification(&self) -> Value {
+        let (method, params) = match self {
+            Change::Tools => ("notifications/tools/list_changed", Value::Null),
+            Change::Prompts => ("notifications/prompts/list_changed", Value::Null),
+            Change::Resources => ("notifications/resources/list_changed", Value::Null),
+            Change::Resource(uri) => ("notifications/resources/updated", json!({ "uri": uri })),
+            Change::Task(task) => ("notifications/tasks", Value::Object(task.clone())),
+            Change::Watching(_) | Change::Gap => return Value::Null,
+        };
+        json!({ "method": method, "params": params })
     }
 
     /// The TypeScript type `Change`.

@@ -4,6 +4,7 @@
 
 mod hub;
 mod legacy;
+mod tabs;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -101,19 +102,20 @@ impl<P: Platform> Connection<P> {
             return pump;
         }
         let connection = self.clone();
-        let pump = Share::new(async move { connection.keep_listening().await });
+        let pump = Share::new(async move { connection.keep_told().await });
         *known = Some(pump.downgrade());
         pump
     }
 
-    /// Keeps a stream open until the server refuses for good.
-    async fn keep_listening(&self) -> Result<()> {
+    /// Keeps a stream open until the server refuses for good. An outage is one only after the beginning, which may have been
+    /// in another tab.
+    async fn keep_listening(&self, mut established: bool) -> Result<()> {
         let inner = &*self.0;
         let _keeper = Keeper(&inner.hub);
         let mut reconnect = Reconnect::default();
-        let (mut established, mut refuted) = (false, false);
+        let mut refuted = false;
         let track = Track::default();
-        let outcome = loop {
+        loop {
             let asked = match self.link(&Cancel::new()).await {
                 Ok(link) => {
                     let ended = match link.era {
@@ -135,19 +137,16 @@ impl<P: Platform> Connection<P> {
                             None
                         }
                         Err(failure) if passes(&failure.error) => named(&failure.error),
-                        Err(failure) => break Err(failure.error),
+                        Err(failure) => return Err(failure.error),
                     }
                 }
                 Err(error) if established && passes(&error) => named(&error),
-                Err(error) => break Err(error),
+                Err(error) => return Err(error),
             };
             let asked = asked.or(track.resume.borrow().retry());
             let wait = reconnect.wait(asked, inner.platform.random());
             inner.platform.sleep(wait).await;
-        };
-        // Whoever watches anew begins anew.
-        *inner.hub.pump.borrow_mut() = None;
-        outcome
+        }
     }
 }
 
@@ -261,5 +260,7 @@ impl<P: Platform> Inner<P> {
     }
 }
 
+#[cfg(test)]
+mod tab_tests;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::mcp::input::Ask;
 use crate::mcp::listen::{Change, Filter};
 use crate::mcp::server::Link;
+use crate::mcp::tabs::Word;
 
 /// All watches of a connection.
 #[derive(Default)]
@@ -33,6 +34,10 @@ pub(in crate::drive::mcp) struct Hub {
     /// Who wants the stream of an older session whatever is watched, by number, and who stands by each.
     ears: RefCell<Vec<Lent>>,
     pub(super) subscribed: RefCell<Vec<String>>,
+    /// What other tabs want, for whom we listen.
+    others: RefCell<Filter>,
+    /// What they are still to be told; `None` where we do not listen for them.
+    outbox: RefCell<Option<Vec<Word>>>,
     /// The stream is nobody's call.
     no_meta: Map<String, Value>,
 }
@@ -64,7 +69,7 @@ impl Hub {
         self.seats.borrow_mut().push(seat);
         let standing = self.standing.borrow().clone();
         if let Some((asked, honoured)) = standing {
-            self.established(&asked, &honoured);
+            self.begin(&asked, &honoured);
         }
         Watch { hub: self, id }
     }
@@ -87,16 +92,57 @@ impl Hub {
         self.standing.borrow().is_some()
     }
 
-    /// What all watches want together.
+    /// What all watches want together, and those of the tabs for whom we listen.
     pub(super) fn union(&self) -> Filter {
+        let mut union = self.own();
+        union.join(&self.others.borrow());
+        union
+    }
+
+    /// What all watches of this tab want together.
+    pub(super) fn own(&self) -> Filter {
         let mut union = Filter::default();
         self.seats.borrow().iter().for_each(|seat| union.join(&seat.filter));
         union
     }
 
+    /// Listens for other tabs, or no longer.
+    pub(super) fn lead(&self, leads: bool) {
+        *self.outbox.borrow_mut() = leads.then(Vec::new);
+        *self.others.borrow_mut() = Filter::default();
+    }
+
+    /// Other tabs want that much together.
+    pub(super) fn set_others(&self, wanted: Filter) {
+        *self.others.borrow_mut() = wanted;
+        self.wake();
+    }
+
+    /// What other tabs are to be told since the last time.
+    pub(super) fn take_outbox(&self) -> Vec<Word> {
+        self.outbox.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The stream that is there, as other tabs are told of it.
+    pub(super) fn standing(&self) -> Option<Word> {
+        self.standing.borrow().clone().map(|(asked, honoured)| Word::Open(asked, honoured))
+    }
+
+    fn pass_on(&self, word: impl FnOnce() -> Word) {
+        if let Some(outbox) = self.outbox.borrow_mut().as_mut() {
+            outbox.push(word());
+            self.wake();
+        }
+    }
+
     /// A stream is open that was asked for `asked` and tells of `honoured`.
     pub(super) fn established(&self, asked: &Filter, honoured: &Filter) {
         *self.standing.borrow_mut() = Some((asked.clone(), honoured.clone()));
+        self.pass_on(|| Word::Open(asked.clone(), honoured.clone()));
+        self.begin(asked, honoured);
+    }
+
+    fn begin(&self, asked: &Filter, honoured: &Filter) {
         for seat in self.seats.borrow_mut().iter_mut().filter(|seat| asked.covers(&seat.filter)) {
             if !seat.begun {
                 seat.queue.push_front(Change::Watching(seat.filter.common(honoured)));
@@ -111,10 +157,14 @@ impl Hub {
     /// The stream is gone; true when there was one.
     pub(super) fn lost(&self) -> bool {
         self.seats.borrow_mut().iter_mut().for_each(|seat| seat.missed = seat.begun);
+        self.pass_on(|| Word::Lost);
         self.standing.take().is_some()
     }
 
     pub(super) fn tell(&self, change: Change) {
+        if self.others.borrow().wants(&change) {
+            self.pass_on(|| Word::Changed(change.clone()));
+        }
         for seat in self.seats.borrow_mut().iter_mut().filter(|seat| seat.filter.wants(&change)) {
             seat.tell(change.clone());
         }
@@ -122,7 +172,7 @@ impl Hub {
 
     /// A notification of a legacy server, on whichever stream it came.
     pub(in crate::drive::mcp) fn notice(&self, method: &str, params: Option<&Value>) {
-        if !self.seats.borrow().is_empty()
+        if !self.union().is_empty()
             && let Some(change) = Change::read(method, params.cloned())
         {
             self.tell(change);

@@ -23,33 +23,35 @@ use crate::platform::Platform;
 use crate::sim::{Answer as Http, Clock, Peer, Server, SimPlatform, Step};
 use crate::time::Millis;
 
-const ORIGIN: &str = "https://calc.test";
+pub(super) const ORIGIN: &str = "https://calc.test";
 
 /// What comes on one stream, after its acknowledgement; `$ID` becomes the id of the subscription.
-type Script = Vec<Step>;
+pub(super) type Script = Vec<Step>;
 
-struct Told {
-    era: Era,
+pub(super) struct Told {
+    pub(super) era: Era,
     capabilities: Value,
     /// One for each stream that is opened; then streams that stay silent.
-    streams: Vec<Script>,
+    pub(super) streams: Vec<Script>,
     /// Answers instead of a stream, first ones first.
     instead: Vec<Http>,
     session: u32,
     /// Sessions before this one are unknown.
     valid_from: u32,
     /// When each stream was opened, and with what: the filter, or `Last-Event-ID`.
-    opened: Vec<(u64, Value)>,
+    pub(super) opened: Vec<(u64, Value)>,
+    /// Every list of tools changes then, in order; whoever has a stream is told.
+    pub(super) changes: Vec<u64>,
     /// Methods of other requests, with the URI that they name.
-    seen: Vec<String>,
-    aborted: u32,
+    pub(super) seen: Vec<String>,
+    pub(super) aborted: u32,
     tools: Vec<&'static str>,
     /// How long its answers are fresh, as it says.
     ttl: Option<u64>,
 }
 
 impl Told {
-    fn new(era: Era, streams: Vec<Script>) -> Told {
+    pub(super) fn new(era: Era, streams: Vec<Script>) -> Told {
         let capabilities = json!({
             "tools": { "listChanged": true }, "prompts": {}, "resources": { "subscribe": true, "listChanged": true }
         });
@@ -61,11 +63,24 @@ impl Told {
             session: 0,
             valid_from: 0,
             opened: vec![],
+            changes: vec![],
             seen: vec![],
             aborted: 0,
             tools: vec!["add"],
             ttl: None,
         }
+    }
+
+    /// What is still to come, for a stream that is there from then on.
+    fn changes_from(&self, now: u64) -> Script {
+        let mut at = now;
+        let mut steps = Vec::new();
+        for change in self.changes.iter().filter(|change| **change > now) {
+            steps.extend([wait(change - at), changed("tools")]);
+            at = *change;
+        }
+        steps.push(Step::Hang);
+        steps
     }
 
     fn stream(&mut self, id: &Value, honoured: Option<&Value>, now: u64, with: Value) -> Http {
@@ -83,7 +98,10 @@ impl Told {
             }
             None => vec![],
         };
-        let script = if self.streams.is_empty() { vec![Step::Hang] } else { self.streams.remove(0) };
+        let script = match self.streams.is_empty() {
+            false => self.streams.remove(0),
+            true => self.changes_from(if honoured.is_some() { now + 10 } else { now }),
+        };
         steps.extend(script.into_iter().map(|step| match step {
             Step::Bytes(bytes) => {
                 let text = String::from_utf8(bytes).unwrap().replace("\"$ID\"", &id.to_string());
@@ -166,7 +184,7 @@ fn notice(method: &str, params: Value) -> Step {
     Step::Bytes(format!("data: {message}\n\n").into_bytes())
 }
 
-fn changed(what: &str) -> Step {
+pub(super) fn changed(what: &str) -> Step {
     let params = json!({ "_meta": { "io.modelcontextprotocol/subscriptionId": "$ID" } });
     notice(&format!("notifications/{what}/list_changed"), params)
 }
@@ -175,11 +193,11 @@ fn updated(uri: &str) -> Step {
     notice("notifications/resources/updated", json!({ "uri": uri }))
 }
 
-fn wait(ms: u64) -> Step {
+pub(super) fn wait(ms: u64) -> Step {
     Step::Wait(Millis(ms))
 }
 
-fn filter(value: Value) -> Filter {
+pub(super) fn filter(value: Value) -> Filter {
     Filter::read(&value, "filter").unwrap()
 }
 
@@ -235,7 +253,7 @@ impl World {
     }
 }
 
-fn short(change: &Change) -> String {
+pub(super) fn short(change: &Change) -> String {
     match change {
         Change::Watching(filter) => format!("watching {}", filter.to_params()),
         Change::Resource(uri) => uri.clone(),
