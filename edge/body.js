@@ -3,7 +3,7 @@
 import { Refusal } from "./answers.js";
 
 const MAX_BYTES = 1024 * 1024;
-const FIELDS = ["prompt", "messages", "maxTurns", "mode"];
+const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps"];
 
 /**
  * The checked body. The core checks the inside of `messages`.
@@ -26,14 +26,16 @@ export async function readBody(request, mostTurns) {
   for (const field of Object.keys(body)) {
     if (!FIELDS.includes(field)) throw wrong(field, `unknown field; known are ${FIELDS.join(", ")}`);
   }
-  const { prompt, messages, maxTurns = mostTurns, mode } = body;
+  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [] } = body;
   if (typeof prompt !== "string" || prompt.trim() === "") throw wrong("prompt", "expected text that is not empty");
   if (messages !== undefined && !Array.isArray(messages)) throw wrong("messages", "expected an array");
   if (mode !== undefined && mode !== "chat" && mode !== "goal") throw wrong("mode", 'expected "chat" or "goal"');
+  const isText = (text) => typeof text === "string" && text.trim() !== "";
+  if (!Array.isArray(followUps) || !followUps.every(isText)) throw wrong("followUps", "expected an array of texts that are not empty");
   if (!Number.isInteger(maxTurns) || maxTurns < 1 || maxTurns > mostTurns) {
     throw wrong("maxTurns", `expected a whole number from 1 to ${mostTurns}`);
   }
-  return { prompt, messages, maxTurns, mode };
+  return { prompt, messages, maxTurns, mode, followUps };
 }
 
 function wrong(path, message) {

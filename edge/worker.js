@@ -42,9 +42,10 @@ function route(request, url) {
 async function run(request, env, ctx) {
   const config = options(env);
   const agent = agentOf(config);
-  const { prompt, ...body } = await readBody(request, config.limits.maxTurns);
+  const { prompt, followUps, ...body } = await readBody(request, config.limits.maxTurns);
   // Whoever reads the stream has no way back into it: a call that needs approval is denied, it does not wait.
   const run = agent.run(prompt, { ...body, signal: request.signal, unattended: true });
+  for (const text of followUps) run.followUp(text);
   // Legacy MCP sessions are ended at the server, also when the caller has gone.
   ctx.waitUntil(run.result.catch(() => {}).then(() => agent.close()));
   return run.toResponse({ headers: { "cache-control": "no-store" } });

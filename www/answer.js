@@ -16,6 +16,7 @@ export class Answer {
   #thinking = null;
   #notice = null;
   #cards = new Map();
+  #said = [];
   #texts = [];
   #turns = 0;
   #calls = 0;
@@ -87,7 +88,14 @@ export class Answer {
       case "turn_end":
         this.#endText();
         break;
+      case "steered":
+        this.#joined(event.text);
+        break;
+      case "compacted":
+        this.#compacted(event);
+        break;
       case "done":
+        if (event.goal) this.#goal(event.goal);
         this.#finish(event.usage);
         announce(`Answer: ${shorten(this.#texts.at(-1) ?? "")}`);
         break;
@@ -140,6 +148,44 @@ export class Answer {
     announce(`Calling ${card.title}.`);
   }
 
+  /** Shows what the person says meanwhile; `later` when it waits until the model is done. */
+  say(text, later) {
+    const when = h("small", null, later ? "asked afterwards" : "joins at the next turn");
+    const element = h("div", { class: "question waiting" }, h("span", { class: "unseen" }, "You: "), text, when);
+    this.#said.push({ text, element, when });
+    this.#parts.append(element);
+    this.#hooks.changed();
+  }
+
+  #joined(text) {
+    this.#endText();
+    const place = this.#said.findIndex((said) => said.text === text);
+    if (place < 0) return;
+    const [{ element, when }] = this.#said.splice(place, 1);
+    when.remove();
+    element.classList.remove("waiting");
+    // Where it joined is where it stands.
+    this.#parts.append(element);
+  }
+
+  #compacted({ tokensBefore, tokensAfter, summary }) {
+    this.#endText();
+    const what = summary === undefined ? "Long results were set aside" : "Earlier messages were summed up for the model";
+    const tokens = (number) => number.toLocaleString("en");
+    const size = `about ${tokens(tokensBefore)} tokens before, ${tokens(tokensAfter)} now`;
+    const more = summary === undefined ? null : h("details", null, h("summary", null, icon("chevron"), "Summary"), h("pre", { tabindex: "0" }, summary));
+    this.#parts.append(h("div", { class: "notice" }, `${what}: ${size}.`, more));
+  }
+
+  #goal({ met, summary, left }) {
+    this.#endText();
+    const known = this.#texts.at(-1);
+    const words = [summary, left && left !== known ? `Left: ${left}` : undefined].filter(Boolean);
+    const title = h("p", { class: "goal-title" }, icon(met ? "check" : "minus"), met ? "Goal met" : "Goal not met");
+    this.#parts.append(h("div", { class: "goal", dataset: { met: String(met) } }, title, words.map((text) => h("p", null, text))));
+    announce(met ? "Goal met." : "Goal not met.");
+  }
+
   #retry({ attempt, delayMs, code }) {
     this.#endText();
     if (!this.#notice) {
@@ -154,6 +200,7 @@ export class Answer {
   #finish(usage) {
     this.#endText();
     for (const card of this.#cards.values()) card.abandon();
+    for (const { when } of this.#said.splice(0)) setText(when, "was not heard");
     this.#working.remove();
     this.element.setAttribute("aria-busy", "false");
     const facts = [count(this.#turns, "turn")];

@@ -24,8 +24,10 @@ export class Chat {
   #field = document.getElementById("prompt");
   #send = document.getElementById("send");
   #stop = document.getElementById("stop");
+  #goal = document.getElementById("goal");
   #latest = document.getElementById("latest");
   #run = null;
+  #answer = null;
   #following = true;
   #height = 0;
 
@@ -41,7 +43,11 @@ export class Chat {
       // Enter that ends the choice of an input method is not meant for us.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      this.#submit();
+      this.#submit(event.ctrlKey || event.metaKey);
+    });
+    this.#goal.addEventListener("click", () => {
+      this.#goal.setAttribute("aria-pressed", String(!this.#pursues));
+      this.#show(this.running);
     });
     this.#field.addEventListener("input", () => this.#grow());
     this.#stop.addEventListener("click", () => this.stop());
@@ -50,6 +56,10 @@ export class Chat {
     session.addEventListener("change", () => this.#suggest());
     this.#send.disabled = false;
     this.#suggest();
+  }
+
+  get #pursues() {
+    return this.#goal.getAttribute("aria-pressed") === "true";
   }
 
   get running() {
@@ -93,16 +103,27 @@ export class Chat {
     box.replaceChildren(...known.map(chip));
   }
 
-  #submit() {
+  #submit(later = false) {
     const prompt = this.#field.value.trim();
     if (!prompt) return;
-    if (this.running) {
-      announce("Still answering. Press Escape to stop first.", true);
-      return;
-    }
     this.#field.value = "";
     this.#grow();
-    this.#ask(prompt);
+    if (this.running) this.#add(prompt, later);
+    else this.#ask(prompt);
+  }
+
+  /** Says something while the answer comes: it joins at the next turn, or is asked afterwards. */
+  #add(text, later) {
+    this.#answer.say(text, later);
+    try {
+      if (later) this.#run.followUp(text);
+      else this.#run.steer(text);
+    } catch (error) {
+      // The run ended this instant; the answer shows that it was not heard.
+      if (error.code !== "misuse") throw error;
+    }
+    announce(later ? "Asked afterwards." : "Joins at the next turn.");
+    this.#follow();
   }
 
   async #ask(prompt) {
@@ -144,12 +165,13 @@ export class Chat {
     };
     let run = null;
     try {
-      run = this.#session.start(prompt, (span) => answer.span(span));
+      run = this.#session.start(prompt, (span) => answer.span(span), this.#pursues ? "goal" : "chat");
     } catch (error) {
       answer.fail(error);
       return;
     }
     this.#run = run;
+    this.#answer = answer;
     this.#show(true);
     this.home();
     let messages = null;
@@ -181,8 +203,11 @@ export class Chat {
   }
 
   #show(running) {
-    this.#send.hidden = running;
     this.#stop.hidden = !running;
+    document.getElementById("keys-idle").hidden = running;
+    document.getElementById("keys-running").hidden = !running;
+    const idle = this.#pursues ? "A goal to work on, turn by turn" : "Ask something that needs a tool";
+    this.#field.placeholder = running ? "Say more while it answers" : idle;
     document.body.toggleAttribute("data-running", running);
   }
 

@@ -182,8 +182,8 @@ export class Session extends EventTarget {
   }
 
   /** Starts a run on the history so far; throws EdgewiseError when it cannot. `onSpan` is told what it spends its time on. */
-  start(prompt, onSpan) {
-    const run = this.#agent.run(prompt, { messages: this.#history });
+  start(prompt, onSpan, mode = "chat") {
+    const run = this.#agent.run(prompt, { messages: this.#history, mode });
     this.#run = run;
     this.#onSpan = onSpan;
     return run;

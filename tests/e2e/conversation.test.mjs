@@ -88,6 +88,48 @@ scene("text streams in, Stop keeps what came, and the conversation goes on", {},
   });
 });
 
+scene("what is said while the answer comes joins it, and what is asked afterwards is answered last", {}, async ({ page }) => {
+  await withServers({ llm: startLlm() }, async ({ llm }) => {
+    llm.push({ text: "Oslo is wet. ".repeat(12).trim(), delayMs: 60 }, { text: "Bergen is wetter." }, { text: "Take a coat." });
+    await useModel(page, llm);
+    await ask(page, "Will it rain in Oslo?");
+    await page.locator(".prose").first().waitFor();
+    await page.fill("#prompt", "What do I wear?");
+    await page.press("#prompt", "Control+Enter");
+    await ask(page, "also Bergen");
+    assert.equal(await page.locator(".question.waiting").count(), 2);
+    await shot(page, "steering");
+    const answer = await answered(page);
+    assert.deepEqual(await answer.locator(".prose, .question").evaluateAll((all) => all.map((one) => one.textContent.slice(0, 22).trim())), [
+      "Oslo is wet. Oslo is w",
+      "You: also Bergen",
+      "Bergen is wetter.",
+      "You: What do I wear?",
+      "Take a coat.",
+    ]);
+    assert.equal(await page.locator(".question.waiting").count(), 0);
+    const said = (request) => request.body.messages.filter(({ role }) => role === "user").map(({ content }) => JSON.stringify(content)).join();
+    assert.ok(said(llm.requests[1]).includes("also Bergen") && !said(llm.requests[1]).includes("What do I wear?"));
+    assert.ok(said(llm.requests[2]).includes("What do I wear?"));
+    await shot(page, "steered");
+  });
+});
+
+scene("a goal is worked on until the model ends it", {}, async ({ page }) => {
+  await withServers({ llm: startLlm() }, async ({ llm }) => {
+    const end = { name: "end_goal", input: { met: false, summary: "Looked at the sky.", left: "Ask the sea." } };
+    llm.push({ text: "I begin." }, { toolCalls: [{ name: "local_time", input: {} }] }, { text: "So far.", toolCalls: [end] });
+    await useModel(page, llm);
+    await page.click("#goal");
+    await ask(page, "Find out everything");
+    const answer = await answered(page);
+    assert.equal(await answer.locator(".goal").getAttribute("data-met"), "false");
+    assert.match(await answer.locator(".goal").textContent(), /Goal not met.*Looked at the sky\..*Left: Ask the sea\./);
+    assert.equal(llm.requests.length, 3);
+    await shot(page, "goal");
+  });
+});
+
 scene("the history goes on until New chat", {}, async ({ page }) => {
   await withServers({ llm: startLlm() }, async ({ llm }) => {
     llm.push({ text: "Hello Ada." }, { text: "You are Ada." }, { text: "I do not know." });

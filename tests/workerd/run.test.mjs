@@ -60,6 +60,16 @@ describe("with the offline model", () => {
     assert.equal(end.messages[2].role, "user");
   });
 
+  test("follow-ups are answered one after the other, in one stream", async () => {
+    const all = await allEvents(await worker.run({ prompt: "echo \"one\"", followUps: ["echo \"two\"", "echo \"three\""] }));
+    assert.equal(laws(all).type, "done");
+    assert.deepEqual(all.filter(({ type }) => type === "steered").map(({ text }) => text), ["echo \"two\"", "echo \"three\""]);
+    const echoed = all.filter(({ type }) => type === "tool_result").map(({ content }) => content[0].text);
+    assert.deepEqual(echoed.map((text) => /one|two|three/.exec(text)?.[0]), ["one", "two", "three"]);
+    const refused = await worker.run({ prompt: "hi", followUps: [""] });
+    assert.deepEqual([refused.status, (await errorOf(refused)).path], [400, "followUps"]);
+  });
+
   test("a tool that writes is denied at once: nobody can answer", async () => {
     const all = await allEvents(await worker.run({ prompt: "write note \"buy milk\"" }));
     laws(all);
