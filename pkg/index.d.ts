@@ -1540,7 +1540,8 @@ export interface GoalEnd {
 /**
  * What a run tells, as plain data (it can be cloned, stored, sent). Ignore types that you do not know.
  *
- * Between a `tool_call` and the end of its turn there is exactly one `tool_result` with its id. The `text_delta`s of a turn
+ * Between a `tool_call` and the end of its turn there is exactly one `tool_result` with its id. Calls begin while the answer that
+ * asks for them still comes, so that `text_delta`s and further calls may follow a `tool_result` of the same turn. The `text_delta`s of a turn
  * join to the text of its `turn_end.message`.
  */
 export type AgentEvent =

@@ -6,6 +6,8 @@
 mod by_hand;
 #[path = "sim/cast.rs"]
 mod cast;
+#[path = "sim/early.rs"]
+mod early;
 #[path = "sim/laws.rs"]
 mod laws;
 #[path = "sim/plans.rs"]

@@ -129,18 +129,18 @@ impl Recovery {
         left
     }
 
-    /// A model call failed after `turn` had come.
+    /// A model call failed after `turn` had come, of which calls have begun or not.
     pub(crate) fn failed(
         &mut self,
         error: &Error,
-        turn: &mut Turn,
+        (turn, begun): (&mut Turn, bool),
         tools: &[ToolEntry],
         limits: &Limits,
         random: u64,
     ) -> Mend {
         let refused_prefill = self.ask.prefill && error.code == Code::Provider && error.retry == Retry::Never;
         let more = self.ask.model + 1 < self.candidates.len();
-        if turn.has_complete_call() && error.retry != Retry::Never {
+        if begun || turn.has_complete_call() && error.retry != Retry::Never {
             turn.drop_open_calls();
             return Mend::Complete;
         }

@@ -57,39 +57,58 @@ enum State {
 }
 
 impl Round {
-    /// Reads the tool uses of an answer, announces each, and asks `policy` about it. Calls of tools that there are
-    /// not, and calls whose arguments are no JSON object, are settled at once: the model learns why and nothing is
-    /// called.
+    /// Reads the tool uses of an answer, announces each, and asks `policy` about it; `begun` are those of it that have
+    /// begun, the first ones. Calls of tools that there are not, and calls whose arguments are no JSON object, are settled
+    /// at once: the model learns why and nothing is called.
     pub(crate) fn open(
+        begun: Round,
         answer: &Message,
         tools: &[ToolEntry],
         policy: impl Fn(&ToolEntry) -> Verdict,
         listening: bool,
         events: &mut Vec<Event>,
     ) -> Round {
-        let mut round = Round::default();
-        for block in &answer.content {
-            let Block::ToolUse { id, name: wire_name, input, invalid_input } = block else { continue };
-            let place = tools.iter().position(|tool| tool.wire_name == *wire_name);
-            let tool = place.map(|place| &tools[place]);
-            let name = tool.map_or(wire_name, |tool| &tool.name);
-            events.push(Event::ToolCall {
-                id: id.clone(),
-                name: name.clone(),
-                server: tool.and_then(|tool| tool.server.clone()),
-                input: input.clone(),
-                call_id: None,
-                step: None,
-            });
-            round.calls.push(Slot::new(id.clone(), place, name.clone(), input.clone()));
-            let slot = round.calls.last_mut().expect("one was pushed on the line above");
-            match (tool, invalid_input) {
-                (None, _) => slot.fail(unknown_tool(wire_name, tools), events),
-                (Some(_), Some(_)) => slot.fail(INVALID_INPUT.into(), events),
-                (Some(tool), None) => slot.judge(policy(tool), listening, events),
-            }
+        let mut round = begun;
+        let uses = answer.content.iter().filter(|block| matches!(block, Block::ToolUse { .. }));
+        for block in uses.skip(round.asked()) {
+            round.begin(block, tools, &policy, listening, events);
         }
         round
+    }
+
+    /// Announces one tool use and asks `policy` about it.
+    pub(crate) fn begin(
+        &mut self,
+        block: &Block,
+        tools: &[ToolEntry],
+        policy: impl Fn(&ToolEntry) -> Verdict,
+        listening: bool,
+        events: &mut Vec<Event>,
+    ) {
+        let Block::ToolUse { id, name: wire_name, input, invalid_input } = block else { return };
+        let place = tools.iter().position(|tool| tool.wire_name == *wire_name);
+        let tool = place.map(|place| &tools[place]);
+        let name = tool.map_or(wire_name, |tool| &tool.name);
+        events.push(Event::ToolCall {
+            id: id.clone(),
+            name: name.clone(),
+            server: tool.and_then(|tool| tool.server.clone()),
+            input: input.clone(),
+            call_id: None,
+            step: None,
+        });
+        let mut slot = Slot::new(id.clone(), place, name.clone(), input.clone());
+        match (tool, invalid_input) {
+            (None, _) => slot.fail(unknown_tool(wire_name, tools), events),
+            (Some(_), Some(_)) => slot.fail(INVALID_INPUT.into(), events),
+            (Some(tool), None) => slot.judge(policy(tool), listening, events),
+        }
+        self.calls.push(slot);
+    }
+
+    /// How many calls of the model there are; those that plans ask for are not among them.
+    pub(crate) fn asked(&self) -> usize {
+        self.calls.iter().filter(|slot| slot.plan.is_none()).count()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

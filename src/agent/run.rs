@@ -11,8 +11,8 @@
 //!                                                          all results in
 //! ```
 //!
-//! The file `answer` has the model's side of a turn, `calls` that of the tools, `end` how turns and runs end,
-//! `steer` what keeps one going.
+//! The file `answer` has the model's side of a turn, `calls` that of the tools, `early` calls that begin before the answer
+//! ends, `end` how turns and runs end, `steer` what keeps one going.
 //!
 //! The driver asks [`Run::next`] until it says [`Step::Wait`] or [`Step::Done`], starts what it is told, and reports
 //! with [`Run::apply`]. Facts that come too late (a result after a cancel, a second approval) change nothing. The
@@ -21,6 +21,7 @@
 mod answer;
 mod calls;
 mod context;
+mod early;
 mod end;
 pub mod output;
 mod planned;
@@ -95,6 +96,9 @@ pub struct Run {
     #[serde(default)]
     wanted: Option<Wanted>,
     phase: Phase,
+    /// Calls of an answer that is still coming.
+    #[serde(default)]
+    early: Round,
     /// What servers want of the user, as long as it is not answered.
     #[serde(default)]
     inputs: Vec<Input>,
@@ -186,6 +190,7 @@ impl Run {
             recovery: Recovery::new(models),
             wanted: output.map(Wanted::new),
             phase: Phase::Starting,
+            early: Round::default(),
             inputs: Vec::new(),
             replies: Vec::new(),
             plan: None,
@@ -255,6 +260,9 @@ impl Run {
                 Step::Check(schema.unwrap_or_default(), value.clone())
             }
             Phase::Checking { .. } => Step::Wait,
+            Phase::Asking { .. } if !self.early.is_empty() => {
+                self.early.next(&self.tools, self.limits.max_parallel_tools, now)
+            }
             Phase::Offering { .. } | Phase::Asking { .. } | Phase::Resting { .. } => Step::Wait,
             Phase::Calling { round, .. } => round.next(&self.tools, self.limits.max_parallel_tools, now),
             Phase::Ended => Step::Done,
@@ -341,6 +349,10 @@ impl Run {
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "early_tests.rs"]
+mod early_tests;
 
 #[cfg(test)]
 #[path = "recovery_tests.rs"]

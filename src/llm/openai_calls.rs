@@ -39,6 +39,8 @@ struct Call {
     held: String,
     signature: Option<String>,
     shape: Shape,
+    /// Was told to be complete.
+    ended: bool,
 }
 
 /// How far a JSON text has come, as far as needed to see its end.
@@ -48,6 +50,8 @@ struct Shape {
     in_string: bool,
     escaped: bool,
     closed: bool,
+    /// There is something in it: some servers begin with an empty object and mean nothing by it.
+    filled: bool,
 }
 
 impl Shape {
@@ -60,7 +64,10 @@ impl Shape {
             match byte {
                 _ if self.escaped => self.escaped = false,
                 b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
+                b'"' => {
+                    self.in_string = !self.in_string;
+                    self.filled = true;
+                }
                 b'{' | b'[' if !self.in_string => self.depth += 1,
                 b'}' | b']' if !self.in_string => {
                     self.depth = self.depth.saturating_sub(1);
@@ -84,8 +91,21 @@ impl Calls {
         if self.calls.iter().any(|call| call.index.is_none()) {
             return Err(Fault::Malformed("a tool call without a name"));
         }
-        out.extend((0..self.started).map(|index| Delta::ToolEnd { index }));
+        self.end_calls(&|_| true, out);
         Ok(())
+    }
+
+    /// Ends, in their order, the calls that have not ended, up to the first that `which` does not name.
+    fn end_calls(&mut self, which: &dyn Fn(&Call) -> bool, out: &mut Vec<Delta>) {
+        for index in 0..self.started {
+            let mut open = self.calls.iter_mut().filter(|call| call.index == Some(index) && !call.ended);
+            let Some(call) = open.next() else { continue };
+            if !which(call) {
+                return;
+            }
+            call.ended = true;
+            out.push(Delta::ToolEnd { index });
+        }
     }
 
     /// `known` is the number of calls before this chunk.
@@ -136,6 +156,8 @@ impl Calls {
             }
             None if self.calls.len() >= MAX_CALLS as usize => return Err(Fault::TooMany(TOO_MANY_CALLS)),
             None => {
+                // A call behind them says that those before are complete.
+                self.end_calls(&|call| call.shape.closed && call.shape.filled, out);
                 self.calls.push(Call { key, ..Call::default() });
                 self.calls.len() - 1
             }
@@ -144,7 +166,7 @@ impl Calls {
         let call = &mut self.calls[at];
         call.shape.feed(&arguments);
         if let Some(index) = call.index {
-            if !arguments.is_empty() {
+            if !arguments.is_empty() && !call.ended {
                 out.push(Delta::ToolInput { index, json: arguments });
             }
             return Ok(());

@@ -133,7 +133,19 @@ impl Turn {
 
     /// Takes out the tool uses whose arguments are not complete.
     pub fn drop_open_calls(&mut self) {
-        for at in (0..self.calls.len()).rev().filter(|at| !self.calls[*at].ended).collect::<Vec<_>>() {
+        self.drop_calls(|_, ended| !ended);
+    }
+
+    /// Takes out all tool uses but the first `count`.
+    pub fn keep_calls(&mut self, count: usize) {
+        self.drop_calls(|at, _| at >= count);
+    }
+
+    fn drop_calls(&mut self, goes: impl Fn(usize, bool) -> bool) {
+        for at in (0..self.calls.len()).rev() {
+            if !goes(at, self.calls[at].ended) {
+                continue;
+            }
             let block = self.calls.remove(at).block;
             if block < self.content.len() {
                 self.content.remove(block);
@@ -164,10 +176,10 @@ impl Turn {
         self.apart = false;
     }
 
-    /// The tool use of that index, once its arguments are complete.
-    pub fn tool_use(&self, index: u32) -> Option<&Block> {
-        let call = self.calls.iter().find(|call| call.index == index && call.ended)?;
-        self.content.get(call.block)
+    /// The tool use at that place among all of the answer, once its arguments are complete.
+    pub fn complete_call(&mut self, at: usize) -> Option<&mut Block> {
+        let call = self.calls.get(at).filter(|call| call.ended)?;
+        self.content.get_mut(call.block)
     }
 
     /// The complete answer.
@@ -328,10 +340,15 @@ mod tests {
         let mut turn = Turn::default();
         turn.apply(&start(0, "a"));
         turn.apply(&input(0, "{}"));
-        assert_eq!(turn.tool_use(0), None);
+        assert_eq!(turn.complete_call(0), None);
         turn.apply(&Delta::ToolEnd { index: 0 });
-        assert_eq!(turn.tool_use(0), Some(&tool_use("a", json!({}), None)));
-        assert_eq!(turn.tool_use(1), None);
+        assert_eq!(turn.complete_call(0), Some(&mut tool_use("a", json!({}), None)));
+        assert_eq!(turn.complete_call(1), None);
+        turn.apply(&start(1, "b"));
+        turn.apply(&Delta::Text("behind".into()));
+        turn.keep_calls(1);
+        let content = turn.finish().message.content;
+        assert_eq!(content, [tool_use("a", json!({}), None), Block::Text { text: "behind".into() }]);
     }
 
     #[test]
@@ -393,8 +410,8 @@ mod tests {
         ]);
         assert_eq!(answer.message.content.len(), 1);
         let lie = json!({ "calls": [{ "block": 9, "json": "{}" }], "content": [{ "type": "text", "text": "a" }] });
-        let turn: Turn = serde_json::from_value(lie).unwrap();
-        assert_eq!(turn.tool_use(0), None);
+        let mut turn: Turn = serde_json::from_value(lie).unwrap();
+        assert_eq!(turn.complete_call(0), None);
         assert_eq!(turn.finish().message.text(), "a");
     }
 }

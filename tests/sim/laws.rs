@@ -98,7 +98,8 @@ impl Checker {
                 self.calls.clear();
             }
             "text_delta" | "thinking_delta" => {
-                if !self.in_turn || !self.calls.is_empty() {
+                // A call may begin before the answer ends.
+                if !self.in_turn {
                     self.wrong("a delta outside of an answer");
                 }
                 let text = event["text"].as_str().unwrap_or("");
@@ -118,8 +119,9 @@ impl Checker {
                 }
             }
             "retry" => {
+                // What has begun cannot be asked for again.
                 if !self.in_turn || !self.calls.is_empty() {
-                    self.wrong("asked again outside of an answer");
+                    self.wrong("asked again outside of an answer, or after a call of it has begun");
                 }
             }
             "tool_call" => {

@@ -2,9 +2,10 @@
 
 use crate::agent::event::{Event, RetryOf};
 use crate::agent::recovery::Mend;
+use crate::agent::run::early::make_unique;
 use crate::agent::run::{Phase, Run};
 use crate::error::{Code, Error};
-use crate::llm::turn::Turn;
+use crate::llm::turn::{Answer, Turn};
 use crate::llm::types::{Block, Delta};
 use crate::time::Millis;
 
@@ -25,11 +26,15 @@ impl Run {
 
     /// More of the answer, shown as it comes.
     pub(super) fn take_deltas(&mut self, deltas: Vec<Delta>) {
-        let Phase::Asking { turn, .. } = &mut self.phase else { return };
         let mut fresh = Vec::new();
         for delta in deltas {
+            let Phase::Asking { turn, .. } = &mut self.phase else { return };
+            let ends_call = matches!(delta, Delta::ToolEnd { .. });
             self.recovery.fresh(delta, turn, &mut fresh);
             show(&mut fresh, turn, &mut self.events);
+            if ends_call {
+                self.start_early();
+            }
         }
     }
 
@@ -53,18 +58,18 @@ impl Run {
     }
 
     fn complete(&mut self, turn: Turn) {
+        let answer = self.finish(turn);
+        self.open_round(answer);
+    }
+
+    /// The answer, its tokens counted and its calls with ids of their own.
+    pub(super) fn finish(&mut self, turn: Turn) -> Answer {
         let mut answer = turn.finish();
         self.usage += answer.usage;
-        for block in &mut answer.message.content {
-            if let Block::ToolUse { id, .. } = block {
-                while self.ids.contains(id) {
-                    // Some providers count their calls anew in each answer.
-                    id.push_str(&["_", &self.turn.to_string()].concat());
-                }
-                self.ids.push(id.clone());
-            }
-        }
-        self.open_round(answer);
+        let blocks = answer.message.content.iter_mut();
+        let calls = blocks.filter_map(|block| if let Block::ToolUse { id, .. } = block { Some(id) } else { None });
+        calls.skip(self.early.asked()).for_each(|id| make_unique(id, &mut self.ids, self.turn));
+        answer
     }
 
     /// The model call failed: it is made again, or the run ends with what was said so far.
@@ -72,7 +77,7 @@ impl Run {
         let Phase::Asking { turn, .. } = &mut self.phase else { return };
         let random = next_random(&mut self.random);
         self.recovery.abandon();
-        let mend = self.recovery.failed(&error, turn, &self.tools, &self.limits, random);
+        let mend = self.recovery.failed(&error, (turn, !self.early.is_empty()), &self.tools, &self.limits, random);
         let turn = std::mem::take(turn);
         match mend {
             Mend::Again { attempt, delay } => self.rest(turn, attempt, delay, error.code),

@@ -30,7 +30,8 @@ impl Run {
     pub(super) fn open_round(&mut self, answer: Answer) {
         let approval = self.approval;
         let policy = |tool: &ToolEntry| verdict(approval, tool);
-        let mut round = Round::open(&answer.message, &self.tools, policy, self.listening, &mut self.events);
+        let begun = std::mem::take(&mut self.early);
+        let mut round = Round::open(begun, &answer.message, &self.tools, policy, self.listening, &mut self.events);
         if let Some(goal) = &mut self.goal {
             Run::take_goal(goal, &mut round, &self.tools, &mut self.events);
         }
@@ -59,13 +60,15 @@ impl Run {
 
     /// The call of that id is at work.
     pub(super) fn is_running(&self, id: &str) -> bool {
-        matches!(&self.phase, Phase::Calling { round, .. } if round.is_running(id))
+        self.early.is_running(id) || matches!(&self.phase, Phase::Calling { round, .. } if round.is_running(id))
     }
 
     /// The server made a task of a call.
     pub(super) fn note_task(&mut self, id: String, task_id: String) {
-        let Phase::Calling { round, .. } = &self.phase else { return };
-        if let Some(server) = round.running_on(&id, &self.tools) {
+        let tools = std::mem::take(&mut self.tools);
+        let server = self.round().and_then(|(round, _)| round.running_on(&id, &tools));
+        self.tools = tools;
+        if let Some(server) = server {
             self.events.push(Event::ToolTask { id, server, task_id });
         }
     }
@@ -106,25 +109,30 @@ impl Run {
     /// A call failed on the way: it is made again, or the model is told.
     pub(super) fn fail_call(&mut self, id: &str, error: Error, now: UnixMillis) {
         self.inputs.retain(|input| input.call != id);
-        let Phase::Calling { round, .. } = &mut self.phase else { return };
         let random = next_random(&mut self.random);
+        let round = match &mut self.phase {
+            Phase::Calling { round, .. } => round,
+            _ => &mut self.early,
+        };
         let may = &mut || self.recovery.spend(&self.limits);
         round.failed(id, error, &self.tools, (random, may), now, &mut self.events);
-        if round.is_complete() {
-            self.close_turn();
-        }
+        self.close_complete_turn();
     }
 
     /// Lets `act` work on the open round, if there is one, and closes the turn when every result is in.
     pub(super) fn in_round(&mut self, act: impl FnOnce(&mut Round, &mut Vec<Event>, bool) -> Result<()>) -> Result<()> {
-        let Phase::Calling { round, .. } = &mut self.phase else {
-            return Ok(());
-        };
-        let acted = act(round, &mut self.events, self.listening);
-        if round.is_complete() {
+        let listening = self.listening;
+        let Some((round, events)) = self.round() else { return Ok(()) };
+        let acted = act(round, events, listening);
+        self.close_complete_turn();
+        acted
+    }
+
+    /// Closes the turn if its answer and every result are there.
+    fn close_complete_turn(&mut self) {
+        if matches!(&self.phase, Phase::Calling { round, .. } if round.is_complete()) {
             self.close_turn();
         }
-        acted
     }
 }
 

@@ -7,6 +7,7 @@ use crate::agent::run::output::Wanted;
 use crate::agent::run::planned::PLAN_CALL;
 use crate::agent::run::{Phase, Run};
 use crate::error::{Code, Error};
+use crate::llm::turn::Answer;
 use crate::llm::types::{Message, Role, StopReason};
 use crate::time::UnixMillis;
 
@@ -53,18 +54,30 @@ impl Run {
         self.replies.clear();
         match &mut self.phase {
             Phase::Ended => return,
+            Phase::Asking { turn, .. } if !self.early.is_empty() => {
+                let mut turn = std::mem::take(turn);
+                turn.keep_calls(self.early.asked());
+                let Answer { message, stop_reason, usage } = self.finish(turn);
+                let round = std::mem::take(&mut self.early);
+                self.phase = Phase::Calling { stop_reason, usage, message, round };
+                self.end_cancelled(now);
+            }
             Phase::Asking { turn, .. } | Phase::Resting { turn, .. } => {
                 let partial = std::mem::take(turn);
                 self.keep_partial(partial);
             }
-            Phase::Calling { round, .. } => {
-                let output = ToolOutput::failed(Outcome::Cancelled, "the run was cancelled before the tool was done");
-                round.settle_all(&output, now, &mut self.events);
-                self.end_turn();
-            }
+            Phase::Calling { .. } => self.end_cancelled(now),
             Phase::Starting | Phase::Gathering | Phase::Offering { .. } | Phase::Checking { .. } => {}
         }
         self.end_with(Error::cancelled("run"));
+    }
+
+    /// Ends a turn whose calls are not wanted any more.
+    fn end_cancelled(&mut self, now: UnixMillis) {
+        let Phase::Calling { round, .. } = &mut self.phase else { return };
+        let output = ToolOutput::failed(Outcome::Cancelled, "the run was cancelled before the tool was done");
+        round.settle_all(&output, now, &mut self.events);
+        self.end_turn();
     }
 
     /// Moves the answer and its results into the history.

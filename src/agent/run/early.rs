@@ -1,0 +1,50 @@
+//! Calls that start while the answer that asks for them is still coming.
+//!
+//! A call is begun as soon as its arguments are complete and all calls before it have begun, so that they are announced
+//! in their order. Only what cannot be asked for a second time is begun: from the first one on no failure has the model
+//! asked again for this answer; it ends with the calls that are complete. A call of a tool that there is not, or whose
+//! arguments are no JSON object, waits for the end of the answer: many a server breaks such an answer off, and the model
+//! is then asked anew with the names spelled out.
+
+use crate::agent::catalog::{Builtin, ToolEntry};
+use crate::agent::event::Event;
+use crate::agent::policy::verdict;
+use crate::agent::round::Round;
+use crate::agent::run::{Phase, Run};
+use crate::llm::types::Block;
+
+impl Run {
+    /// The round of this turn: of the complete answer, or of the part of it that has begun.
+    pub(super) fn round(&mut self) -> Option<(&mut Round, &mut Vec<Event>)> {
+        match &mut self.phase {
+            Phase::Calling { round, .. } => Some((round, &mut self.events)),
+            Phase::Asking { .. } if !self.early.is_empty() => Some((&mut self.early, &mut self.events)),
+            _ => None,
+        }
+    }
+
+    /// Begins every call of the unfinished answer that may begin.
+    pub(super) fn start_early(&mut self) {
+        let Phase::Asking { turn, .. } = &mut self.phase else { return };
+        while let Some(block) = turn.complete_call(self.early.asked()) {
+            let Block::ToolUse { id, name, invalid_input: None, .. } = block else { return };
+            // What a run itself answers is looked at when all of the answer is there.
+            let may = |tool: &ToolEntry| tool.wire_name == *name && tool.builtin != Some(Builtin::Goal);
+            if self.goal.as_ref().is_some_and(|goal| goal.last) || !self.tools.iter().any(may) {
+                return;
+            }
+            make_unique(id, &mut self.ids, self.turn);
+            let approval = self.approval;
+            let policy = |tool: &ToolEntry| verdict(approval, tool);
+            self.early.begin(block, &self.tools, policy, self.listening, &mut self.events);
+        }
+    }
+}
+
+/// Makes the id differ from those of all calls before: some providers count their calls anew in each answer.
+pub(super) fn make_unique(id: &mut String, ids: &mut Vec<String>, turn: u32) {
+    while ids.contains(id) {
+        id.push_str(&["_", &turn.to_string()].concat());
+    }
+    ids.push(id.clone());
+}
