@@ -8,7 +8,7 @@
 //! - [`library`]: what there is to choose from, ranked by words ([`rank`](crate::rank)) and by meaning ([`embed`]), put
 //!   together by [`fuse`].
 //! - [`passages`], [`fill`], [`budget`]: from texts that were read to the best of them that fits.
-//! - [`history`]: what the model was shown before.
+//! - [`history`]: what the model was shown before; [`difference`]: what has changed of it since.
 //! - [`template`], [`arguments`]: resources that a query has to name a part of.
 //! - [`build`]: all of it from a query to a block of context.
 //!
@@ -19,6 +19,7 @@
 pub mod arguments;
 pub mod budget;
 pub mod build;
+pub mod difference;
 pub mod embed;
 pub mod fill;
 pub mod fuse;
