@@ -1,6 +1,7 @@
 // An agent as the app sees it.
 
 import { config } from "./error.js";
+import { changes } from "./client.js";
 import { CALL_OPTIONS, Core } from "./core.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
 import { Run } from "./run.js";
@@ -151,6 +152,15 @@ export class Agent {
       clear: async (options) => {
         await this.#core.call("clearConversation", given, options, ["signal"]);
       },
+      subscribe: async (server, uri, options) => {
+        await this.#core.call("subscribe", { ...given, ...source(server, uri) }, options, ["signal"]);
+      },
+      unsubscribe: (server, uri) => this.#core.call("unsubscribe", { ...given, ...source(server, uri) }),
+      subscriptions: () => this.#core.call("subscriptions", given),
+      changes: (options) => {
+        const start = (tell, signal) => this.#core.follow("changes", given, signal, tell);
+        return changes(start, callOptions(options).signal);
+      },
     };
   }
 
@@ -196,4 +206,8 @@ export class Agent {
     text(server, "server");
     return this.#core.call("ask", { server, method, params }, options, known);
   }
+}
+
+function source(server, uri) {
+  return { server: text(server, "server"), uri: text(uri, "uri") };
 }

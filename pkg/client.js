@@ -134,7 +134,7 @@ export class McpClient {
  *
  * @param start Begins to tell, gets a callback and a signal; its promise is the end.
  */
-async function* changes(start, signal) {
+export async function* changes(start, signal) {
   const unread = [];
   const stop = new AbortController();
   const cancel = () => stop.abort();

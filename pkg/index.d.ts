@@ -270,6 +270,11 @@ export interface ContextOptions {
     | false
     | ((texts: string[], context: { signal: AbortSignal }) => (Float32Array | number[])[] | Promise<(Float32Array | number[])[]>)
     | { baseUrl: string; id: string; apiKey?: string; headers?: { [name: string]: string } };
+  /**
+   * Whether the sources are followed while the run goes on, and in a conversation from run to run: of each change the app is told
+   * (`context_changed`) and the model shown the difference. Default: true, where the server tells of changes.
+   */
+  live?: boolean;
 }
 
 /** A block of context. */
@@ -949,6 +954,27 @@ export class Agent {
   close(): Promise<void>;
 }
 
+/** A source that the model was shown, or that is subscribed to, has changed. */
+export interface ContextChanged {
+  type: "context_changed";
+  server: string;
+  uri: string;
+  /**
+   * The lines that went (`- `) and came (`+ `), in comparison with what the model was shown, or with what was read when it was
+   * subscribed to. Empty when the text is too long to be compared (64 KiB), or the `same` again.
+   */
+  difference: string;
+  /** How many lines came, and how many went. */
+  added: number;
+  removed: number;
+  /** It touches passages that the model was shown: what was answered may be outdated, and is worth being asked again. */
+  cited: boolean;
+  /** It is again as the model was shown it. */
+  same: boolean;
+  /** When it was read, in milliseconds since 1970. */
+  readAt?: number;
+}
+
 /** A history that outlives its runs. Every object of one id is the same conversation. */
 export interface Conversation {
   readonly id: string;
@@ -967,8 +993,33 @@ export interface Conversation {
   /** Everything that was said and is settled, the oldest first. */
   messages(): Promise<Message[]>;
 
-  /** Forgets everything that was said, once the runs that are in the conversation have ended. */
+  /**
+   * Forgets everything that was said, and what is followed, once the runs that are in the conversation have ended.
+   */
   clear(options?: { signal?: AbortSignal }): Promise<void>;
+
+  /**
+   * Follows a resource: from now on {@link Conversation.changes} and the runs of this conversation tell when it changes
+   * (`context_changed`), and the model is shown the difference. What the option `context` puts before the model of this
+   * conversation is followed by itself, as far as its server tells of changes.
+   *
+   * @throws {EdgewiseError} `misuse` when the server does not tell of changes of its resources or the resource has no text; why
+   * it cannot be read.
+   */
+  subscribe(server: string, uri: string, options?: { signal?: AbortSignal }): Promise<void>;
+
+  /** Follows a resource no longer. False when it was not followed. */
+  unsubscribe(server: string, uri: string): Promise<boolean>;
+
+  /** What is followed; `asked` for what was subscribed to, not put before the model by itself. */
+  subscriptions(): Promise<{ server: string; uri: string; asked: boolean }[]>;
+
+  /**
+   * Tells of changes of what is followed, between runs too: at first of what has changed since the model was shown it, then of
+   * each change, until the iteration ends. Nothing is open while nobody iterates and no run goes on; what changed meanwhile is
+   * found by comparing the contents. A resource that keeps changing is read ever more rarely, up to once a minute.
+   */
+  changes(options?: { signal?: AbortSignal }): AsyncGenerator<ContextChanged, void, void>;
 }
 
 /** What a watch is to be told; at least one. */
@@ -1559,6 +1610,8 @@ export type AgentEvent =
   /** The model is about to be asked; turns count from 1. */
   /** What was put before the model besides the prompt; only with the option `context`, where a server has resources. */
   | { type: "context"; sources: ContextSource[]; tokens: number; dropped: DroppedContext[]; meaning: boolean; reason?: ErrorInfo }
+  /** A source has changed while the run goes on, or since the last run of its conversation. The model is shown it before its next turn. */
+  | ContextChanged
   | { type: "turn_start"; turn: number }
   /** More of the answer; only the new part. */
   | { type: "text_delta"; text: string }

@@ -8,6 +8,7 @@
 //! - Which part answers; nothing of what they do.
 
 mod context;
+mod live;
 mod oauth;
 mod spans;
 
@@ -27,6 +28,7 @@ pub struct State<P: Platform> {
     /// By the id that their connection gave them.
     authorizers: RefCell<Vec<(String, Authorizer<P>)>>,
     contexts: context::Contexts,
+    lives: live::Lives,
     /// By the id of the run that they are of.
     spans: RefCell<Vec<(String, Spans)>>,
     plans: RefCell<Plans>,
@@ -37,6 +39,7 @@ impl<P: Platform> Default for State<P> {
         State {
             authorizers: RefCell::default(),
             contexts: context::Contexts::default(),
+            lives: live::Lives::default(),
             spans: RefCell::default(),
             plans: RefCell::default(),
         }
@@ -56,6 +59,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Diagnose => diagnose::answer(request),
         Part::Oauth => oauth::answer(state, platform, request).await,
         Part::Context => context::answer(&state.contexts, &**platform, request).await,
+        Part::Live => live::answer(state, &**platform, request).await,
         Part::Spans => spans::answer(state, request),
         Part::Plan => state.plans.borrow_mut().answer(request),
     }

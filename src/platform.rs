@@ -144,13 +144,15 @@ pub enum Part {
     Context,
     /// The spans of a run: notes of [`crate::agent::spans`] in, the spans that ended out.
     Spans,
+    /// Keeps sources fresh that a conversation was shown: facts in, what to watch and to read and what has changed out.
+    Live,
     /// Decides what a plan of tool calls does next: a request of [`crate::agent::plan`] in, orders out.
     Plan,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 8] = [
+    pub const ALL: [Part; 9] = [
         Part::Offline,
         Part::Schema,
         Part::Diagnose,
@@ -159,6 +161,7 @@ impl Part {
         Part::Prompt,
         Part::Spans,
         Part::Plan,
+        Part::Live,
     ];
 
     /// Its name between the two modules.
@@ -172,6 +175,7 @@ impl Part {
             Part::Prompt => "prompt",
             Part::Spans => "spans",
             Part::Plan => "plan",
+            Part::Live => "live",
         }
     }
 }

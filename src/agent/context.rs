@@ -15,11 +15,13 @@ pub struct ContextConfig {
     /// Where meanings come from, as `crate::parts` reads it: null for the table of the package, false for nowhere, a function,
     /// or `{ baseUrl, id, apiKey?, headers? }`.
     pub embed: Value,
+    /// What was put before the model is followed, so that it and the app are told of changes; default true.
+    pub live: bool,
 }
 
 impl Default for ContextConfig {
     fn default() -> ContextConfig {
-        ContextConfig { max_tokens: 100_000, resources: None, embed: Value::Null }
+        ContextConfig { max_tokens: 100_000, resources: None, embed: Value::Null, live: true }
     }
 }
 
@@ -36,6 +38,7 @@ impl ContextConfig {
         if let Some(embed) = fields.value("embed") {
             config.embed = read_embed(embed, &fields.path("embed"))?;
         }
+        config.live = fields.boolean("live")?.unwrap_or(true);
         fields.finish()?;
         Ok(config)
     }
@@ -106,6 +109,7 @@ mod tests {
             (json!({ "embed": { "id": "m" } }), "context.embed.baseUrl"),
             (json!({ "embed": { "id": "", "baseUrl": "a" } }), "context.embed.id"),
             (json!({ "embed": { "id": "m", "baseUrl": "a", "key": "x" } }), "context.embed.key"),
+            (json!({ "live": 1 }), "context.live"),
             (json!({ "tokens": 5 }), "context.tokens"),
         ] {
             assert_eq!(read(value).unwrap_err().path.as_deref(), Some(path));

@@ -93,6 +93,28 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Error>,
     },
+    /// A source that the model was shown, or that the conversation is subscribed to, has changed. The model is told before its
+    /// next turn.
+    ContextChanged {
+        /// Name of the server.
+        server: String,
+        /// URI of the resource.
+        uri: String,
+        /// The lines that went and came, in comparison with what the model was shown; empty when the text is too long to be
+        /// compared, or the `same` again.
+        difference: String,
+        /// How many lines came.
+        added: u64,
+        /// How many lines went.
+        removed: u64,
+        /// It touches passages that the model was shown: what was answered may be outdated.
+        cited: bool,
+        /// It is again as the model was shown it, after it was another.
+        same: bool,
+        /// When it was read, in milliseconds since 1970.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        read_at: Option<u64>,
+    },
     /// The model is about to be asked.
     TurnStart {
         /// Number of the turn, from 1.

@@ -48,6 +48,8 @@ pub enum Step {
     },
     /// Give the server that asked under this id the answer; null when nobody is there to answer.
     Reply(String, Value),
+    /// Note that the model is shown these changes: `[{ server, uri, version }]`.
+    Noted(Value),
     /// Nothing to start; wait for a fact.
     Wait,
     /// The run is over. Whatever is still in flight is to be dropped.
@@ -90,6 +92,8 @@ pub enum Fact {
     /// What the servers have on the prompt: `{ text, sources, tokens, dropped, meaning }`, or why nobody knows. Comes before the
     /// tools, if at all.
     Context(Result<Value, Error>),
+    /// A source that the model was shown has changed; see `crate::agent::live`.
+    SourceChanged(Value),
     /// The tools that the model will be offered, in the order of the offer.
     Tools(Vec<ToolEntry>),
     /// More of the model's answer.

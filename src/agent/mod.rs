@@ -5,6 +5,7 @@ pub mod context;
 pub mod event;
 pub mod fact;
 pub mod goal;
+pub mod live;
 pub mod plan;
 pub mod policy;
 pub mod recovery;

@@ -23,6 +23,7 @@ mod calls;
 mod context;
 mod early;
 mod end;
+mod live;
 pub mod output;
 mod planned;
 mod steer;
@@ -116,6 +117,12 @@ pub struct Run {
     follow_ups: Vec<String>,
     #[serde(default)]
     goal: Option<Goal>,
+    /// Changes of sources that the model is to be shown before its next turn.
+    #[serde(default)]
+    notes: Vec<Value>,
+    /// What it is shown of them, to be told to whoever watches.
+    #[serde(default)]
+    noted: Vec<Value>,
     /// Not part of a snapshot: whoever takes one has taken the events before.
     #[serde(skip)]
     events: Vec<Event>,
@@ -197,6 +204,8 @@ impl Run {
             steers: Vec::new(),
             follow_ups: Vec::new(),
             goal: goal.then(Goal::default),
+            notes: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -235,6 +244,9 @@ impl Run {
         if !self.replies.is_empty() {
             let (id, answer) = self.replies.remove(0);
             return Step::Reply(id, answer);
+        }
+        if !self.noted.is_empty() {
+            return Step::Noted(Value::Array(std::mem::take(&mut self.noted)));
         }
         match &mut self.phase {
             Phase::Starting => {
@@ -293,6 +305,7 @@ impl Run {
                 }
             }
             Fact::Context(context) => self.take_context(context),
+            Fact::SourceChanged(change) => self.take_change(change),
             Fact::Tools(tools) => self.take_tools(tools),
             Fact::Deltas(deltas) => self.take_deltas(deltas),
             Fact::ModelEnded => self.end_answer(),

@@ -214,6 +214,7 @@ impl Builder {
 
     fn read(&mut self, place: usize, server: &str, item: &Item, wanted: bool, result: &mut Value) {
         let read_at = result.get("readAt").and_then(Value::as_u64).unwrap_or(0);
+        let vouched = result.get("ttlMs").and_then(Value::as_u64).is_some_and(|ttl| ttl > 0);
         let mut any = false;
         let contents = result.get_mut("contents").and_then(Value::as_array_mut);
         for content in contents.into_iter().flatten() {
@@ -232,7 +233,7 @@ impl Builder {
             let name = if uri == item.uri { item.name.clone() } else { uri.clone() };
             let mime = of("mimeType").map(str::to_owned).or_else(|| item.mime.clone());
             let (server, modified) = (server.to_owned(), item.modified.clone());
-            self.texts.push((place, Text { server, uri, name, mime, text, read_at, modified, wanted }));
+            self.texts.push((place, Text { server, uri, name, mime, text, read_at, modified, wanted, vouched }));
         }
         if !any {
             self.dropped.push(json!({ "server": server, "uri": item.uri, "reason": "unreadable" }));

@@ -41,6 +41,8 @@ pub struct Text {
     pub modified: Option<String>,
     /// The app or the server wants it whatever is asked.
     pub wanted: bool,
+    /// The server says that it stays so for a while.
+    pub vouched: bool,
 }
 
 /// Texts cut into passages, ready to be ranked.
@@ -67,6 +69,11 @@ impl Filler {
         let by_words = index.search_terms(&query.terms, all.len()).iter().map(|hit| hit.document).collect();
         let shown = vec![false; all.len()];
         Filler { texts, passages: all, by_words, shown }
+    }
+
+    /// The texts.
+    pub fn texts(&self) -> &[Text] {
+        &self.texts
     }
 
     /// Leaves out what the model has before it already.

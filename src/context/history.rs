@@ -50,6 +50,12 @@ impl<'a> History<'a> {
 pub struct Shown<'a, 'b>(Vec<&'b Section<'a>>);
 
 impl Shown<'_, '_> {
+    /// All of the words; `None` when there are none.
+    pub fn words(&self) -> Option<String> {
+        let words: String = self.0.iter().map(|section| section.body).collect();
+        (!words.is_empty()).then_some(words)
+    }
+
     /// Whether these words of it were shown.
     pub fn has(&self, passage: &str) -> bool {
         !self.0.is_empty() && {

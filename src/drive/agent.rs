@@ -19,6 +19,7 @@ use crate::drive::context::Lists;
 use crate::drive::conversation::{Conversation, Conversations};
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::Keeper;
+use crate::drive::live::Watchers;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::Model;
 use crate::drive::run::drive;
@@ -62,6 +63,7 @@ struct Inner<P: Platform> {
     closed: Cell<bool>,
     lists: Lists,
     conversations: Conversations,
+    watchers: Watchers,
     #[cfg(not(target_arch = "wasm32"))]
     checkpoint: Cell<Option<Checkpoint>>,
 }
@@ -89,6 +91,7 @@ impl<P: Platform> Agent<P> {
             catalog: RefCell::new(None),
             closed: Cell::new(false),
             conversations: Conversations::default(),
+            watchers: Watchers::default(),
             #[cfg(not(target_arch = "wasm32"))]
             checkpoint: Cell::new(None),
         }))
@@ -633,7 +636,9 @@ impl<P: Platform> Agent<P> {
     ///
     /// `config` for an id that is none, `cancelled`.
     pub async fn clear_conversation(&self, conversation: &str, cancel: &Cancel) -> Result<()> {
-        self.0.conversations.get(conversation)?.clear(&**self.platform(), cancel).await
+        self.0.conversations.get(conversation)?.clear(&**self.platform(), cancel).await?;
+        self.0.watchers.look(conversation, None);
+        Ok(())
     }
 
     /// Runs a plan of the app: the calls are made as if a model had asked for them, under the same policy, and the run ends
@@ -698,6 +703,16 @@ impl<P: Platform> Agent<P> {
 
     pub(crate) fn platform(&self) -> &Rc<P> {
         &self.0.platform
+    }
+
+    /// Who watches the sources of conversations.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
+    /// Fails for an id that is none of a conversation.
+    pub(crate) fn conversation_exists(&self, id: &str) -> Result<()> {
+        self.0.conversations.get(id).map(|_| ())
     }
 
     /// What is remembered for context.

@@ -78,14 +78,17 @@ pub(crate) struct Prompt {
     pub(crate) query: String,
     /// Blocks of context that the model was shown before.
     shown: Vec<String>,
+    /// The run, where the sources are to be followed.
+    pub(crate) run: Option<String>,
     /// Bytes of the history, the prompt included.
     pub(crate) bytes: usize,
 }
 
 impl Prompt {
     /// The last message of a history, and what stands before it.
-    pub(crate) fn of(messages: &[Message]) -> Prompt {
-        let mut prompt = Prompt { query: messages.last().map(Message::text).unwrap_or_default(), ..Prompt::default() };
+    pub(crate) fn of(messages: &[Message], run: Option<String>) -> Prompt {
+        let query = messages.last().map(Message::text).unwrap_or_default();
+        let mut prompt = Prompt { query, run, ..Prompt::default() };
         for block in messages.iter().flat_map(|message| &message.content) {
             prompt.bytes += match block {
                 Block::Text { text } => {
@@ -111,6 +114,12 @@ impl<P: Platform> Agent<P> {
     /// A run puts context before its model, and there is a server that may have some.
     pub(crate) fn has_context(&self) -> bool {
         self.puts_context() && self.servers_now().iter().any(|server| has_resources(server))
+    }
+
+    /// Sources may be followed: those that are put before the model, or those of a conversation.
+    pub(crate) fn may_follow(&self, conversation: bool) -> bool {
+        (self.puts_context() && self.context_config().live || conversation)
+            && self.servers_now().iter().any(|server| has_resources(server))
     }
 
     /// What the servers have on a query: `{ text, sources, tokens, dropped, meaning }`. Servers are connected first if need be.
@@ -147,6 +156,7 @@ impl<P: Platform> Agent<P> {
         let begin = json::text(&json!({
             "do": "begin", "owner": self.lists().owner.to_string(), "query": prompt.query, "servers": servers,
             "maxTokens": config.max_tokens, "resources": config.resources, "embed": config.embed, "shown": prompt.shown,
+            "run": prompt.run,
         }));
         let mut request = begin.clone();
         for _ in 0..MOST_ROUNDS {

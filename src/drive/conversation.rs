@@ -185,6 +185,11 @@ impl Conversation {
 }
 
 impl<P: Platform> Entered<P> {
+    /// Id of the conversation.
+    pub(crate) fn id(&self) -> &str {
+        &self.conversation.id
+    }
+
     /// Adds messages: here at once, and as changes of the store that are to be made.
     pub(crate) fn append(&self, platform: &P, messages: &[Message]) -> Vec<Write> {
         let Conversation { kept, .. } = &*self.conversation;

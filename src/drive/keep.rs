@@ -51,6 +51,11 @@ impl<P: Platform> Keeper<P> {
         }
     }
 
+    /// Id of the conversation that it is in.
+    pub(crate) fn conversation(&self) -> Option<String> {
+        self.entered.borrow().as_ref().map(|entered| entered.id().to_owned())
+    }
+
     /// Lets the next run into the conversation.
     pub(crate) fn leave(&self) {
         self.entered.take();

@@ -12,6 +12,7 @@ pub mod diagnose;
 pub mod handle;
 mod keep;
 mod line;
+mod live;
 pub mod mcp;
 mod model;
 #[cfg(feature = "parts")]

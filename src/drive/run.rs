@@ -19,6 +19,7 @@ use crate::drive::check::check;
 use crate::drive::context::{PATIENCE, Prompt};
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::Keeper;
+use crate::drive::live::{Inbox, Watch};
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
 use crate::drive::plan::{Returns, Stage, offer_builtin};
@@ -51,6 +52,8 @@ struct Context<P: Platform> {
     meta: Rc<Map<String, Value>>,
     trace: Trace,
     keeper: Keeper<P>,
+    /// For whoever watches the sources that the model is shown.
+    inbox: Rc<Inbox>,
 }
 
 /// One thing that takes time.
@@ -61,8 +64,12 @@ enum Job<P: Platform> {
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
-    /// With the prompt, where context is to be gathered for it, and whether the run pursues a goal.
-    Offer(Option<Prompt>, bool),
+    /// With the prompt, where context is to be gathered for it.
+    Offer {
+        prompt: Option<Prompt>,
+        pursues: bool,
+        follows: bool,
+    },
     CallModel(Prepared),
     Check(Value, Value),
     /// For that long; then this is reported.
@@ -105,8 +112,10 @@ pub(crate) async fn drive<P: Platform>(
     let platform = agent.platform().clone();
     let trace = Trace::new(&*platform, agent.config(), &run, &mut meta);
     let (returns, own_plan, meta) = (Returns::default(), run.is_plan(), Rc::new(meta));
+    let inbox = Rc::<Inbox>::default();
     let context =
-        Rc::new(Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace, keeper });
+        Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace, keeper, inbox };
+    let context = Rc::new(context);
     let mut jobs = Jobs::default();
     loop {
         while let Some(fact) = context.handle.take_fact() {
@@ -133,11 +142,15 @@ pub(crate) async fn drive<P: Platform>(
         if keeps && !done {
             jobs.push(perform(context.clone(), Job::Keep));
         }
-        if done && (keeps || context.trace.is_wanted()) {
+        if done && (keeps || context.inbox.is_open() || context.trace.is_wanted()) {
             // Whoever waits for the end has all spans then, and finds in the store what was said.
+            if run.messages().len() <= run.begun_with() + 1 {
+                context.inbox.push(json!({ "lost": true }));
+            }
             context.over.cancel();
             let mut last = pin!(async {
                 context.keeper.flush(&platform).await;
+                context.inbox.closed().await;
                 context.trace.finish(&*platform).await;
             });
             poll_fn(|task| {
@@ -199,10 +212,14 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let catalog = context.agent.catalog();
             let mut entries = catalog.entries();
             let gathers = context.agent.has_context() && !context.own_plan;
+            let conversation = context.keeper.conversation().is_some();
+            let follows = context.agent.may_follow(conversation);
             if context.own_plan {
                 entries.push(ToolEntry::builtin(Builtin::Plan, &entries));
-            } else if gathers || context.agent.offers_plans() {
-                jobs.push(Job::Offer(gathers.then(|| Prompt::of(run.messages())), run.has_goal()));
+            } else if gathers || context.agent.offers_plans() || follows {
+                let run_id = (follows && gathers).then(|| run.id().to_owned());
+                let prompt = gathers.then(|| Prompt::of(run.messages(), run_id));
+                jobs.push(Job::Offer { prompt, pursues: run.has_goal(), follows });
                 return jobs;
             } else {
                 let mut definitions = catalog.definitions();
@@ -213,6 +230,10 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             }
             handle.push(Fact::Tools(entries));
             jobs
+        }
+        Step::Noted(noted) => {
+            context.inbox.push(json!({ "noted": noted }));
+            Vec::new()
         }
         Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), &ask))],
         Step::Check(schema, value) => vec![Job::Check(schema, value)],
@@ -262,7 +283,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 handle.push(Fact::Gathered);
             }
         }
-        Job::Offer(prompt, pursues) => {
+        Job::Offer { prompt, pursues, follows } => {
             let catalog = agent.catalog();
             let (mut entries, mut definitions) = (catalog.entries(), catalog.definitions());
             if agent.offers_plans() {
@@ -275,6 +296,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 goal::offer(&mut entries, &mut definitions);
             }
             model.offer(definitions);
+            let run_id = prompt.as_ref().and_then(|prompt| prompt.run.clone());
             if let Some(prompt) = prompt {
                 let mut config = agent.context_config();
                 let room = model.room(prompt.bytes).unwrap_or(u64::MAX);
@@ -282,7 +304,16 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
                 handle.push(Fact::Context(built));
             }
-            handle.push(Fact::Tools(entries));
+            let offered = Cell::new(Some(entries));
+            let offer = || offered.take().into_iter().for_each(|entries| handle.push(Fact::Tools(entries)));
+            let id = context.keeper.conversation();
+            if follows && (run_id.is_some() || agent.follows(id.as_deref()).await) {
+                let tell = |change| handle.push(Fact::SourceChanged(change));
+                let (run, conversation, inbox) = (run_id.as_deref(), id.as_deref(), &context.inbox);
+                // Without the part nothing is followed.
+                let _ = agent.keep_fresh(Watch { run, conversation, inbox, tell: &tell, ready: &offer }, over).await;
+            }
+            offer();
         }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
         Job::Check(schema, value) => {

@@ -16,8 +16,11 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use crate::agent::live::Read;
 use crate::context::build::{Builder, Wish};
 use crate::context::embed::Vector;
+use crate::context::fill::Filler;
+use crate::context::history::History;
 use crate::context::library::{Document, Library};
 use crate::context::query::Query;
 use crate::context::shelf::Shelf;
@@ -39,6 +42,8 @@ pub(super) struct Contexts {
     sessions: RefCell<Vec<(u64, Session)>>,
     last: Cell<u64>,
     meanings: Meanings,
+    /// What was put before the model of a run, until somebody follows it.
+    read: RefCell<Vec<(String, Vec<Read>)>>,
 }
 
 /// What is kept for each owner, the last one that was heard of at the end.
@@ -66,6 +71,29 @@ impl<T: Default> Owners<T> {
     }
 }
 
+impl Contexts {
+    fn keep_read(&self, run: String, filler: &Filler, filled: &Value) {
+        let blocks = [filled.get("text").and_then(Value::as_str).unwrap_or("").to_owned()];
+        let history = History::read(&blocks);
+        let read = filler.texts().iter().filter_map(|text| {
+            let shown = history.of(text).words()?;
+            Some(super::live::read(&text.server, &text.uri, &text.text, &shown, text.vouched))
+        });
+        let mut kept = self.read.borrow_mut();
+        kept.push((run, read.collect()));
+        if kept.len() > MOST_SESSIONS {
+            kept.remove(0);
+        }
+    }
+
+    /// What was put before the model of that run; once.
+    pub(super) fn take_read(&self, run: &str) -> Vec<Read> {
+        let mut kept = self.read.borrow_mut();
+        let place = kept.iter().position(|(known, _)| known == run);
+        place.map(|place| kept.remove(place).1).unwrap_or_default()
+    }
+}
+
 /// A library with the versions of its lists.
 #[derive(Default)]
 struct Ranked {
@@ -79,6 +107,8 @@ struct Session {
     embed: Embed,
     /// Set once the lists are there.
     query: Option<Query>,
+    /// The run whose sources are to be followed.
+    run: Option<String>,
 }
 
 const UNREADABLE: &str = "the request cannot be read";
@@ -99,7 +129,8 @@ fn begin(state: &Contexts, request: &Value) -> Option<Value> {
     let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null))?;
     let mut builder = Builder::new(Wish::read(request)?);
     let steps = builder.lists(&mut shelf.borrow_mut());
-    Some(keep(state, Session { builder, shelf, embed, query: None }, steps))
+    let run = request.get("run").and_then(Value::as_str).map(str::to_owned);
+    Some(keep(state, Session { builder, shelf, embed, query: None, run }, steps))
 }
 
 /// Puts a session aside until its steps are done.
@@ -121,7 +152,7 @@ async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value)
     let Some(place) = place else { return Some(json!({ "lost": true })) };
     let (_, mut session) = state.sessions.borrow_mut().remove(place);
     let facts = request.get_mut("facts")?.as_array_mut()?;
-    let Session { builder, shelf, embed, query } = &mut session;
+    let Session { builder, shelf, embed, query, run } = &mut session;
     for fetched in builder.take(facts) {
         let new: Vec<usize> = shelf.borrow().library().unknown(&fetched.list, &fetched.documents);
         let known = about(state, platform, embed, &fetched.documents, &new).await;
@@ -147,7 +178,10 @@ async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value)
     let vectors = if query.vector.is_some() { state.meanings.of(platform, embed, &texts).await } else { Vec::new() };
     let meanings: Vec<(u32, Vector)> =
         meant.iter().zip(vectors).filter_map(|((number, _), vector)| Some((*number, vector?))).collect();
-    let filled = filler.fill(&query, &meanings, session.builder.most());
+    let filled = filler.fill(&query, &meanings, builder.most());
+    if let Some(run) = run.take() {
+        state.keep_read(run, &filler, &filled);
+    }
     let mut done = session.builder.finish(filled);
     done["meaning"] = query.vector.is_some().into();
     Some(json!({ "done": done }))

@@ -171,6 +171,24 @@ async fn perform(
             agent.clear_conversation(&given.text("id")?, &cancel).await?;
             Value::Null
         }
+        "subscribe" => {
+            let (server, uri) = (given.text("server")?, given.text("uri")?);
+            agent.subscribe(&given.text("id")?, &server, &uri, &cancel).await?;
+            Value::Null
+        }
+        "unsubscribe" => {
+            let (server, uri) = (given.text("server")?, given.text("uri")?);
+            Value::Bool(agent.unsubscribe(&given.text("id")?, &server, &uri).await?)
+        }
+        "subscriptions" => agent.subscriptions(&given.text("id")?).await?,
+        // Tells of changes as progress, until it is cancelled.
+        "changes" => {
+            let tell = |change: Value| door::progress(ticket, &json::text(&change));
+            match agent.changes(&given.text("id")?, &cancel, &tell).await {
+                Err(error) if error.code != Code::Cancelled => return Err(error),
+                _ => Value::Null,
+            }
+        }
         "list" => match List::of(&given.text("key")?) {
             Some(list) => agent.list(list, options.cache, &cancel).await?,
             None => return Err(Error::config("key", "there is no such list")),

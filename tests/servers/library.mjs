@@ -29,8 +29,8 @@ const prompt = {
 /** The capabilities that go with it. */
 export const capabilities = { resources: {}, prompts: {}, completions: {} };
 
-/** Teaches the server its library; lists have pages of two. */
-export function register(server) {
+/** Teaches the server its library; lists have pages of two. `texts` has other contents of documents, by name. */
+export function register(server, texts = {}) {
   server.setRequestHandler("resources/list", ({ params }) => {
     // The cursor of the second page is empty text, which is a cursor like any other.
     if (params?.cursor === "") return { resources: DOCS.slice(2).map(resource), ttlMs: 1000, cacheScope: "private" };
@@ -40,7 +40,7 @@ export function register(server) {
   server.setRequestHandler("resources/read", ({ params: { uri } }) => {
     const name = DOCS.find((known) => resource(known).uri === uri);
     if (!name) throw new ProtocolError(ProtocolErrorCode.InvalidParams, `no resource ${uri}`, { uri });
-    return { contents: [{ uri, mimeType: "text/markdown", text: `# ${name}\n\nGrüße aus ${name}.` }], ttlMs: 700, cacheScope: "private" };
+    return { contents: [{ uri, mimeType: "text/markdown", text: texts[name] ?? `# ${name}\n\nGrüße aus ${name}.` }], ttlMs: 700, cacheScope: "private" };
   });
   server.setRequestHandler("prompts/list", () => ({ prompts: [prompt] }));
   server.setRequestHandler("prompts/get", ({ params }) => {

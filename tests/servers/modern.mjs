@@ -103,7 +103,7 @@ export function make({ state = { notes: [], aborted: 0, rounds: [] }, pageSize =
   const told = { tools: { listChanged: true }, resources: { listChanged: true, subscribe: true } };
   const capabilities = { tools: {}, ...library.capabilities, ...(changes && told) };
   const server = new Server({ name: "modern", version: "1.0.0" }, { capabilities });
-  library.register(server);
+  library.register(server, state.texts);
   server.setRequestHandler("tools/list", ({ params }) => page(params?.cursor, pageSize, all));
   server.setRequestHandler("tools/call", ({ params }, context) => {
     const tool = Object.hasOwn(all, params.name) ? all[params.name] : undefined;
@@ -120,10 +120,10 @@ export function make({ state = { notes: [], aborted: 0, rounds: [] }, pageSize =
  * `guard(request, response)` comes before everything and says whether it has answered. `cors: false`:
  * send no CORS headers and refuse preflights, as many servers do. `requests` records `{ method, headers }` of every
  * HTTP request, preflights included. `asks`: there is a tool that asks. `state.notes` and `state.aborted` tell what the
- * tools did. `changes`: declare that changes are told; `notify` tells them, and `drop()` breaks every connection.
+ * tools did, and `state.texts` makes documents say something else. `changes`: declare that changes are told; `notify` tells them, and `drop()` breaks every connection.
  */
 export async function start({ port = 0, pageSize = 4, legacy = "reject", token, guard, cors: allowPages = true, asks = false, changes = false } = {}) {
-  const state = { notes: [], aborted: 0, rounds: [] };
+  const state = { notes: [], aborted: 0, rounds: [], texts: {} };
   const all = asks ? { ...TOOLS, ...ASKS } : TOOLS;
   const requests = [];
   const handler = createMcpHandler(() => make({ state, pageSize, all, changes }), { legacy });

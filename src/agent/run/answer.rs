@@ -14,6 +14,7 @@ impl Run {
     pub(super) fn start_turn(&mut self) {
         self.turn += 1;
         self.recovery.start_turn();
+        self.show_changes();
         self.events.push(Event::TurnStart { turn: self.turn });
         self.ask(Turn::default());
     }

@@ -1,0 +1,154 @@
+use super::*;
+
+fn known(uri: &str, text: &str, shown: &str) -> Known {
+    let mut known = Known { server: "s".into(), uri: uri.into(), base: Content::of(text), ..Known::default() };
+    if !shown.is_empty() {
+        known.show(shown);
+    }
+    known
+}
+
+fn fresh(uri: &str, text: &str) -> Read {
+    Read { known: known(uri, text, text), vouched: false }
+}
+
+fn take(session: &mut Session, fact: Value) -> Value {
+    session.take(&fact);
+    session.orders().0
+}
+
+fn read(session: &mut Session, text: &str) -> Value {
+    take(session, json!({ "read": 1, "text": text, "at": 5 }))
+}
+
+/// A session whose only source was compared once after the watch began, and has rested.
+fn settled() -> Session {
+    let mut session = Session::new();
+    session.follow(vec![fresh("a", "one\ntwo\n")]);
+    let (orders, _) = session.orders();
+    assert_eq!((&orders["watch"][0]["uri"], &orders["ready"]), (&json!("a"), &json!(true)));
+    let orders = take(&mut session, json!({ "watching": 1 }));
+    assert_eq!(orders["reads"][0]["uri"], "a", "what changed before somebody told is found");
+    let orders = read(&mut session, "one\ntwo\n");
+    assert_eq!((&orders["changes"], &orders["waits"]), (&json!([]), &json!([{ "id": 1, "ms": 1000 }])));
+    take(&mut session, json!({ "rested": 1 }));
+    session
+}
+
+#[test]
+fn a_change_is_read_compared_and_told() {
+    let mut session = settled();
+    assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([{ "id": 1, "ms": SETTLE }]));
+    assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([]), "told while it settles");
+    assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1);
+    let orders = read(&mut session, "one\nthree\n");
+    let change = &orders["changes"][0];
+    assert_eq!(
+        (&change["difference"], &change["cited"], &change["readAt"]),
+        (&json!("- two\n+ three\n"), &json!(true), &json!(5))
+    );
+    assert!(change["note"].as_str().unwrap().contains("- two\n+ three\n"));
+    // As before again, and told so; and what was never noted is compared with what the model knows.
+    take(&mut session, json!({ "changed": 1 }));
+    take(&mut session, json!({ "rested": 1 }));
+    let back = read(&mut session, "one\ntwo\n");
+    assert_eq!((&back["changes"][0]["same"], &back["changes"][0]["note"]), (&json!(true), &json!("")));
+}
+
+#[test]
+fn what_the_model_was_shown_is_what_the_next_change_is_compared_with() {
+    let mut session = settled();
+    let version = |session: &mut Session, text: &str| {
+        for fact in ["changed", "rested", "rested"] {
+            take(session, json!({ fact: 1 }));
+        }
+        let told = read(session, text);
+        take(session, json!({ "rested": 1 }));
+        told["changes"][0].clone()
+    };
+    let first = version(&mut session, "one\nthree\n");
+    let second = version(&mut session, "one\nfour\n");
+    assert_eq!(second["difference"], "- two\n+ four\n", "nothing was shown yet");
+    session.to_store();
+    let noted = json!({ "noted": [{ "server": "s", "uri": "a", "version": first["version"] }] });
+    let orders = take(&mut session, noted.clone());
+    assert_eq!(orders["changes"][0]["difference"], "- three\n+ four\n", "what came since is news");
+    assert_eq!(session.to_store()[0].base, Content::of("one\nthree\n"));
+    assert_eq!(take(&mut session, noted)["changes"], json!([]), "once");
+    let third = version(&mut session, "one\n");
+    assert_eq!((&third["difference"], &third["cited"]), (&json!("- three\n"), &json!(true)));
+}
+
+#[test]
+fn a_source_that_flaps_is_read_ever_more_rarely() {
+    let mut session = settled();
+    take(&mut session, json!({ "changed": 1 }));
+    take(&mut session, json!({ "rested": 1 }));
+    let mut paces = Vec::new();
+    for round in 0..9 {
+        take(&mut session, json!({ "changed": 1 }));
+        let orders = read(&mut session, &format!("one\n{round}\n"));
+        paces.push(orders["waits"][0]["ms"].as_u64().unwrap());
+        assert_eq!(take(&mut session, json!({ "changed": 1 }))["reads"], json!([]));
+        assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1, "but it is read");
+    }
+    assert_eq!(paces, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+}
+
+#[test]
+fn what_cannot_be_read_is_read_again() {
+    let mut session = settled();
+    take(&mut session, json!({ "gap": 1 }));
+    take(&mut session, json!({ "rested": 1 }));
+    assert_eq!(take(&mut session, json!({ "read": 1 }))["changes"], json!([]));
+    assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1);
+    assert_eq!(read(&mut session, "new")["changes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_model_waits_for_what_was_followed_before() {
+    let mut session = Session::new();
+    session.remember(vec![known("a", "old", "old"), known("b", "same", "same")]);
+    session.follow(vec![fresh("c", "x")]);
+    assert_eq!(session.orders().0["ready"], false);
+    for id in [1, 2] {
+        assert_eq!(take(&mut session, json!({ "watching": id }))["reads"].as_array().unwrap().len(), 1);
+    }
+    assert_eq!(read(&mut session, "new")["changes"][0]["difference"], "- old\n+ new\n");
+    let orders = take(&mut session, json!({ "read": 2, "text": "same" }));
+    assert_eq!((&orders["ready"], &orders["changes"]), (&json!(true), &json!([])));
+    assert_eq!(session.orders().0["ready"], false, "once");
+    let mut session = Session::new();
+    session.remember(vec![known("a", "old", "")]);
+    assert_eq!(session.orders().0["ready"], false);
+    assert_eq!(take(&mut session, json!({ "patience": true }))["ready"], true);
+    // Nobody tells of it: its content is compared.
+    assert_eq!(take(&mut session, json!({ "deaf": 1 }))["reads"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn only_so_many_are_followed_by_themselves() {
+    let mut session = Session::new();
+    let mut asked = fresh("asked", "x");
+    asked.known.asked = true;
+    session.follow(vec![asked]);
+    session.follow((0..40).map(|number| fresh(&number.to_string(), "x")).collect());
+    let (_, gone) = session.orders();
+    assert_eq!(gone.len(), 8);
+    assert!(gone.iter().all(|known| !known.asked && known.uri.parse::<u32>().unwrap() < 8));
+    assert_eq!(session.to_store().len(), 33);
+    take(&mut session, json!({ "deaf": 5 }));
+    assert_eq!(session.to_store().len(), 0);
+    take(&mut session, json!({ "deaf": 1 }));
+    session.follow(vec![Read { known: known("39", "y", "y"), vouched: true }]);
+    assert_eq!(session.to_store()[0].shown, "x\ny\n");
+}
+
+#[test]
+fn facts_about_nothing_change_nothing() {
+    let mut session = settled();
+    for fact in [json!({ "read": 1, "text": "x" }), json!({ "rested": 1 }), json!({ "changed": 9 }), json!(7)] {
+        let orders = take(&mut session, fact);
+        assert_eq!((&orders["reads"], &orders["changes"], &orders["waits"]), (&json!([]), &json!([]), &json!([])));
+    }
+}
