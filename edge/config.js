@@ -13,6 +13,7 @@ const VARIABLES = {
   servers: "MCP_SERVERS",
   system: "SYSTEM_PROMPT",
   approval: "APPROVAL",
+  context: "CONTEXT",
   "limits.maxTurns": "MAX_TURNS",
 };
 
@@ -38,6 +39,8 @@ export function options(env) {
   const turns = env.MAX_TURNS === undefined || env.MAX_TURNS === "" ? undefined : Number(env.MAX_TURNS);
   if (Number.isNaN(turns)) throw mistake("MAX_TURNS", "expected a whole number");
   const provider = text(env, "MODEL_PROVIDER") ?? "offline";
+  const context = text(env, "CONTEXT") ?? "none";
+  if (context !== "none" && context !== "auto") throw mistake("CONTEXT", "expected auto or none");
   return {
     model: {
       provider,
@@ -49,6 +52,7 @@ export function options(env) {
     servers: servers(env),
     system: text(env, "SYSTEM_PROMPT"),
     approval: text(env, "APPROVAL") ?? "writes",
+    context: context === "auto" ? {} : undefined,
     limits: { maxTurns: turns ?? 10 },
   };
 }

@@ -3,6 +3,7 @@
 import { Card } from "./card.js";
 import { announce, count, duration, h, icon, setText } from "./dom.js";
 import { Prose } from "./markdown.js";
+import { Changes, sourcesRead } from "./sources.js";
 import { Timeline } from "./timeline.js";
 import { explain, technical } from "./words.js";
 
@@ -11,6 +12,7 @@ export class Answer {
   #working = h("div", { class: "working" }, h("span", { class: "dots" }, h("i"), h("i"), h("i")), h("span", { class: "working-text" }));
   #foot = h("footer", { class: "usage" });
   #timeline = new Timeline();
+  #changes = new Changes();
   #hooks;
   #prose = null;
   #thinking = null;
@@ -28,7 +30,7 @@ export class Answer {
    */
   constructor(hooks) {
     this.#hooks = hooks;
-    this.element = h("article", { class: "answer", "aria-label": "Answer", "aria-busy": "true" }, this.#parts, this.#working, this.#foot, this.#timeline.element);
+    this.element = h("article", { class: "answer", "aria-label": "Answer", "aria-busy": "true" }, this.#parts, this.#working, this.#changes.element, this.#foot, this.#timeline.element);
     this.#work("Starting");
   }
 
@@ -51,6 +53,14 @@ export class Answer {
         break;
       case "server_status":
         if (event.state === "connecting") this.#work(`Connecting to ${event.server}`);
+        break;
+      case "context": {
+        const read = sourcesRead(event);
+        if (read) this.#parts.append(read);
+        break;
+      }
+      case "context_changed":
+        this.#changes.show(event);
         break;
       case "text_delta":
         this.#text(event.text);
@@ -106,6 +116,13 @@ export class Answer {
       default:
         return;
     }
+    this.#hooks.changed();
+  }
+
+  /** Takes a change of a source that came after the answer; `again` asks anew. */
+  outdated(change, again) {
+    this.#changes.show(change, again);
+    if (!change.same) announce(`${change.uri} has changed since it was read.`);
     this.#hooks.changed();
   }
 

@@ -144,15 +144,17 @@ export class Chat {
       act: (action) => {
         if (action === "reload") location.reload();
         else if (action !== "retry") this.#open(action);
-        else if (!this.running) {
-          // Once more from before the question, so that it does not stand in the history twice.
-          this.#session.rewind(before);
-          question.remove();
-          answer.element.remove();
-          this.#ask(prompt);
-        }
+        else again();
       },
     });
+    const again = () => {
+      if (this.running) return;
+      // Once more from before the question, so that it does not stand in the history twice.
+      this.#session.rewind(before);
+      question.remove();
+      answer.element.remove();
+      this.#ask(prompt);
+    };
     this.#list.append(question, answer.element);
     this.#follow();
     const decide = (tell) => {
@@ -175,8 +177,10 @@ export class Chat {
     this.#show(true);
     this.home();
     let messages = null;
+    let sources = [];
     for await (const event of run) {
       if (event.type === "server_status") this.#session.changed();
+      if (event.type === "context") sources = event.sources;
       if (event.type === "done" || event.type === "error") messages = event.messages;
       answer.apply(event);
     }
@@ -187,6 +191,7 @@ export class Chat {
     this.#run = null;
     this.#show(false);
     this.#session.changed();
+    void this.#session.follow(sources, (change) => answer.outdated(change, again));
   }
 
   #peer() {

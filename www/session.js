@@ -13,6 +13,7 @@ export class Session extends EventTarget {
   #run = null;
   #onSpan = null;
   #stale = false;
+  #watch = null;
   #connecting = 0;
 
   /** `library` is the package's module; throws its EdgewiseError when the settings do not do. */
@@ -26,7 +27,7 @@ export class Session extends EventTarget {
   }
 
   #make(settings) {
-    const { provider, id, baseUrl, apiKey, maxTurns, approval } = settings;
+    const { provider, id, baseUrl, apiKey, maxTurns, approval, context } = settings;
     const model = { provider };
     if (provider !== "offline") {
       if (id) model.id = id;
@@ -34,7 +35,7 @@ export class Session extends EventTarget {
       if (apiKey) model.apiKey = apiKey;
     }
     const servers = [...this.#servers.values()].map(serverOptions);
-    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, limits: { maxTurns }, onSpan: (span) => this.#onSpan?.(span) });
+    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, limits: { maxTurns }, onSpan: (span) => this.#onSpan?.(span) });
   }
 
   get settings() {
@@ -184,9 +185,30 @@ export class Session extends EventTarget {
   /** Starts a run on the history so far; throws EdgewiseError when it cannot. `onSpan` is told what it spends its time on. */
   start(prompt, onSpan, mode = "chat") {
     const run = this.#agent.run(prompt, { messages: this.#history, mode });
+    this.#watch?.abort();
     this.#run = run;
     this.#onSpan = onSpan;
     return run;
+  }
+
+  /**
+   * Follows what an answer was made from until the next one begins, and tells of each change. Servers that do not tell are left
+   * alone.
+   */
+  async follow(sources, tell) {
+    this.#watch?.abort();
+    const { signal } = (this.#watch = new AbortController());
+    if (sources.length === 0) return;
+    const chat = this.#agent.conversation(`page-${Math.random().toString(36).slice(2)}`);
+    try {
+      const followed = await Promise.allSettled(sources.map(({ server, uri }) => chat.subscribe(server, uri, { signal })));
+      if (!followed.some(({ status }) => status === "fulfilled")) return;
+      for await (const change of chat.changes({ signal })) tell(change);
+    } catch (error) {
+      if (!signal.aborted) console.warn("edgewise: follow", error);
+    } finally {
+      await chat.clear().catch(() => {});
+    }
   }
 
   get history() {
@@ -203,6 +225,7 @@ export class Session extends EventTarget {
 
   /** Forgets the conversation, or goes back to an earlier point of it. */
   rewind(history = []) {
+    this.#watch?.abort();
     this.#history = history;
   }
 }

@@ -97,7 +97,7 @@ export class SettingsPanel {
   }
 
   #fill(settings) {
-    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context } = this.#form.elements;
     this.#preset = PRESETS[settings.preset]?.provider === settings.provider ? settings.preset : settings.provider;
     provider.value = settings.provider;
     id.value = settings.id;
@@ -105,6 +105,7 @@ export class SettingsPanel {
     apiKey.value = settings.apiKey;
     rememberKey.checked = settings.rememberKey;
     maxTurns.value = settings.maxTurns;
+    context.checked = settings.context;
     this.#approval.value = settings.approval;
     this.#dress();
   }
@@ -144,7 +145,7 @@ export class SettingsPanel {
   }
 
   #save() {
-    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context } = this.#form.elements;
     const offline = provider.value === "offline";
     const settings = {
       ...DEFAULTS,
@@ -156,6 +157,7 @@ export class SettingsPanel {
       rememberKey: !offline && rememberKey.checked,
       maxTurns: maxTurns.value === "" ? DEFAULTS.maxTurns : Number(maxTurns.value),
       approval: this.#session.settings.approval,
+      context: context.checked,
     };
     clearFieldErrors(this.#form);
     try {

@@ -13,6 +13,7 @@ export const DEFAULTS = {
   rememberKey: false,
   maxTurns: 10,
   approval: "writes",
+  context: false,
 };
 
 // Storage may be switched off, full, or hold what an older page wrote: the page works all the same.

@@ -214,7 +214,7 @@ impl Builder {
 
     fn read(&mut self, place: usize, server: &str, item: &Item, wanted: bool, result: &mut Value) {
         let read_at = result.get("readAt").and_then(Value::as_u64).unwrap_or(0);
-        let vouched = result.get("ttlMs").and_then(Value::as_u64).is_some_and(|ttl| ttl > 0);
+        let vouched = result.get("ttlMs").and_then(Value::as_u64).unwrap_or(0);
         let mut any = false;
         let contents = result.get_mut("contents").and_then(Value::as_array_mut);
         for content in contents.into_iter().flatten() {

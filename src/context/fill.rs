@@ -41,8 +41,8 @@ pub struct Text {
     pub modified: Option<String>,
     /// The app or the server wants it whatever is asked.
     pub wanted: bool,
-    /// The server says that it stays so for a while.
-    pub vouched: bool,
+    /// For so many milliseconds, as its server says, it stays so.
+    pub vouched: u64,
 }
 
 /// Texts cut into passages, ready to be ranked.

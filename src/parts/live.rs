@@ -188,7 +188,7 @@ async fn unsubscribe<P: Platform>(platform: &P, conversation: &str, request: &Va
 }
 
 /// What was put before the model, as it is followed from there.
-pub(super) fn read(server: &str, uri: &str, text: &str, shown: &str, vouched: bool) -> Read {
+pub(super) fn read(server: &str, uri: &str, text: &str, shown: &str, vouched: u64) -> Read {
     let mut known =
         Known { server: server.to_owned(), uri: uri.to_owned(), base: Content::of(text), ..Known::default() };
     known.show(shown);

@@ -278,6 +278,36 @@ test("APPROVAL decides whether a tool that writes is called", async (t) => {
   assert.deepEqual(now.state.notes, ["milk"]);
 });
 
+test("CONTEXT puts resources before the model, and what changes meanwhile behind its tool results", async (t) => {
+  const [model, now] = await Promise.all([llm.start(), modern.start({ changes: true })]);
+  t.after(() => Promise.all([model.close(), now.close()]));
+  const worker = await startDev({
+    DEV: "1",
+    MODEL_PROVIDER: "openai",
+    MODEL_ID: "scripted",
+    MODEL_BASE_URL: `${model.url}/v1`,
+    MCP_SERVERS: [{ name: "modern", url: now.url }],
+    CONTEXT: "auto",
+  });
+  t.after(worker.close);
+  const slow = (asked) => asked.tools.map(({ function: { name } }) => name).find((name) => name.endsWith("slow"));
+  model.push((asked) => ({ toolCalls: [{ name: slow(asked), input: { steps: 60, stepMs: 50 } }] }), { text: "Well." });
+  const all = [];
+  for await (const event of events(await worker.run({ prompt: "What does the document beta say?" }))) {
+    all.push(event);
+    if (event.type === "tool_progress" && now.state.texts.beta === undefined) {
+      now.state.texts.beta = "# beta\n\nGrüße aus gamma.";
+      now.notify.resourceUpdated("docs://library/beta.md");
+    }
+  }
+  laws(all);
+  const [context] = all.filter(({ type }) => type === "context");
+  assert.deepEqual(context.sources.map(({ uri }) => uri), ["docs://library/beta.md"]);
+  const changed = all.filter(({ type }) => type === "context_changed");
+  assert.deepEqual(changed.map(({ difference, cited }) => [difference, cited]), [["@ # beta\n- Grüße aus beta.\n+ Grüße aus gamma.\n", true]]);
+  assert.match(JSON.stringify(model.requests.at(-1).body.messages), /\+ Grüße aus gamma/);
+});
+
 test("a mistake in the configuration names the variable and never its value", async (t) => {
   const servers = (...list) => ({ MCP_SERVERS: JSON.stringify(list) });
   const cases = [
@@ -287,6 +317,7 @@ test("a mistake in the configuration names the variable and never its value", as
     [{ MAX_TURNS: "hidden-value" }, "MAX_TURNS"],
     [{ MAX_TURNS: "0" }, "MAX_TURNS"],
     [{ APPROVAL: "hidden-value" }, "APPROVAL"],
+    [{ CONTEXT: "hidden-value" }, "CONTEXT"],
     [{ MCP_SERVERS: "hidden-value" }, "MCP_SERVERS"],
     [{ MCP_SERVERS: "{}" }, "MCP_SERVERS"],
     [servers({ name: "a", url: "hidden-value" }), "MCP_SERVERS[0].url"],

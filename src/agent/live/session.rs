@@ -33,8 +33,8 @@ struct Seat {
     known: Known,
     /// The content of `known.base` was read before this session: what happened between is not known.
     older: bool,
-    /// For so long the server vouches for what was read.
-    vouched: bool,
+    /// For so many milliseconds the server vouches for what was read.
+    vouched: u64,
     phase: Phase,
     /// It was told of since it was last begun to be read.
     dirty: bool,
@@ -64,8 +64,8 @@ pub struct Session {
 pub struct Read {
     /// The source, with the content that was read.
     pub known: Known,
-    /// The server says that it stays so for a while.
-    pub vouched: bool,
+    /// For so many milliseconds, as its server says, it stays so.
+    pub vouched: u64,
 }
 
 impl Session {
@@ -84,7 +84,7 @@ impl Session {
                     seat.known = known;
                 }
                 Some(_) => {}
-                None => self.add(known, true, false),
+                None => self.add(known, true, 0),
             }
         }
     }
@@ -122,7 +122,7 @@ impl Session {
         }
     }
 
-    fn add(&mut self, known: Known, older: bool, vouched: bool) {
+    fn add(&mut self, known: Known, older: bool, vouched: u64) {
         self.last += 1;
         let id = self.last;
         self.orders.watch.push(json!({ "id": id, "server": known.server, "uri": known.uri }));
@@ -222,10 +222,11 @@ impl Seat {
         if self.phase != Phase::Unwatched {
             return;
         }
-        self.phase = Phase::Idle;
-        if self.older || self.dirty || !self.vouched {
-            self.begin_reading(orders);
+        if self.older || self.dirty || self.vouched == 0 {
+            return self.begin_reading(orders);
         }
+        self.phase = Phase::Settling;
+        self.wait(self.vouched, orders);
     }
 
     /// Nobody will tell. What was followed before is compared once.
@@ -240,6 +241,11 @@ impl Seat {
         match self.phase {
             Phase::Idle => {
                 self.phase = Phase::Settling;
+                self.wait(SETTLE, orders);
+            }
+            // Whatever was said of how long it stays: it did not.
+            Phase::Settling if self.vouched > 0 => {
+                self.vouched = 0;
                 self.wait(SETTLE, orders);
             }
             Phase::Settling => {}
@@ -260,7 +266,7 @@ impl Seat {
     }
 
     fn begin_reading(&mut self, orders: &mut Orders) {
-        (self.phase, self.dirty) = (Phase::Reading, false);
+        (self.phase, self.dirty, self.vouched) = (Phase::Reading, false, 0);
         orders.reads.push(json!({ "id": self.id, "server": self.known.server, "uri": self.known.uri }));
     }
 

@@ -9,7 +9,7 @@ fn known(uri: &str, text: &str, shown: &str) -> Known {
 }
 
 fn fresh(uri: &str, text: &str) -> Read {
-    Read { known: known(uri, text, text), vouched: false }
+    Read { known: known(uri, text, text), vouched: 0 }
 }
 
 fn take(session: &mut Session, fact: Value) -> Value {
@@ -127,6 +127,17 @@ fn a_model_waits_for_what_was_followed_before() {
 }
 
 #[test]
+fn a_server_s_word_holds_until_it_says_otherwise() {
+    let mut session = Session::new();
+    session.follow(vec![Read { vouched: 5_000, ..fresh("a", "x") }]);
+    let orders = take(&mut session, json!({ "watching": 1 }));
+    assert_eq!((&orders["reads"], &orders["waits"]), (&json!([]), &json!([{ "id": 1, "ms": 5000 }])));
+    assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([{ "id": 1, "ms": SETTLE }]));
+    assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1);
+    assert_eq!(read(&mut session, "y")["changes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn only_so_many_are_followed_by_themselves() {
     let mut session = Session::new();
     let mut asked = fresh("asked", "x");
@@ -140,7 +151,7 @@ fn only_so_many_are_followed_by_themselves() {
     take(&mut session, json!({ "deaf": 5 }));
     assert_eq!(session.to_store().len(), 0);
     take(&mut session, json!({ "deaf": 1 }));
-    session.follow(vec![Read { known: known("39", "y", "y"), vouched: true }]);
+    session.follow(vec![Read { known: known("39", "y", "y"), vouched: 9 }]);
     assert_eq!(session.to_store()[0].shown, "x\ny\n");
 }
 
