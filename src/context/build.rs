@@ -415,7 +415,7 @@ mod tests {
             };
             let mut facts: Vec<Value> = steps.iter().map(answer).collect();
             for Fetched { list, version, items, documents } in builder.take(&mut facts) {
-                shelf.set(&list, &version, items, &documents, &mut |_| None);
+                shelf.set(&list, &version, items, &documents, &|_| None, &mut |_| None);
             }
             steps = if chosen { Vec::new() } else { builder.choose(shelf, &query) };
             chosen = true;

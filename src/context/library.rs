@@ -6,6 +6,7 @@
 use super::embed::Vector;
 use super::fuse::{Ranking, fuse};
 use super::query::Query;
+use super::sheet::Prepared;
 use crate::rank::{Index, content_hash};
 
 /// How much words in common count beside [`MEANING`]; both chosen with `bench/retrieval.rs`.
@@ -103,6 +104,17 @@ impl Library {
     ///
     /// Linear in what is new and in the length of the list.
     pub fn set(&mut self, group: &str, documents: &[Document], about: &mut dyn FnMut(&Document) -> Option<Vector>) {
+        self.set_prepared(group, documents, &|_| None, about);
+    }
+
+    /// The same, where of some documents is known what an index would make of them, by hash.
+    pub fn set_prepared<'a>(
+        &mut self,
+        group: &str,
+        documents: &[Document],
+        prepared: &dyn Fn(u64) -> Option<Prepared<'a>>,
+        about: &mut dyn FnMut(&Document) -> Option<Vector>,
+    ) {
         let number = match self.groups.iter().position(|known| known.name == group) {
             Some(number) => number,
             None => {
@@ -129,15 +141,33 @@ impl Library {
                 numbers.push(kept);
                 continue;
             }
-            numbers.push(self.index.add(&[(2.0, &document.name), (1.0, &document.text)]));
+            let (number_of, vector) = match prepared(hash) {
+                Some(Prepared { length, terms, vector, .. }) => (self.index.add_parts(length, terms), vector),
+                None => (self.index.add(&[(2.0, &document.name), (1.0, &document.text)]), about(document)),
+            };
+            numbers.push(number_of);
             self.entries.push(Entry { group: number as u32, place, hash });
-            self.vectors.push(about(document));
+            self.vectors.push(vector);
         }
         for (_, gone) in before.into_iter().filter(|(_, old)| *old != u32::MAX) {
             self.index.remove(gone);
         }
         self.groups[number].numbers = numbers;
         self.tidy();
+    }
+
+    /// What the index made of the documents of a group, of those whose hash is wanted.
+    pub fn prepared(&self, group: &str, wanted: &dyn Fn(u64) -> bool) -> Vec<Prepared<'_>> {
+        let group = self.groups.iter().find(|known| known.name == group);
+        let numbers = group.into_iter().flat_map(|group| &group.numbers);
+        let one = |number: &u32| {
+            let hash = self.entries[*number as usize].hash;
+            wanted(hash).then(|| {
+                let (length, terms) = self.index.parts(*number);
+                Prepared { hash, length, terms, vector: self.vectors[*number as usize].clone() }
+            })
+        };
+        numbers.filter_map(one).collect()
     }
 
     /// Keeps memory in proportion to what there is.

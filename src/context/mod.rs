@@ -6,7 +6,7 @@
 //! # In scope
 //!
 //! - [`library`]: what there is to choose from, ranked by words ([`rank`](crate::rank)) and by meaning ([`embed`]), put
-//!   together by [`fuse`].
+//!   together by [`fuse`]; [`sheet`] is how it is stored.
 //! - [`passages`], [`fill`], [`budget`]: from texts that were read to the best of them that fits.
 //! - [`history`]: what the model was shown before; [`difference`]: what has changed of it since.
 //! - [`template`], [`arguments`]: resources that a query has to name a part of.
@@ -27,6 +27,7 @@ pub mod history;
 pub mod library;
 pub mod passages;
 pub mod query;
+pub mod sheet;
 pub mod shelf;
 pub mod template;
 

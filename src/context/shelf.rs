@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::embed::Vector;
 use super::library::{Document, Library};
+use super::sheet::Prepared;
 
 /// A resource or a resource template ([MCP 2026-07-28, Resources, "Resource"]).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,16 +90,17 @@ impl Shelf {
         self.lists.iter().find(|known| known.name == list).map_or(&[], |list| &list.items)
     }
 
-    /// Puts a list in the place of its older version; see [`Library::set`].
-    pub fn set(
+    /// Puts a list in the place of its older version; see [`Library::set_prepared`].
+    pub fn set<'a>(
         &mut self,
         list: &str,
         version: &str,
         items: Vec<Item>,
         documents: &[Document],
+        prepared: &dyn Fn(u64) -> Option<Prepared<'a>>,
         about: &mut dyn FnMut(&Document) -> Option<Vector>,
     ) {
-        self.library.set(list, documents, about);
+        self.library.set_prepared(list, documents, prepared, about);
         let known = List { name: list.to_owned(), version: version.to_owned(), items };
         match self.lists.iter_mut().find(|known| known.name == list) {
             Some(place) => *place = known,
@@ -143,7 +145,7 @@ mod tests {
         let mut shelf = Shelf::default();
         let (item, document) = Item::read(&json!({ "uri": "a://b", "name": "rain" })).unwrap();
         for list in ["a", "b"] {
-            shelf.set(list, "1", vec![item.clone()], std::slice::from_ref(&document), &mut |_| None);
+            shelf.set(list, "1", vec![item.clone()], std::slice::from_ref(&document), &|_| None, &mut |_| None);
         }
         shelf.keep(&|list| list == "b");
         assert_eq!((shelf.version("a"), shelf.version("b"), shelf.library().len()), (None, Some("1"), 1));

@@ -10,6 +10,7 @@
 //! What is known of an owner is kept from one request to the next; what is not known (any more) is asked for again.
 
 mod meaning;
+mod stored;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use crate::agent::live::Read;
-use crate::context::build::{Builder, Wish};
+use crate::context::build::{Builder, Fetched, Wish};
 use crate::context::embed::Vector;
 use crate::context::fill::Filler;
 use crate::context::history::History;
@@ -27,6 +28,7 @@ use crate::context::shelf::Shelf;
 use crate::json;
 use crate::platform::{PartResult, Platform};
 use meaning::{Embed, Meanings};
+use stored::Stored;
 
 /// Queries on their way at the same time; the oldest is given up for one more, as whoever asked it may be gone.
 const MOST_SESSIONS: usize = 16;
@@ -154,10 +156,18 @@ async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value)
     let facts = request.get_mut("facts")?.as_array_mut()?;
     let Session { builder, shelf, embed, query, run } = &mut session;
     for fetched in builder.take(facts) {
-        let new: Vec<usize> = shelf.borrow().library().unknown(&fetched.list, &fetched.documents);
-        let known = about(state, platform, embed, &fetched.documents, &new).await;
+        let Fetched { list, version, items, documents } = fetched;
+        let mut new: Vec<usize> = shelf.borrow().library().unknown(&list, &documents);
+        let stored = Stored::load(&state.meanings, platform, embed, &list, &documents, &new).await;
+        new.retain(|place| !stored.has(documents[*place].hash()));
+        let known = about(state, platform, embed, &documents, &new).await;
         let mut meaning = |document: &Document| find(&known, document);
-        shelf.borrow_mut().set(&fetched.list, &fetched.version, fetched.items, &fetched.documents, &mut meaning);
+        shelf.borrow_mut().set(&list, &version, items, &documents, &|hash| stored.find(hash), &mut meaning);
+        let writes = stored.writes(shelf.borrow().library(), &list, &documents, &new);
+        if !writes.is_empty() {
+            // What is not kept is made again by the next page.
+            let _ = platform.write(writes).await;
+        }
     }
     let mut steps = Vec::new();
     if query.is_none() && builder.is_settled() {
@@ -225,12 +235,21 @@ async fn rank<P: Platform>(state: &Contexts, platform: &P, request: &Value) -> O
             |document: &Value, place: usize| document.get(place).and_then(Value::as_str).unwrap_or("").to_owned();
         let documents: Vec<Document> =
             documents.iter().map(|document| Document { name: part(document, 0), text: part(document, 1) }).collect();
-        let new = ranked.borrow().library.unknown(name, &documents);
+        let mut new = ranked.borrow().library.unknown(name, &documents);
+        let stored = Stored::load(&state.meanings, platform, &embed, name, &documents, &new).await;
+        new.retain(|place| !stored.has(documents[*place].hash()));
         let known = about(state, platform, &embed, &documents, &new).await;
-        let mut ranked = ranked.borrow_mut();
-        ranked.library.set(name, &documents, &mut |document| find(&known, document));
-        ranked.versions.retain(|(known, _)| known != name);
-        ranked.versions.push((name.clone(), version.clone()));
+        let writes = {
+            let mut ranked = ranked.borrow_mut();
+            let Ranked { library, versions } = &mut *ranked;
+            library.set_prepared(name, &documents, &|hash| stored.find(hash), &mut |document| find(&known, document));
+            versions.retain(|(known, _)| known != name);
+            versions.push((name.clone(), version.clone()));
+            stored.writes(library, name, &documents, &new)
+        };
+        if !writes.is_empty() {
+            let _ = platform.write(writes).await;
+        }
     }
     let vector = state.meanings.of(platform, &embed, &[text]).await.pop().flatten();
     let mut ranked = ranked.borrow_mut();

@@ -68,6 +68,31 @@ impl Index {
         document
     }
 
+    /// Adds a document by what [`Index::parts`] told of it, in this index or another, and returns its number.
+    pub fn add_parts<'a>(&mut self, length: f32, terms: impl IntoIterator<Item = (&'a str, f32)>) -> u32 {
+        let document = self.lengths.len() as u32;
+        for (term, weight) in terms {
+            self.count(term, document, weight);
+        }
+        self.lengths.push(length);
+        self.ends.push(self.forward.len() as u32);
+        self.total_length += f64::from(length);
+        self.live += 1;
+        document
+    }
+
+    /// The length of a document, and its terms with their weights.
+    pub fn parts(&self, document: u32) -> (f32, Vec<(&str, f32)>) {
+        let place = document as usize;
+        let start = if place == 0 { 0 } else { self.ends[place - 1] as usize };
+        let terms = self.forward[start..self.ends[place] as usize].iter().map(|term| {
+            let postings = &self.postings[*term as usize];
+            let found = postings.binary_search_by_key(&document, |posting| posting.document);
+            (self.terms.text(*term), found.map_or(0.0, |found| postings[found].weight))
+        });
+        (self.lengths[place], terms.collect())
+    }
+
     fn count(&mut self, term: &str, document: u32, weight: f32) {
         let number = self.terms.add(term);
         let place = number as usize;
@@ -253,6 +278,20 @@ mod tests {
         assert_eq!(order(&index.search("cat", 1)), [1]);
         assert!(index.search("cat", 0).is_empty());
         assert!(Index::default().search("cat", 9).is_empty());
+    }
+
+    #[test]
+    fn a_document_is_added_by_its_parts() {
+        let texts = ["the cat sat on the cat", "rain", "cat and rain"];
+        let whole = index(&texts);
+        let mut parts = Index::default();
+        for document in 0..3 {
+            let (length, terms) = whole.parts(document);
+            parts.add_parts(length, terms);
+        }
+        for query in ["cat", "rain", "the"] {
+            assert_eq!(parts.search(query, 9), whole.search(query, 9));
+        }
     }
 
     #[test]

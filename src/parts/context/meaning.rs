@@ -136,6 +136,19 @@ impl Meanings {
         hashes.iter().map(find).collect()
     }
 
+    /// Tells apart those whose meanings cannot be compared, also when another page has them; `None` where that is not known.
+    pub(super) async fn mark<P: Platform>(&self, platform: &P, embed: &Embed) -> Option<String> {
+        match embed {
+            Embed::Nobody => Some("words".to_owned()),
+            Embed::Table => match self.table(platform).await {
+                Some(table) => Some(["table ", &table.mark().to_string()].concat()),
+                None => Some("words".to_owned()),
+            },
+            Embed::Function(_) => None,
+            Embed::Endpoint { .. } => Some(embed.name()),
+        }
+    }
+
     fn learn(&self, told: Vec<(u64, Vector)>) {
         let mut known = self.known.borrow_mut();
         if known.len() > MOST_KNOWN {
