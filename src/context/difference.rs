@@ -223,7 +223,7 @@ mod tests {
         let text = Text { server: "docs".into(), uri: "a://\"b".into(), text: now.into(), ..Text::default() };
         let blocks = [told];
         assert!(History::read(&blocks).of(&text).has("b"), "what it says is known");
-        assert!(!History::read(&blocks).of(&text).has("c"));
+        assert!(!History::read(&blocks).of(&text).has("never said"));
         assert!(note("docs", "a://b", "whole", &difference("", "whole", ""), false).contains("It is now:\nwhole\n"));
     }
 }
