@@ -43,12 +43,15 @@ pub struct Prepared<'a> {
     pub vector: Option<Vector>,
 }
 
+/// Hash, length, numbers of terms with their weights, and what it is about.
+type Kept = (u64, f32, Vec<(u32, f32)>, Option<Vector>);
+
 /// Some documents.
 #[derive(Clone, Debug, Default)]
 pub struct Sheet {
     terms: Terms,
     /// In the order of their hashes.
-    documents: Vec<(u64, f32, Vec<(u32, f32)>, Option<Vector>)>,
+    documents: Vec<Kept>,
 }
 
 impl Sheet {

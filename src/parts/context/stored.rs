@@ -101,8 +101,7 @@ mod tests {
         let text = |place: usize| if place == changed { "snow".to_owned() } else { format!("about number {place}") };
         let documents: Vec<Value> = (0..count).map(|place| json!([format!("thing{place}"), text(place)])).collect();
         let lists = json!([{ "name": "a", "version": changed.to_string(), "documents": documents }]);
-        let request =
-            json!({ "do": "rank", "owner": "o", "embed": false, "query": query, "limit": 3, "lists": lists });
+        let request = json!({ "do": "rank", "owner": "o", "embed": false, "query": query, "limit": 3, "lists": lists });
         let (state, platform) = (State::default(), std::rc::Rc::new(sim.clone()));
         let told = sim.block_on(answer(&state, &platform, Part::Context, &json::text(&request))).unwrap().unwrap();
         let told: Value = serde_json::from_str(&told).unwrap();
