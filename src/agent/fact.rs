@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::agent::catalog::ToolEntry;
 use crate::agent::event::Outcome;
 use crate::agent::recovery::Ask;
+use crate::agent::told::tells;
 use crate::error::Error;
 use crate::llm::types::Delta;
 use crate::mcp::lists::Age;
@@ -272,14 +273,13 @@ impl ToolOutput {
         ToolOutput { is_error: false, ..ToolOutput::failed(Outcome::Ok, words) }
     }
 
-    /// What is put before the model: the content, or the structured content when there is no other.
-    ///
-    /// Servers send both with the same meaning ([MCP 2026-07-28, Tools, "Structured Content"]); sending both would
-    /// cost the tokens twice.
+    /// What is put before the model: the content, and the structured content behind it unless the content says it already
+    /// ([MCP 2026-07-28, Tools, "Structured Content"]): it would cost the tokens twice.
     pub fn into_model_content(self) -> Vec<Value> {
-        match self.structured_content {
-            Some(data) if self.content.is_empty() => vec![json!({ "type": "text", "text": crate::json::text(&data) })],
-            _ => self.content,
+        let ToolOutput { mut content, structured_content, .. } = self;
+        if let Some(data) = structured_content.filter(|data| !tells(&content, data)) {
+            content.push(json!({ "type": "text", "text": crate::json::text(&data) }));
         }
+        content
     }
 }

@@ -13,3 +13,4 @@ mod round;
 pub mod run;
 mod seam;
 pub mod spans;
+mod told;
