@@ -41,6 +41,12 @@ export class Agent {
     };
   }
 
+  /** All that is kept. */
+  get storage() {
+    const ask = (what) => async (given) => (await import("./storage.js"))[what](this.#core, this.#store, given);
+    return { sizes: ask("sizes"), export: ask("take"), import: ask("bring"), remove: ask("remove") };
+  }
+
   connect(options) {
     return this.#core.call("connect", {}, options, ["signal"]);
   }

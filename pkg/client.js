@@ -3,6 +3,7 @@
 import { CALL_OPTIONS, Core } from "./core.js";
 import { config } from "./error.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
+import { storeOf } from "./store.js";
 import { closeAll } from "./transports.js";
 
 /** In Workers what a request has opened ends with it, so that there streams are opened for each call. */
@@ -11,16 +12,36 @@ const LASTING = globalThis.navigator?.userAgent !== "Cloudflare-Workers";
 export class McpClient {
   #core;
   #functions = [];
+  #store;
   #closed = false;
 
   /** @param live Gives the living instance: `{ host, glue }`. */
   constructor(options, live) {
-    const json = JSON.stringify(encode(options, this.#functions)) ?? "null";
+    const { cache, ...rest } = options ?? {};
+    const asked = cache !== null && typeof cache === "object";
+    if (cache !== undefined && !asked && typeof cache !== "boolean") throw config("cache", "expected a boolean or an object");
+    for (const name of asked ? Object.keys(cache) : []) if (name !== "store") throw config(`cache.${name}`, "unknown option; known is store");
+    this.#store = storeOf(asked ? cache.store : undefined);
+    const data = options === undefined || options === null ? options : encode(rest, this.#functions);
+    const json = JSON.stringify(asked || cache ? { ...data, cache: true } : data) ?? "null";
     this.#core = new Core(live, this.#functions, (glue, table, host) => {
       const core = new glue.ClientCore(table, json, LASTING);
       if (this.#closed) host.ask((ticket) => core.call(ticket, "close", "{}")).catch(() => {});
       return core;
-    });
+    }, this.#store);
+  }
+
+  /** What the server answered before. */
+  get cache() {
+    return {
+      stats: async () => {
+        const stats = await this.#core.call("cacheStats", {});
+        return stats && { store: this.#store.kind, ...(this.#store.why && { fallback: this.#store.why }), ...stats };
+      },
+      clear: async () => {
+        await this.#core.call("clearCache", {});
+      },
+    };
   }
 
   connect(options) {
@@ -80,7 +101,8 @@ export class McpClient {
   }
 
   async readResource(uri, options) {
-    return this.request("resources/read", { uri: text(uri, "uri") }, options);
+    const params = { uri: text(uri, "uri") };
+    return this.#core.call("ask", { method: "resources/read", params }, options, [...CALL_OPTIONS, "cache"]);
   }
 
   async getPrompt(name, args, options) {
@@ -125,7 +147,7 @@ export class McpClient {
   }
 
   #list(key, options) {
-    return this.#core.call("list", { key }, options, ["signal", "timeoutMs", "meta"]);
+    return this.#core.call("list", { key }, options, ["signal", "timeoutMs", "meta", "cache"]);
   }
 }
 

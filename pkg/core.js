@@ -56,6 +56,11 @@ export class Core {
     return this.#start(method, data, signal, onProgress || onTask ? notice : undefined);
   }
 
+  /** The text that a part gives, of which the core need not know. */
+  part(name, request) {
+    return this.enter((_, host) => host.askPart(name, this.#table, JSON.stringify(request), { keep: this.#functions }));
+  }
+
   /** The same for what tells of something until it is cancelled. */
   follow(method, given, signal, onProgress) {
     return this.#start(method, given, signal, onProgress);

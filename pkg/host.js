@@ -122,6 +122,13 @@ export class Host {
     });
   }
 
+  /** Asks the other wasm for the text that a part of it gives. */
+  async askPart(name, table, request, options) {
+    const { host, glue } = await this.#parts();
+    options.signal?.throwIfAborted();
+    return host.ask((ticket) => glue.ask(ticket, name, table, request), options);
+  }
+
   #die(thrown) {
     // A call that was interrupted unwinds through calls that are dead already.
     if (this.error) return;
@@ -164,13 +171,7 @@ export class Host {
   }
 
   part(id, name, table, request) {
-    const signal = this.signal(id);
-    const ask = async () => {
-      const { host, glue } = await this.#parts();
-      signal.throwIfAborted();
-      return host.ask((ticket) => glue.ask(ticket, name, table, request), { signal });
-    };
-    ask().then((text) => this.#settle(id, true, text), (thrown) => this.#settle(id, false, words(thrown)));
+    this.askPart(name, table, request, { signal: this.signal(id) }).then((text) => this.#settle(id, true, text), (thrown) => this.#settle(id, false, words(thrown)));
   }
 
   records(id, table, what, given) {

@@ -815,6 +815,23 @@ export class Agent {
     clear(server?: string): Promise<void>;
   };
 
+  /** All that is kept: conversations, journals, what is cached, what is known of servers. Never a key or a token. */
+  readonly storage: {
+    /** How much is kept, in bytes of values. */
+    sizes(): Promise<StorageSizes>;
+    /** All of it, or what was chosen, as one file of lines of JSON. What is over is left out. */
+    export(choice?: StorageChoice): Promise<Blob>;
+    /**
+     * Puts what a file of `export()` holds in place of what is kept under the same keys; all of it or nothing. Only files
+     * that you trust: what a user has approved of is among it.
+     *
+     * @throws {EdgewiseError} `config` for a file that is no such one, damaged, or not whole; `limit` where there is no room.
+     */
+    import(file: Blob | string): Promise<{ records: number }>;
+    /** Removes all of it, or what was chosen, for all agents that share the store. */
+    remove(choice?: StorageChoice): Promise<void>;
+  };
+
   /**
    * Calls a tool without a model and without asking anybody.
    *
@@ -1063,6 +1080,14 @@ export class McpClient {
    */
   constructor(options: McpClientOptions);
 
+  /** What the server answered before, where the option `cache` is given. */
+  readonly cache: {
+    /** What is kept, and what came of it since this client was made; null where nothing is cached. */
+    stats(): Promise<CacheStats | null>;
+    /** Forgets what the server answered. */
+    clear(): Promise<void>;
+  };
+
   /**
    * Finds out which era the server speaks and greets it. Optional.
    *
@@ -1136,7 +1161,7 @@ export class McpClient {
   cancelTask(taskId: string, options?: { signal?: AbortSignal }): Promise<void>;
 
   /** Reads a resource. @throws {EdgewiseError} when there is none (`rpcCode` -32602, or -32002 of older servers). */
-  readResource(uri: string, options?: CallOptions): Promise<ReadResourceResult>;
+  readResource(uri: string, options?: CallOptions & { cache?: CacheMode }): Promise<ReadResourceResult>;
 
   /** Gets a prompt, filled in with its arguments. @throws {EdgewiseError} when there is none. */
   getPrompt(name: string, args?: { [name: string]: string }, options?: CallOptions): Promise<GetPromptResult>;
@@ -1209,11 +1234,18 @@ export class McpClient {
 export type McpClientOptions = (Omit<ServerOptions, "name"> | Omit<TransportServerOptions, "name">) & {
   /** What messages call the server: 1 to 64 letters, digits, `_` or `-`. Default: the host of `url`, or `server`. */
   name?: string;
+  /**
+   * Keeps lists and resources as long as they are fresh, as an agent does, and where what is known of the server is kept.
+   * Default: false; nothing is cached, and what is known of the server is kept as by an agent.
+   */
+  cache?: boolean | Pick<CacheOptions, "store">;
 };
 
 /** How a list is to be asked for. */
 export interface ListOptions {
   signal?: AbortSignal;
+  /** Where the client caches, see its option `cache`. */
+  cache?: CacheMode;
   /** Longest silence within one request, in milliseconds. Default: the server's `timeoutMs`. */
   timeoutMs?: number;
   /** Further members of `_meta`, such as `traceparent`. */
@@ -1221,7 +1253,7 @@ export interface ListOptions {
 }
 
 /** How a request is to be made. */
-export interface CallOptions extends ListOptions {
+export interface CallOptions extends Omit<ListOptions, "cache"> {
   /** Told how far the server is. If it throws, the request is cancelled and rejects with what was thrown. */
   onProgress?(progress: Progress): void;
 }
@@ -1819,6 +1851,26 @@ export interface DurableStorage {
   transaction<T>(closure: (transaction: any) => Promise<T>): Promise<T>;
 }
 
+/** A kind of things that are kept. */
+export type StorageSpace = "servers" | "cache" | "handles" | "conversations" | "journal" | "embeddings" | "index";
+
+/** What is meant of all that is kept: some kinds, or one conversation by its id. Default: everything. */
+export type StorageChoice = { spaces?: StorageSpace[] } | { conversation: string };
+
+/** How much is kept. */
+export interface StorageSizes {
+  /** Where it is. */
+  store: "indexeddb" | "memory" | "durable-object" | "app";
+  /** Why it is in memory, where that was not asked for. */
+  fallback?: string;
+  entries: number;
+  bytes: number;
+  /** The same of each kind. */
+  spaces: { [space in StorageSpace]: { entries: number; bytes: number } };
+  /** The same of each conversation. */
+  conversations: { id: string; entries: number; bytes: number }[];
+}
+
 /** What is cached, and what came of it. */
 export interface CacheStats {
   /** Where it is. */
@@ -1840,7 +1892,7 @@ export interface CacheStats {
   /** Records that were found broken and dropped. */
   broken: number;
   /** The same for each server of this agent. */
-  servers: { server: string; entries: number; bytes: number; hits: number; misses: number; stale: number }[];
+  servers: { server: string; entries: number; bytes: number; hits: number; misses: number; stale: number; evictions: number }[];
 }
 
 /** A notice that a call is still going on. */

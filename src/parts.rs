@@ -7,6 +7,7 @@
 //!
 //! - Which part answers; nothing of what they do.
 
+mod archive;
 mod context;
 mod live;
 mod oauth;
@@ -61,6 +62,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Context => context::answer(&state.contexts, &**platform, request).await,
         Part::Live => live::answer(state, &**platform, request).await,
         Part::Spans => spans::answer(state, request),
+        Part::Archive => archive::answer(&**platform, request).await,
         Part::Plan => state.plans.borrow_mut().answer(request),
     }
 }

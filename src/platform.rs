@@ -146,13 +146,15 @@ pub enum Part {
     Spans,
     /// Keeps sources fresh that a conversation was shown: facts in, what to watch and to read and what has changed out.
     Live,
+    /// What is kept, for people: sizes, a file of it, its removal. The shell asks for it, past the core.
+    Archive,
     /// Decides what a plan of tool calls does next: a request of [`crate::agent::plan`] in, orders out.
     Plan,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 9] = [
+    pub const ALL: [Part; 10] = [
         Part::Offline,
         Part::Schema,
         Part::Diagnose,
@@ -162,6 +164,7 @@ impl Part {
         Part::Spans,
         Part::Plan,
         Part::Live,
+        Part::Archive,
     ];
 
     /// Its name between the two modules.
@@ -176,6 +179,7 @@ impl Part {
             Part::Spans => "spans",
             Part::Plan => "plan",
             Part::Live => "live",
+            Part::Archive => "archive",
         }
     }
 }

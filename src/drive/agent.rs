@@ -456,7 +456,7 @@ impl<P: Platform> Agent<P> {
     }
 
     /// What is cached, and what came of it since the agent was made: `{ entries, bytes, hits, misses, stale, evictions,
-    /// broken, servers: [{ server, entries, bytes, hits, misses, stale }] }`.
+    /// broken, servers: [{ server, entries, bytes, hits, misses, stale, evictions }] }`.
     pub async fn cache_stats(&self) -> Value {
         let identity = |server: &Rc<Server<P>>| (server.name.clone(), server.config.identity());
         let servers: Vec<(String, String)> = self.servers_now().iter().map(identity).collect();

@@ -221,6 +221,7 @@ impl<P: Platform> Cache<P> {
 
     /// Counts since the agent was made, and what is kept now, in all and for each of these servers, by name and identity.
     pub(super) async fn stats(&self, servers: &[(String, String)]) -> Value {
+        let counts = self.platform.store_counts();
         let mut list = Vec::new();
         let mut sum = Sum::default();
         for stored in self.platform.list(Space::Cache, "").await {
@@ -238,10 +239,13 @@ impl<P: Platform> Cache<P> {
                 misses: all.misses + tally.misses,
                 stale: all.stale + tally.stale,
             };
-            list.push(own.told(tally, Some(name)));
+            let mut told = own.told(tally, Some(name));
+            let of = platform::key(&[identity]);
+            let evicted = counts.evicted_of.iter().find(|(known, _)| *known == of);
+            told["evictions"] = evicted.map_or(0, |(_, count)| *count).into();
+            list.push(told);
         }
         let mut told = sum.told(all, None);
-        let counts = self.platform.store_counts();
         told["evictions"] = counts.evicted.into();
         told["broken"] = counts.broken.into();
         told["servers"] = Value::Array(list);

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::cache::Mode;
 use crate::drive::agent::Agent;
+use crate::drive::client::Client;
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Result};
 use crate::http::Request;
 use crate::mcp::call_options::CallOptions;
+use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::platform::Platform;
 use crate::sim::{Answer, Peer, SimPlatform};
@@ -302,4 +304,46 @@ fn context_lists_by_way_of_the_cache_and_says_when_it_was_read() {
     build(&first);
     let (read, now) = (read_at.get(), world.sim.now().0);
     assert!(at > 0 && read > 0 && read < now - 5_000, "as old as what was kept: {at} {read} {now}");
+}
+
+#[test]
+fn a_client_keeps_lists_and_resources_where_it_is_to() {
+    let world = World::new([Some(60_000), Some(60_000), None]);
+    let config = || ServerConfig::read_alone(&json!({ "url": format!("{URL}/mcp") })).unwrap();
+    let platform = || Rc::new(world.sim.tab());
+    let (options, cancel) = (CallOptions::default(), Cancel::new());
+    let asked = |client: &Client<SimPlatform>| {
+        world.shelf.borrow_mut().calls.clear();
+        world.run(client.list(List::Resources, &options, &cancel)).unwrap();
+        let params = json!({ "uri": "a:1" });
+        let read = world.run(client.ask("resources/read", params.as_object().unwrap(), &options, &cancel, &mut |_| ()));
+        assert!(read.is_ok_and(|read| read.get("cached").is_none()), "it has no time");
+        world.shelf.borrow().calls.iter().filter(|call| *call != "server/discover").count()
+    };
+    let plain = Client::new(platform(), config());
+    assert_eq!((asked(&plain), asked(&plain)), (3, 3));
+    assert_eq!(world.run(plain.cache_stats()), Value::Null);
+    let client = Client::caching(platform(), config());
+    assert_eq!((asked(&client), asked(&client), asked(&Client::caching(platform(), config()))), (3, 1, 1));
+    assert_eq!(world.run(client.cache_stats())["entries"], 3);
+    world.shelf.borrow_mut().down = true;
+    let params = json!({ "uri": "a:1" });
+    let read = world.run(client.ask("resources/read", params.as_object().unwrap(), &options, &cancel, &mut |_| ()));
+    assert_eq!(read.unwrap()["cached"]["stale"], true);
+    world.run(client.clear_cache());
+    assert_eq!(world.run(client.cache_stats())["entries"], 0);
+}
+
+#[test]
+fn what_had_to_go_is_counted_at_its_server() {
+    let world = World::new([None, None, Some(60_000)]);
+    world.sim.set_store_room(4_000);
+    let agent = world.agent();
+    for number in 0..40 {
+        let input = json!({ "number": number });
+        world.run(agent.call_tool("shelf.look", input, &Cancel::new(), &mut |_| {})).unwrap();
+    }
+    let stats = world.run(agent.cache_stats());
+    assert!(stats["evictions"].as_u64().unwrap() > 10, "{stats}");
+    assert_eq!(stats["servers"][0]["evictions"], stats["evictions"], "there is only one");
 }

@@ -4,10 +4,13 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use crate::cache::{CacheConfig, READ};
+use crate::drive::cache::Cache;
 use crate::drive::mcp::{Attendant, Connection};
 use crate::drive::trust::{changed_tools, compare};
 use crate::drive::wait::Cancel;
 use crate::error::Result;
+use crate::json;
 use crate::mcp::call_options::CallOptions;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::listen::{Change, Filter};
@@ -16,18 +19,40 @@ use crate::mcp::types::Progress;
 use crate::platform::Platform;
 
 /// A client of one MCP server. Clones share it.
-pub struct Client<P: Platform>(Connection<P>);
+pub struct Client<P: Platform>(Connection<P>, Option<Rc<Cache<P>>>);
 
 impl<P: Platform> Clone for Client<P> {
     fn clone(&self) -> Client<P> {
-        Client(self.0.clone())
+        Client(self.0.clone(), self.1.clone())
     }
 }
 
 impl<P: Platform> Client<P> {
     /// A client that has sent nothing yet.
     pub fn new(platform: Rc<P>, config: ServerConfig) -> Client<P> {
-        Client(Connection::new(platform, config))
+        Client(Connection::new(platform, config), None)
+    }
+
+    /// The same, which keeps lists and resources as long as they are fresh.
+    pub fn caching(platform: Rc<P>, config: ServerConfig) -> Client<P> {
+        let cache = Rc::new(Cache::new(platform.clone(), CacheConfig::default()));
+        Client(Connection::over(platform, config, Some(cache.clone())), Some(cache))
+    }
+
+    /// What is cached of the server, and what came of it; null for a client that caches nothing.
+    pub async fn cache_stats(&self) -> Value {
+        let config = self.0.config();
+        match &self.1 {
+            Some(cache) => cache.stats(&[(config.name.clone(), config.identity())]).await,
+            None => Value::Null,
+        }
+    }
+
+    /// Forgets what is cached of the server.
+    pub async fn clear_cache(&self) {
+        if let Some(cache) = &self.1 {
+            cache.clear(Some(&[self.0.config().identity()])).await;
+        }
     }
 
     /// Connects, unless that is done; every other method does so by itself. Gives [`Client::info`].
@@ -94,6 +119,13 @@ impl<P: Platform> Client<P> {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Map<String, Value>> {
+        if method == READ {
+            let (mut result, age) = self.0.ask_kept(method, params, options, cancel, on_progress).await?;
+            if let Some(age) = age {
+                result.insert("cached".to_owned(), json::tree(&age));
+            }
+            return Ok(result);
+        }
         let result = self.0.ask(method, params, options, cancel, on_progress).await?;
         if method == "tools/call" {
             self.0.keeps_promise(params, &result, cancel).await?;
@@ -103,7 +135,7 @@ impl<P: Platform> Client<P> {
 
     /// The same client with somebody who stands by its calls, to be told of tasks.
     pub fn attended(&self, attendant: Rc<dyn Attendant>) -> Client<P> {
-        Client(self.0.attended(attendant))
+        Client(self.0.attended(attendant), self.1.clone())
     }
 
     /// Tells the server that the roots are others now; see [`Connection::roots_changed`].

@@ -131,7 +131,7 @@ pub enum StoreFailure {
 }
 
 /// Counts of a store since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreCounts {
     /// Records that were dropped because they were broken.
     pub broken: u64,
@@ -139,6 +139,8 @@ pub struct StoreCounts {
     pub evicted: u64,
     /// Bytes of them.
     pub evicted_bytes: u64,
+    /// How many of them were cached, by the part that their keys begin with.
+    pub evicted_of: Vec<(String, u64)>,
     /// Batches that could not be stored for good.
     pub failed: u64,
 }

@@ -9,6 +9,8 @@
 //! - A record that is broken is dropped, and counted.
 //! - When there is no room, what was not used for longest goes, of what may go at all ([`Space::is_evictable`]).
 
+#[cfg(feature = "parts")]
+pub mod archive;
 mod evict;
 mod migrate;
 mod record;
@@ -84,7 +86,7 @@ pub struct Store<B> {
     limit: u64,
     /// How many there are as far as we know, once we have counted them.
     bytes: Cell<Option<u64>>,
-    counts: Cell<StoreCounts>,
+    counts: RefCell<StoreCounts>,
 }
 
 impl<B: Backing> Store<B> {
@@ -98,7 +100,7 @@ impl<B: Backing> Store<B> {
             touched: RefCell::default(),
             limit,
             bytes: Cell::new(None),
-            counts: Cell::default(),
+            counts: RefCell::default(),
         }
     }
 
@@ -109,7 +111,7 @@ impl<B: Backing> Store<B> {
 
     /// What has happened since it was made.
     pub fn counts(&self) -> StoreCounts {
-        self.counts.get()
+        self.counts.borrow().clone()
     }
 
     /// Bytes that are kept in memory because they could not be stored.
@@ -325,15 +327,21 @@ impl<B: Backing> Store<B> {
         self.count(|counts| {
             counts.evicted += victims.len() as u64;
             counts.evicted_bytes += freed;
+            let cached = path(Space::Cache, "");
+            for victim in &victims {
+                let Some((of, _)) = victim.strip_prefix(&cached).and_then(|key| key.split_once('/')) else { continue };
+                match counts.evicted_of.iter_mut().find(|(known, _)| known == of) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.evicted_of.push((of.to_owned(), 1)),
+                }
+            }
         });
         self.bytes.set(self.bytes.get().map(|known| known.saturating_sub(freed)));
         true
     }
 
     fn count(&self, change: impl FnOnce(&mut StoreCounts)) {
-        let mut counts = self.counts.get();
-        change(&mut counts);
-        self.counts.set(counts);
+        change(&mut self.counts.borrow_mut());
     }
 }
 

@@ -37,8 +37,14 @@ impl ClientCore {
     /// opened them.
     #[wasm_bindgen(constructor)]
     pub fn new(table: u32, options: &str, lasting: bool) -> std::result::Result<ClientCore, String> {
-        let config = ServerConfig::read_alone(&parse(options, "options")?).map_err(|error| thrown(&error))?;
-        let client = Client::new(Rc::new(WebPlatform::new(table)), config);
+        let mut options = parse(options, "options")?;
+        let caches = options.as_object_mut().and_then(|options| options.remove("cache"));
+        let config = ServerConfig::read_alone(&options).map_err(|error| thrown(&error))?;
+        let platform = Rc::new(WebPlatform::new(table));
+        let client = match caches {
+            Some(Value::Bool(true)) => Client::caching(platform, config),
+            _ => Client::new(platform, config),
+        };
         let wanted = lasting && client.has_ears();
         let ear = Ear { client: client.clone(), wanted, open: Rc::default() };
         Ok(ClientCore { client, ear })
@@ -96,6 +102,11 @@ async fn perform(
         }
         "acceptTool" => {
             client.accept_tool(&given.text("name")?).await?;
+            Value::Null
+        }
+        "cacheStats" => client.cache_stats().await,
+        "clearCache" => {
+            client.clear_cache().await;
             Value::Null
         }
         "ping" => {

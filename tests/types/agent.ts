@@ -15,9 +15,11 @@ import {
   type Plan,
   Run,
   type ServerInfo,
+  type Span,
   type ToolInfo,
   version,
 } from "edgewise";
+import { toOtlp } from "edgewise/otlp";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Equal<A, B>) => {};
@@ -304,3 +306,27 @@ try {
 }
 new EdgewiseError({ code: "timeout", message: "too late", cause: new Error("why") });
 export { noExecute, noUrl, response };
+
+// spans
+const spans: Span[] = [];
+new Agent({ model: { provider: "offline" }, onSpan: (span) => void spans.push(span), spanContent: true });
+same<ReturnType<typeof toOtlp>, { resourceSpans: unknown[] }>(true);
+toOtlp(spans, { "service.name": "mine" });
+// @ts-expect-error a span is no text
+toOtlp(["chat"]);
+
+// what is kept
+const keeping = new Agent({ model: { provider: "offline" }, cache: { store: "memory" } });
+same<Awaited<ReturnType<typeof keeping.storage.export>>, Blob>(true);
+same<Awaited<ReturnType<typeof keeping.storage.import>>, { records: number }>(true);
+await keeping.storage.remove({ conversation: "c1" });
+await keeping.storage.export({ spaces: ["conversations", "journal"] });
+// @ts-expect-error no such kind
+await keeping.storage.export({ spaces: ["secrets"] });
+await keeping.listResources({ cache: "reload" });
+same<NonNullable<Awaited<ReturnType<typeof keeping.readResource>>["cached"]>["stale"], boolean>(true);
+// @ts-expect-error no such mode
+await keeping.listPrompts({ cache: "force-cache" });
+await new McpClient({ url: "https://a.test/mcp", cache: { store: "memory" } }).listResources({ cache: "only-if-cached" });
+// @ts-expect-error a client caches no results of tools
+new McpClient({ url: "https://a.test/mcp", cache: { ttlMs: 5 } });

@@ -1,0 +1,268 @@
+// What is kept: sizes, a file to take along and bring back, removal. In Chromium over IndexedDB also what other tabs and the
+// disk may do to it: writing at once, an upgrade with an old tab open, blocked and aborted transactions, a full disk.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import * as modern from "../servers/modern.mjs";
+import { start as serveFiles } from "../servers/static.mjs";
+import { installed, launch, project, rejected, started } from "./lib.mjs";
+
+const { path } = await project();
+const { Agent } = await installed(path);
+const offline = (options) => new Agent({ model: { provider: "offline" }, ...options });
+
+/** A file of these records, as `export()` would write it. */
+function archive(records) {
+  const lines = [{ edgewise: "archive", version: 1, at: 0 }, ...records].map((line) => `${JSON.stringify(line)}\n`).join("");
+  return `${lines}${JSON.stringify({ records: records.length, sum: createHash("sha256").update(lines).digest("base64url") })}\n`;
+}
+
+const message = (key, text = key) => ({ space: "conversations", key, text });
+
+test("what is kept can be taken along, removed and brought back", async (t) => {
+  const { url, requests } = await started(t, modern);
+  const servers = [{ name: "notes", url }];
+  // The server does not say that it reaches no further than itself.
+  const cache = { store: "memory", tools: { "notes.echo": true } };
+  const agent = offline({ servers, cache });
+  await agent.callTool("notes.echo", { message: "grüße" });
+  await agent.storage.import(archive([message("c/1/000001"), message("c%2F1/000001"), message("c%2F1/000002", "ü")]));
+  const sizes = await agent.storage.sizes();
+  assert.equal(sizes.store, "memory");
+  assert.deepEqual(sizes.conversations, [
+    { id: "c/1", entries: 2, bytes: 14 },
+    { id: "c", entries: 1, bytes: 10 },
+  ]);
+  assert.ok(sizes.spaces.cache.entries > 0 && sizes.spaces.servers.entries > 0);
+  assert.equal(sizes.bytes, Object.values(sizes.spaces).reduce((sum, { bytes }) => sum + bytes, 0));
+
+  const file = await agent.storage.export();
+  assert.equal(file.type, "application/x-ndjson");
+  const other = offline({ servers, cache });
+  assert.deepEqual(await other.storage.import(file), { records: sizes.entries });
+  assert.deepEqual((await other.storage.sizes()).spaces, sizes.spaces);
+  const asked = requests.length;
+  const result = await other.callTool("notes.echo", { message: "grüße" }, { cache: "only-if-cached" });
+  assert.equal(result.cached.stale, false);
+  assert.equal(requests.length, asked);
+
+  const one = await (await agent.storage.export({ conversation: "c/1" })).text();
+  assert.equal(one.trim().split("\n").length, 4);
+  await agent.storage.remove({ conversation: "c/1" });
+  assert.deepEqual((await agent.storage.sizes()).conversations.map(({ id }) => id), ["c"]);
+  await agent.storage.remove({ spaces: ["cache"] });
+  assert.deepEqual((await agent.storage.sizes()).spaces.cache, { entries: 0, bytes: 0 });
+  await agent.storage.remove();
+  assert.equal((await agent.storage.sizes()).entries, 0);
+  await Promise.all([agent.close(), other.close()]);
+});
+
+test("what is no whole archive changes nothing and says why", async () => {
+  const agent = offline({ cache: { store: "memory" } });
+  const whole = archive([message("a"), message("b")]);
+  for (const [file, words] of [
+    ["hello", /^file: it is no archive of this package$/],
+    [whole.slice(0, -20), /^file: it is damaged in line 4$/],
+    [whole.split("\n").slice(0, 2).join("\n"), /^file: it is not whole$/],
+    [whole.replace('"text":"a"', '"text":"x"'), /^file: it is damaged in line 4$/],
+    [whole.replace('"version":1', '"version":7'), /another version/],
+    [archive([{ space: "secrets", key: "k", text: "v" }]), /^file: it is damaged in line 2$/],
+  ]) {
+    const error = await rejected(agent.storage.import(file));
+    assert.equal(error.code, "config");
+    assert.match(error.message, words);
+  }
+  assert.equal((await agent.storage.sizes()).entries, 0);
+  assert.match((await rejected(agent.storage.export({ spaces: ["secrets"] }))).message, /there is no space "secrets"/);
+  assert.equal((await rejected(agent.storage.remove({ all: true }))).path, "all");
+  assert.equal((await rejected(agent.storage.import(7))).path, "file");
+  await agent.close();
+});
+
+// In a browser.
+
+const site = await serveFiles({ mounts: { "/edgewise/": join(path, "node_modules/edgewise") }, files: { "/": ["text/html", "<!doctype html><title>storage</title>"] } });
+after(() => site.close());
+const browser = await launch();
+
+/** Tabs of one origin that nobody has used before. */
+async function tabs(t) {
+  const context = await browser.newContext();
+  context.setDefaultTimeout(30_000);
+  t.after(() => context.close());
+  return async () => {
+    const page = await context.newPage();
+    await page.goto(site.url);
+    return page;
+  };
+}
+
+/** Gives the page an agent, `world.agent`. */
+const prepare = (page) =>
+  page.evaluate(async () => {
+    const { init, Agent } = await import("/edgewise/browser.js");
+    await init();
+    const agent = new Agent({ model: { provider: "offline" } });
+    globalThis.world = { agent, sizes: () => agent.storage.sizes(), bring: (file) => agent.storage.import(file).catch(({ code, message }) => ({ code, message })) };
+  });
+
+const sizesOf = (page) => page.evaluate(() => world.sizes());
+
+test("two tabs that write at once lose nothing and mix nothing", async (t) => {
+  const open = await tabs(t);
+  const pages = [await open(), await open()];
+  await Promise.all(pages.map(prepare));
+  const rounds = 40;
+  const write = (page, tab) => {
+    const pair = (round) => ["pair/a", "pair/b"].map((key) => message(key, `${tab} ${round}`));
+    const files = Array.from({ length: rounds }, (_, round) => archive([message(`${tab}/${round}`), ...pair(round)]));
+    return page.evaluate((files) => Promise.all(files.map(world.bring)), files);
+  };
+  // What is stored together is there together, whoever looks in between.
+  const look = pages[0].evaluate(async () => {
+    const { IndexedDbStore } = await import("/edgewise/store.js");
+    const store = new IndexedDbStore();
+    const seen = [];
+    for (let look = 0; look < 60; look += 1) {
+      const texts = (await store.read(["v/conversations/pair/a", "v/conversations/pair/b"])).map((record) => record && new TextDecoder().decode(record));
+      if (texts[0] !== texts[1]) seen.push(texts);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return seen;
+  });
+  const [one, two, mixed] = await Promise.all([write(pages[0], "one"), write(pages[1], "two"), look]);
+  assert.deepEqual(mixed, []);
+  assert.ok([...one, ...two].every(({ records }) => records === 3), JSON.stringify([one, two].flat().find(({ records }) => !records)));
+  for (const page of pages) {
+    const { entries, store } = await sizesOf(page);
+    assert.deepEqual([entries, store], [2 * rounds + 2, "indexeddb"]);
+  }
+  const file = await pages[1].evaluate(async () => (await world.agent.storage.export()).text());
+  assert.equal(file.trim().split("\n").length, 2 * rounds + 4, "none is broken");
+});
+
+test("an upgrade waits for an old tab in memory, and brings over what it has left", async (t) => {
+  for (const makesWay of [true, false]) {
+    const open = await tabs(t);
+    const old = await open();
+    await old.evaluate(async (makesWay) => {
+      const request = indexedDB.open("edgewise", 1);
+      request.onupgradeneeded = () => request.result.createObjectStore("kv");
+      await new Promise((resolve) => (request.onsuccess = resolve));
+      const transaction = request.result.transaction("kv", "readwrite");
+      transaction.objectStore("kv").put(new TextEncoder().encode("modern"), "era/https://a.test/mcp");
+      await new Promise((resolve) => (transaction.oncomplete = resolve));
+      request.result.onversionchange = () => makesWay && request.result.close();
+    }, makesWay);
+    const page = await open();
+    await prepare(page);
+    const begun = Date.now();
+    const first = await sizesOf(page);
+    assert.ok(Date.now() - begun < 8_000, "nobody waits for another tab");
+    assert.equal(first.spaces.servers.entries, makesWay ? 1 : 0);
+    if (!makesWay) {
+      const kept = await page.evaluate((file) => world.bring(file), archive([message("c/1")]));
+      assert.deepEqual(kept, { code: "network", message: "storage: the store cannot be used now" });
+    }
+    await old.close();
+    await page.waitForFunction(async () => (await world.sizes()).spaces.servers.entries === 1);
+    assert.deepEqual(await page.evaluate((file) => world.bring(file), archive([message("c/1")])), { records: 1 });
+    assert.equal((await sizesOf(page)).entries, 2);
+  }
+});
+
+test("a newer version of the package takes over, and the older one goes on without it", async (t) => {
+  const open = await tabs(t);
+  const page = await open();
+  await prepare(page);
+  assert.deepEqual(await page.evaluate((file) => world.bring(file), archive([message("c/1")])), { records: 1 });
+  const newer = await open();
+  const opened = await newer.evaluate(async () => {
+    const request = indexedDB.open("edgewise", 99);
+    return new Promise((resolve) => {
+      for (const type of ["success", "error", "blocked"]) request.addEventListener(type, () => resolve(type));
+    });
+  });
+  assert.equal(opened, "success", "the older tab makes way");
+  const { entries, events } = await page.evaluate(async () => {
+    const run = world.agent.run("hello");
+    const events = [];
+    for await (const { type } of run) events.push(type);
+    return { entries: (await world.sizes()).entries, events };
+  });
+  assert.deepEqual([entries, events.at(-1)], [0, "done"]);
+});
+
+test("aborted and blocked transactions cost time, and never a record", async (t) => {
+  const open = await tabs(t);
+  const page = await open();
+  await prepare(page);
+  const aborted = await page.evaluate(
+    async ([once, always, later]) => {
+      const { transaction } = IDBDatabase.prototype;
+      let left = 1;
+      IDBDatabase.prototype.transaction = function (...given) {
+        const made = transaction.apply(this, given);
+        if (given[1] === "readwrite" && left-- > 0) queueMicrotask(() => made.abort());
+        return made;
+      };
+      const outcomes = [await world.bring(once)];
+      left = 100;
+      outcomes.push(await world.bring(always));
+      IDBDatabase.prototype.transaction = transaction;
+      outcomes.push(await world.bring(later), (await world.sizes()).entries);
+      return outcomes;
+    },
+    [archive([message("once")]), archive([message("always")]), archive([message("later")])],
+  );
+  assert.deepEqual(aborted, [{ records: 1 }, { code: "network", message: "storage: the store cannot be used now" }, { records: 1 }, 2]);
+
+  const other = await open();
+  await other.evaluate(async () => {
+    const request = indexedDB.open("edgewise");
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    const records = request.result.transaction("records", "readwrite").objectStore("records");
+    const until = performance.now() + 1500;
+    // Goes on as long as it has something to do.
+    const hold = () => performance.now() < until && (records.get("x").onsuccess = hold);
+    hold();
+  });
+  const held = await page.evaluate(async (file) => {
+    const begun = performance.now();
+    const outcome = await world.bring(file);
+    return { outcome, ms: performance.now() - begun };
+  }, archive([message("held")]));
+  assert.deepEqual(held.outcome, { records: 1 });
+  assert.ok(held.ms > 500, `it waited for the other tab: ${held.ms} ms`);
+  assert.equal((await sizesOf(page)).entries, 3);
+});
+
+test("on a full disk the cache makes room, what cannot be made again stays, and what does not fit is refused", async (t) => {
+  const open = await tabs(t);
+  const page = await open();
+  await prepare(page);
+  const devtools = await page.context().newCDPSession(page);
+  const quota = (quotaSize) => devtools.send("Storage.overrideQuotaForOrigin", { origin: new URL(site.url).origin, quotaSize });
+  assert.deepEqual(await page.evaluate((file) => world.bring(file), archive([message("kept")])), { records: 1 });
+  await quota(12 << 20);
+  // Not of one letter: the database compresses.
+  const noise = (seed) => Array.from({ length: 16_000 }, (_, at) => createHash("sha256").update(`${seed} ${at}`).digest("hex")).join("");
+  const outcomes = [];
+  for (let round = 0; round < 16; round += 1) {
+    const file = archive([{ space: "cache", key: `server/m/${round}`, text: noise(round) }]);
+    outcomes.push(await page.evaluate((file) => world.bring(file), file));
+  }
+  const full = await sizesOf(page);
+  assert.deepEqual([full.spaces.conversations.entries, full.store], [1, "indexeddb"]);
+  assert.ok(full.spaces.cache.entries < 16, `${full.spaces.cache.entries} of 16 are left`);
+  assert.ok(outcomes.some(({ records }) => records === 1));
+  const big = await page.evaluate((file) => world.bring(file), archive(Array.from({ length: 16 }, (_, at) => message(`big/${at}`, noise(at)))));
+  assert.deepEqual(big, { code: "limit", message: "storage: there is no room for it" });
+  const after = await sizesOf(page);
+  assert.deepEqual(after.conversations.map(({ id }) => id), ["kept"], "all of it or nothing");
+  await quota(undefined);
+  assert.deepEqual(await page.evaluate((file) => world.bring(file), archive([message("later")])), { records: 1 });
+});
