@@ -14,7 +14,7 @@ const { path, contents } = await project();
 test("the package holds what it needs and nothing else", () => {
   const wanted = [
     "LICENSE-APACHE", "LICENSE-MIT", "README.md", "agent.js", "authorize.js", "browser.js", "client.js", "core.js", "embeddings.bin", "embeddings.md", "error.js", "host.js", "index.d.ts", "inline.js", "models.js",
-    "node.js", "options.js", "otlp.d.ts", "otlp.js", "package.json", "run.js", "secrets.js", "shell.js", "storage.js", "store.js", "transport.js", "transports.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
+    "node.js", "options.js", "otlp.d.ts", "otlp.js", "package.json", "page.d.ts", "page.js", "run.js", "secrets.js", "shell.js", "storage.js", "store.js", "transport.js", "transports.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
     "wasm/edgewise_parts.js", "wasm/edgewise_parts_bg.wasm", "wasm/inline-parts.js", "wasm/inline.js", "workerd.js",
   ];
   assert.deepEqual(contents.toSorted(), wanted);

@@ -56,11 +56,11 @@ export async function project(files = {}) {
 /** The installed package's manifest. */
 export const manifest = async (path) => JSON.parse(await readFile(join(path, "node_modules/edgewise/package.json"), "utf8"));
 
-/** Chromium. */
-export async function launch() {
+/** Chromium, with these flags besides. */
+export async function launch(flags = []) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROME ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    args: ["--no-sandbox", "--disable-dev-shm-usage", ...flags],
   });
   after(() => browser.close());
   return browser;

@@ -20,6 +20,7 @@ import {
   version,
 } from "edgewise";
 import { toOtlp } from "edgewise/otlp";
+import { lendTools, pageServer } from "edgewise/page";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Equal<A, B>) => {};
@@ -314,6 +315,15 @@ same<ReturnType<typeof toOtlp>, { resourceSpans: unknown[] }>(true);
 toOtlp(spans, { "service.name": "mine" });
 // @ts-expect-error a span is no text
 toOtlp(["chat"]);
+
+// the page's tools
+const lending = lendTools(new Agent({ model: { provider: "offline" }, servers: [pageServer({ origins: ["https://a.test"] })] }), {
+  tools: (tool) => tool.annotations.readOnly,
+  approve: async (call) => call.server === "notes",
+});
+same<typeof lending, { update(): Promise<string[]>; stop(): void }>(true);
+// @ts-expect-error the transport is its own
+pageServer({ transport: undefined as any });
 
 // what is kept
 const keeping = new Agent({ model: { provider: "offline" }, cache: { store: "memory" } });
