@@ -104,6 +104,9 @@ export class Answer {
       case "compacted":
         this.#compacted(event);
         break;
+      case "tool_changed":
+        this.#changed(event);
+        break;
       case "done":
         if (event.goal) this.#goal(event.goal);
         this.#finish(event.usage);
@@ -214,6 +217,14 @@ export class Answer {
     announce(this.#notice.textContent);
   }
 
+  /** A description is an instruction to the model, so whoever changes one is named. */
+  #changed({ server, name, parts, needsApproval }) {
+    const words = `${server} has changed its tool ${name.slice(server.length + 1)}: ${listing(parts.map((part) => PARTS[part] ?? part))} ${parts.length > 1 || parts[0] === "inputSchema" || parts[0] === "outputSchema" ? "are" : "is"} not as before.`;
+    const next = needsApproval ? " Its next call waits for your approval." : "";
+    this.#parts.append(h("p", { class: "notice changed" }, icon("alert"), h("span", null, words + next)));
+    announce(words + next);
+  }
+
   #finish(usage) {
     this.#endText();
     for (const card of this.#cards.values()) card.abandon();
@@ -274,5 +285,9 @@ export function copyButton(text) {
   };
   return h("button", { type: "button", class: "link copy", onclick: copy }, icon("copy"), label);
 }
+
+const PARTS = { description: "its description", inputSchema: "its arguments", outputSchema: "its results", annotations: "what it says it may do" };
+
+const listing = (items) => (items.length > 1 ? `${items.slice(0, -1).join(", ")} and ${items.at(-1)}` : items.join(""));
 
 const shorten = (text) => (text.length > 800 ? `${text.slice(0, 800)} …` : text);

@@ -7,6 +7,7 @@ import { Panel } from "./panel.js";
 import { ServersPanel } from "./servers.js";
 import { Session } from "./session.js";
 import { SettingsPanel } from "./settings.js";
+import { StoragePanel } from "./storage.js";
 import { DEFAULTS, loadServers, loadSettings, saveTheme } from "./store.js";
 
 const panel = new Panel();
@@ -20,18 +21,20 @@ async function start() {
   place.replaceChildren();
   let library;
   let servers;
+  let page;
   try {
-    [library, servers] = await Promise.all([load(), demoServers()]);
+    [library, servers, page] = await Promise.all([load(), demoServers(), pageModule()]);
   } catch (error) {
     showLoadFault(place, error);
     return;
   }
   const remembered = loadServers();
   const all = [...servers.filter((server) => !remembered.some((other) => other.name === server.name)), ...remembered];
-  const session = makeSession(library, all);
+  const session = makeSession(library, all, page);
   setText(document.getElementById("version"), session.version);
   new ServersPanel(session);
   new SettingsPanel(session);
+  new StoragePanel(session);
   chat = new Chat(session, (tab) => panel.open(tab));
   for (const part of document.querySelectorAll('[role="tabpanel"]')) part.inert = false;
   document.documentElement.dataset.ready = "";
@@ -46,16 +49,21 @@ async function load() {
   return library;
 }
 
+/** What lets the page's own tools join (WebMCP), where the browser has any. */
+async function pageModule() {
+  return typeof document.modelContext?.getTools === "function" ? import("edgewise/page") : null;
+}
+
 /** What was stored, or is offered, may not do; then the page starts without it instead of not at all. */
-function makeSession(library, servers) {
+function makeSession(library, servers, page) {
   for (const [settings, list] of [[loadSettings(), servers], [DEFAULTS, servers]]) {
     try {
-      return new Session(library, settings, list, setTheme);
+      return new Session(library, settings, list, setTheme, page);
     } catch (error) {
       console.warn("edgewise:", error.message);
     }
   }
-  return new Session(library, DEFAULTS, [], setTheme);
+  return new Session(library, DEFAULTS, [], setTheme, page);
 }
 
 /** Servers that whoever serves this page offers with it, from `demo.json`; none is fine. */

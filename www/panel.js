@@ -1,4 +1,4 @@
-// The side panel: two tabs, beside the chat on wide screens and a drawer on narrow ones.
+// The side panel: tabs, beside the chat on wide screens and a drawer on narrow ones.
 
 const NARROW = matchMedia("(max-width: 960px)");
 
@@ -25,7 +25,7 @@ export class Panel {
     return NARROW.matches && document.body.hasAttribute("data-panel");
   }
 
-  /** Shows a tab, `servers` or `model`, and gives it the focus. */
+  /** Shows a tab, `servers`, `model` or `storage`, and gives it the focus. */
   open(name) {
     const tab = this.#tabs.find((candidate) => candidate.id === `tab-${name}`) ?? this.#selected();
     this.#opener = document.activeElement;

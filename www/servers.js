@@ -21,6 +21,12 @@ export class ServersPanel {
       this.#add();
     });
     session.addEventListener("change", () => this.#update());
+    const lend = document.getElementById("lend");
+    lend.closest("label").hidden = !session.mayLend;
+    lend.addEventListener("change", async () => {
+      const names = await session.lend(lend.checked);
+      announce(lend.checked ? `${count(names.length, "tool")} lent to this page.` : "Nothing is lent any more.");
+    });
     this.#update();
   }
 
@@ -124,6 +130,7 @@ class ServerView {
       button.title = `${verb} ${server.name}`;
     }
     this.#retry.hidden = !["failed", "closed"].includes(server.state);
+    this.#remove.hidden = server.builtIn === true;
     this.#fault.replaceChildren();
     this.#diagnosis?.stop();
     this.#diagnosis = null;

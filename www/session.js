@@ -15,11 +15,14 @@ export class Session extends EventTarget {
   #stale = false;
   #watch = null;
   #connecting = 0;
+  #page = null;
+  #lending = null;
 
   /** `library` is the package's module; throws its EdgewiseError when the settings do not do. */
-  constructor(library, settings, servers, setTheme) {
+  constructor(library, settings, servers, setTheme, page = null) {
     super();
     this.#library = library;
+    this.#page = page;
     this.#setTheme = setTheme;
     for (const server of servers) this.#servers.set(server.name, server);
     this.#agent = this.#make(settings);
@@ -35,6 +38,7 @@ export class Session extends EventTarget {
       if (apiKey) model.apiKey = apiKey;
     }
     const servers = [...this.#servers.values()].map(serverOptions);
+    if (this.#page && !this.#servers.has("page")) servers.push(this.#page.pageServer());
     return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, limits: { maxTurns }, onSpan: (span) => this.#onSpan?.(span) });
   }
 
@@ -54,6 +58,16 @@ export class Session extends EventTarget {
     } catch {
       return false;
     }
+  }
+
+  /** What servers answered before; see the package. */
+  get cache() {
+    return this.#agent.cache;
+  }
+
+  /** All that is kept; see the package. */
+  get storage() {
+    return this.#agent.storage;
   }
 
   get running() {
@@ -84,6 +98,7 @@ export class Session extends EventTarget {
     this.#stale = false;
     void this.#agent.close();
     this.#agent = agent;
+    if (this.#lending) this.lend(true);
     void this.connect();
   }
 
@@ -97,7 +112,32 @@ export class Session extends EventTarget {
       const info = infos.find((candidate) => candidate.name === name) ?? { name, url, state: "idle" };
       return { ...info, list: tools.filter((tool) => tool.server === name) };
     });
+    const page = infos.find(({ name }) => name === "page" && !this.#servers.has(name));
+    const offered = tools.filter((tool) => tool.server === "page");
+    // The page's own tools by WebMCP; a server that has none is not worth a line.
+    if (page && offered.length) servers.push({ ...page, url: "document.modelContext", builtIn: true, list: offered });
     return { servers, own };
+  }
+
+  /** Whether tools can be lent to this page. */
+  get mayLend() {
+    return this.#page !== null;
+  }
+
+  /** Lends the servers' reading tools to the page, or takes them back. */
+  lend(on) {
+    this.#lending?.stop();
+    this.#lending = on ? this.#page.lendTools(this.#agent) : null;
+    return this.#lend();
+  }
+
+  async #lend() {
+    try {
+      return (await this.#lending?.update()) ?? [];
+    } catch (error) {
+      console.warn("edgewise: lend", error);
+      return [];
+    }
   }
 
   /** All tools that the model is told of. */
@@ -121,6 +161,7 @@ export class Session extends EventTarget {
       clearInterval(timer);
       this.#connecting -= 1;
       this.changed();
+      void this.#lend();
     }
   }
 
@@ -142,6 +183,7 @@ export class Session extends EventTarget {
     this.changed();
     await closed;
     this.changed();
+    void this.#lend();
   }
 
   /** Lets the person sign in to a server that asks for it. To be called right in a click: it opens a window. */

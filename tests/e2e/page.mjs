@@ -16,14 +16,16 @@ export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 export const SMALL = { width: 360, height: 740 };
 
-let browser = null;
-after(() => browser?.close());
+// By the flags that they were started with.
+const browsers = new Map();
+after(() => Promise.all([...browsers.values()].map(async (browser) => (await browser).close())));
 
-async function launch() {
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"];
+async function launch(flags) {
+  const args = [...flags, "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"];
   const executablePath = process.env.CHROME ?? "/usr/bin/chromium";
-  browser ??= await chromium.launch({ executablePath, args });
-  return browser;
+  const key = flags.join(" ");
+  if (!browsers.has(key)) browsers.set(key, chromium.launch({ executablePath, args }));
+  return browsers.get(key);
 }
 
 // Chromium reports each failed exchange on the console, whoever handles it. Those with servers are for the page to
@@ -34,17 +36,17 @@ const handled = (message, origin) => message.text().startsWith("Failed to load r
  * A test on a freshly opened page.
  *
  * `options`: `demo()` (gives the servers of demo.json), `viewport`, `theme`, `reducedMotion`, `allow` (patterns of console errors
- * that belong to the test), `prepare(page)` before the page is loaded, `ready: false` when it will not become ready.
+ * that belong to the test), `flags` for the browser, `prepare(page)` before the page is loaded, `ready: false` when it will not become ready.
  * `body` gets `{ page, origin, context, t }`.
  */
 export function scene(name, options, body) {
   test(name, { timeout: 60_000 }, async (t) => {
-    const { demo, viewport = DESKTOP, theme = "light", reducedMotion = "no-preference", allow = [], prepare, ready = true } = options;
+    const { demo, viewport = DESKTOP, theme = "light", reducedMotion = "no-preference", allow = [], flags = [], prepare, ready = true } = options;
     const site = await startSite({
       mounts: { "/": join(root, "www"), "/edgewise/": join(root, "pkg") },
       files: { "/demo.json": ["application/json", JSON.stringify({ servers: (await demo?.()) ?? [] })] },
     });
-    const context = await (await launch()).newContext({ viewport, isMobile: viewport.width < 600, hasTouch: viewport.width < 600, colorScheme: theme, reducedMotion });
+    const context = await (await launch(flags)).newContext({ viewport, isMobile: viewport.width < 600, hasTouch: viewport.width < 600, colorScheme: theme, reducedMotion });
     context.setDefaultTimeout(15_000);
     const problems = [];
     try {
