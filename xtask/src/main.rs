@@ -10,7 +10,7 @@
 //! | `cargo xtask sim --seed N` | replays one seed of the simulator and prints its event log |
 //! | `cargo xtask planted [name ...]` | applies each bug of `tests/planted/` and demands a red suite |
 //! | `cargo xtask fuzz [target ...]` | fuzzes what reads bytes from outside, each for a minute |
-//! | `cargo xtask bench [scenario ...]` | CPU and memory beside peers, from `bench/speed/` |
+//! | `cargo xtask bench [scenario ...]` | CPU and memory beside peers, from `bench/speed/`; `bench cache`: hits of the cache |
 //! | `cargo xtask dev [port]` | serves `www/` and `pkg/`, rebuilds on change |
 //! | `cargo xtask demo [port]` | local MCP server, edge worker and demo page; prints the URL |
 //!
@@ -104,6 +104,12 @@ fn main() -> ExitCode {
 fn bench(args: &[String]) -> run::Outcome {
     build::package(false)?;
     let folder = run::root().join("bench");
+    if let Some((first, rest)) = args.split_first()
+        && first == "cache"
+    {
+        npm::install()?;
+        return run::run(Command::new(npm::node()?).current_dir(&folder).arg("cache/hits.mjs").args(rest));
+    }
     npm::install_at(&folder, "npm-bench")?;
     run::run(Command::new(npm::node()?).current_dir(&folder).arg("speed/speed.mjs").args(args))
 }
