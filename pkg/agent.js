@@ -141,6 +141,10 @@ export class Agent {
     return this.#core.call("findTools", { query: text(query, "query"), limit }, rest, ["signal"]);
   }
 
+  async readResult(handle, options) {
+    return this.#core.call("readResult", { handle: text(handle, "handle") }, options, ["signal"]);
+  }
+
   run(prompt, options) {
     return this.#start(prompt, options, (agent, json) => agent.run(text(prompt, "prompt"), json));
   }

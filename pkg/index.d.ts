@@ -747,6 +747,12 @@ export interface Limits {
   toolTimeoutMs?: number;
   /** Most tool calls at work at once. Default: 8. */
   maxParallelTools?: number;
+  /**
+   * About the most tokens of one tool result that the model is shown. A longer one is kept for a week under a handle
+   * (`result:...`): the model sees its shape, size, beginning and end, reads on with the tool `read_result`, and passes it to
+   * other tools by naming the handle. Images count nothing. Default: 10,000.
+   */
+  maxResultTokens?: number;
   /** Most tries of one model call, the first included. Default: 4. */
   maxAttempts?: number;
   /** Most model and tool calls of a run that are made again. Default: 16. */
@@ -933,6 +939,14 @@ export class Agent {
    * @param options `limit`: most names; default 5.
    */
   findTools(query: string, options?: { limit?: number; signal?: AbortSignal }): Promise<string[]>;
+
+  /**
+   * All of a result that was too long for the model, by the `handle` of its `tool_result`. `structuredContent` is there where
+   * it is JSON.
+   *
+   * @throws {EdgewiseError} `misuse` when it is not kept (any more): after a week, or when there was no room.
+   */
+  readResult(handle: string, options?: { signal?: AbortSignal }): Promise<{ content: ToolContent[]; structuredContent?: Json }>;
 
   /**
    * Starts a run: model calls and tool calls until the model has answered. It goes on whether or not its events are
@@ -1699,6 +1713,11 @@ export type AgentEvent =
       outcome: "ok" | "cached" | "failed" | "unknown" | "denied" | "cancelled";
       /** From start to end, in milliseconds; 0 for calls that never started. */
       durationMs: number;
+      /**
+       * Set where the result was longer than `limits.maxResultTokens`: `content` tells of it only, as the model was told, and
+       * `agent.readResult(handle)` gives all of it.
+       */
+      handle?: string;
       /** How long ago the tool gave it, in milliseconds; only where it was cached. */
       ageMs?: number;
       /** It is older than it should be, and was taken because the server could not be reached; only where it was cached. */

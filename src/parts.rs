@@ -10,6 +10,7 @@
 mod archive;
 mod context;
 mod live;
+mod kept;
 mod oauth;
 mod spans;
 
@@ -64,6 +65,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Spans => spans::answer(state, request),
         Part::Archive => archive::answer(&**platform, request).await,
         Part::Plan => state.plans.borrow_mut().answer(request),
+        Part::Handles => kept::answer(&**platform, request).await,
     }
 }
 

@@ -150,11 +150,14 @@ pub enum Part {
     Archive,
     /// Decides what a plan of tool calls does next: a request of [`crate::agent::plan`] in, orders out.
     Plan,
+    /// Big results: what is to be kept, read or put into arguments in, what the model is told out; see
+    /// [`crate::agent::kept`].
+    Handles,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 10] = [
+    pub const ALL: [Part; 11] = [
         Part::Offline,
         Part::Schema,
         Part::Diagnose,
@@ -165,6 +168,7 @@ impl Part {
         Part::Plan,
         Part::Live,
         Part::Archive,
+        Part::Handles,
     ];
 
     /// Its name between the two modules.
@@ -180,6 +184,7 @@ impl Part {
             Part::Plan => "plan",
             Part::Live => "live",
             Part::Archive => "archive",
+            Part::Handles => "handles",
         }
     }
 }

@@ -8,8 +8,12 @@ mod by_hand;
 mod cast;
 #[path = "sim/early.rs"]
 mod early;
+#[path = "sim/handles.rs"]
+mod handles;
 #[path = "sim/laws.rs"]
 mod laws;
+#[path = "sim/model.rs"]
+mod model;
 #[path = "sim/plans.rs"]
 mod plans;
 #[path = "sim/scenario.rs"]

@@ -44,6 +44,8 @@ pub enum Builtin {
     Plan,
     /// `end_goal`: ends the goal that a run pursues.
     Goal,
+    /// `read_result`: reads what was too long to be shown.
+    Read,
 }
 
 impl ToolEntry {
@@ -52,6 +54,7 @@ impl ToolEntry {
         let mut name = match builtin {
             Builtin::Plan => "run_plan".to_owned(),
             Builtin::Goal => "end_goal".to_owned(),
+            Builtin::Read => "read_result".to_owned(),
         };
         while others.iter().any(|other| other.wire_name == name || other.name == name) {
             name.push('_');

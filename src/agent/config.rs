@@ -59,8 +59,15 @@ pub struct Limits {
     pub max_attempts: u32,
     /// Most model and tool calls of a run that are made again; default 16.
     pub max_retries: u32,
+    /// About the most tokens of one tool result that the model is shown; the rest is kept under a handle; default 10,000.
+    #[serde(default = "max_result_tokens")]
+    pub max_result_tokens: u32,
     /// Longest answer of the model, in milliseconds, however much of it comes; default 1,800,000.
     pub turn_max: Millis,
+}
+
+fn max_result_tokens() -> u32 {
+    10_000
 }
 
 impl Default for Limits {
@@ -72,6 +79,7 @@ impl Default for Limits {
             max_parallel_tools: 8,
             max_attempts: 4,
             max_retries: 16,
+            max_result_tokens: max_result_tokens(),
             turn_max: Millis::from_secs(1800),
         }
     }
@@ -89,6 +97,7 @@ impl Limits {
             max_parallel_tools: count(fields.whole("maxParallelTools", 1..=1000)?, default.max_parallel_tools),
             max_attempts: count(fields.whole("maxAttempts", 1..=100)?, default.max_attempts),
             max_retries: count(fields.whole("maxRetries", 0..=10_000)?, default.max_retries),
+            max_result_tokens: count(fields.whole("maxResultTokens", 100..=1_000_000_000)?, default.max_result_tokens),
             turn_max: fields.whole("turnMaxMs", 1..=Millis::MAX_TIMER.0)?.map_or(default.turn_max, Millis),
         };
         fields.finish()?;

@@ -236,6 +236,9 @@ pub enum Event {
         /// How old it is, where the tool was not called for it.
         #[serde(flatten)]
         cached: Option<Age>,
+        /// Names all of it, where it was too long for the model: then the content only tells of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        handle: Option<String>,
     },
     /// A model or tool call is made again.
     Retry {

@@ -66,6 +66,8 @@ pub struct Call {
     pub tool: ToolEntry,
     /// Parsed arguments, always an object.
     pub input: Value,
+    /// A plan asks for it: its result goes to the plan, whole.
+    pub planned: bool,
 }
 
 /// What happened. The only way into a run; recorded facts replay it.
@@ -97,6 +99,8 @@ pub enum Fact {
     SourceChanged(Value),
     /// The tools that the model will be offered, in the order of the offer.
     Tools(Vec<ToolEntry>),
+    /// Tools that the model is offered from now on besides, behind the others.
+    MoreTools(Vec<ToolEntry>),
     /// More of the model's answer.
     Deltas(Vec<Delta>),
     /// The model's answer is complete.
@@ -258,6 +262,9 @@ pub struct ToolOutput {
     /// How old it is, where the tool was not called for it.
     #[serde(default)]
     pub cached: Option<Age>,
+    /// Names all of it, where it was too long: then the content only tells of it, see [`crate::agent::kept`].
+    #[serde(default)]
+    pub handle: Option<String>,
 }
 
 impl ToolOutput {
@@ -265,7 +272,7 @@ impl ToolOutput {
     pub fn failed(outcome: Outcome, why: impl Into<String>) -> ToolOutput {
         let text: String = why.into();
         let content = vec![json!({ "type": "text", "text": text })];
-        ToolOutput { content, structured_content: None, is_error: true, outcome, cached: None }
+        ToolOutput { content, structured_content: None, is_error: true, outcome, cached: None, handle: None }
     }
 
     /// An output of one text.

@@ -6,6 +6,7 @@ pub mod event;
 pub mod fact;
 pub mod goal;
 pub mod live;
+pub mod kept;
 pub mod plan;
 pub mod policy;
 pub mod recovery;

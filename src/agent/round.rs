@@ -140,7 +140,12 @@ impl Round {
         let running = self.calls.iter().filter(running).count();
         for slot in &mut self.calls {
             let Some(tool) = slot.tool.and_then(|place| tools.get(place)) else { continue };
-            let call = || Call { id: slot.id.clone(), tool: tool.clone(), input: slot.input.clone() };
+            let call = || Call {
+                id: slot.id.clone(),
+                tool: tool.clone(),
+                input: slot.input.clone(),
+                planned: slot.plan.is_some(),
+            };
             match slot.state {
                 State::Judging { function, asked: false } => {
                     let step = Step::Judge(function, call());
@@ -356,6 +361,7 @@ impl Slot {
             outcome: output.outcome,
             duration_ms: duration,
             cached: output.cached,
+            handle: output.handle.clone(),
         });
         self.state = State::Settled(output);
     }

@@ -307,6 +307,7 @@ impl Run {
             Fact::Context(context) => self.take_context(context),
             Fact::SourceChanged(change) => self.take_change(change),
             Fact::Tools(tools) => self.take_tools(tools),
+            Fact::MoreTools(tools) => self.take_more_tools(tools),
             Fact::Deltas(deltas) => self.take_deltas(deltas),
             Fact::ModelEnded => self.end_answer(),
             Fact::ModelFailed(error) => self.fail_answer(error),

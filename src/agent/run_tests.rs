@@ -95,8 +95,14 @@ impl Scenario {
 
     pub(super) fn ended(&mut self, id: &str) {
         let content = vec![json!({ "type": "text", "text": id })];
-        let output =
-            ToolOutput { content, structured_content: None, is_error: false, outcome: Outcome::Ok, cached: None };
+        let output = ToolOutput {
+            content,
+            structured_content: None,
+            is_error: false,
+            outcome: Outcome::Ok,
+            cached: None,
+            handle: None,
+        };
         self.apply(Fact::ToolEnded { id: id.into(), output });
     }
 

@@ -87,17 +87,26 @@ impl<P: Platform> Agent<P> {
     ) -> Result<CallToolResult> {
         let name = call.tool.name.as_str();
         let schemas = self.schemas(name);
+        let refused = |why: String| {
+            let content = vec![json!({ "type": "text", "text": why })];
+            Ok(CallToolResult { content, is_error: true, ..Default::default() })
+        };
+        // The handles of big results stand for them.
+        let schema = schemas.as_ref().map(|schemas| &schemas.input);
+        let input = match self.put_in(&call.input, schema, cancel).await {
+            None => call.input.clone(),
+            Some(Ok(input)) => input,
+            Some(Err(why)) => return refused(["not called: ", &why].concat()),
+        };
         if let Some(schemas) = &schemas {
-            let outcome = check(&**self.platform(), &schemas.input, &call.input, cancel).await;
+            let outcome = check(&**self.platform(), &schemas.input, &input, cancel).await;
             self.warn(name, &outcome);
             if !outcome.problems.is_empty() {
                 let lines = outcome.problems.join("\n- ");
-                let why = ["not called: the arguments are not what the tool takes:\n- ", &lines].concat();
-                let content = vec![json!({ "type": "text", "text": why })];
-                return Ok(CallToolResult { content, is_error: true, ..Default::default() });
+                return refused(["not called: the arguments are not what the tool takes:\n- ", &lines].concat());
             }
         }
-        let mut output = self.call_attended(name, call.input.clone(), cancel, on_progress, attendant).await;
+        let mut output = self.call_attended(name, input, cancel, on_progress, attendant).await;
         if let (Ok(result), Some(schema)) = (&mut output, schemas.and_then(|schemas| schemas.output))
             && !result.is_error
         {

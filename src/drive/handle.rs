@@ -315,6 +315,7 @@ mod tests {
             outcome,
             duration_ms,
             cached: None,
+            handle: None,
         }]);
         assert_eq!(handle.answer("t1/1", Value::Null).unwrap_err().code, Code::Misuse, "the call is over");
     }

@@ -13,6 +13,7 @@ pub mod handle;
 mod keep;
 mod line;
 mod live;
+mod kept;
 pub mod mcp;
 mod model;
 #[cfg(feature = "parts")]

@@ -35,7 +35,7 @@ pub(crate) struct Model {
     /// Set once the tools are known, for the model on the network that is asked: its place among them, and whether its
     /// provider is left out of the matter of `output`.
     encoder: RefCell<Option<((usize, bool), Encoder)>>,
-    /// The same for the embedded model and for fallbacks.
+    /// The same as they were given, for the embedded model, for fallbacks, and for more tools.
     tools: RefCell<Vec<ToolDefinition>>,
 }
 
@@ -64,10 +64,23 @@ impl Model {
 
     /// Says which tools the models are offered; they are serialised once.
     pub(crate) fn offer(&self, tools: Vec<ToolDefinition>) {
-        let kept = self.config.count() > 1 || self.config.provider == Provider::Offline || self.output.is_some();
         *self.encoder.borrow_mut() = self.encoder_of((0, false), &tools).map(|encoder| ((0, false), encoder));
-        if kept {
-            *self.tools.borrow_mut() = tools;
+        *self.tools.borrow_mut() = tools;
+    }
+
+    /// Offers further tools behind the others. The next request is written anew, and its tools begin as those of the last.
+    pub(crate) fn offer_more(&self, more: Vec<ToolDefinition>) {
+        let mut tools = self.tools.borrow_mut();
+        let before = tools.len();
+        for tool in more {
+            if !tools.iter().any(|known| known.name == tool.name) {
+                tools.push(tool);
+            }
+        }
+        let mut encoder = self.encoder.borrow_mut();
+        if let (true, Some((place, _))) = (tools.len() > before, &*encoder) {
+            let place = *place;
+            *encoder = self.encoder_of(place, &tools).map(|encoder| (place, encoder));
         }
     }
 

@@ -58,16 +58,14 @@ pub(crate) struct Stage<'a, P: Platform> {
 }
 
 impl<P: Platform> Stage<'_, P> {
-    /// Runs the plan of a call to its end, and reports it.
-    pub(crate) async fn run_plan(&self, call: Call) {
+    /// Runs the plan of a call to its end, and says what came of it; `None` when the run is over.
+    pub(crate) async fn run_plan(&self, call: Call) -> Option<Fact> {
         let output = match self.perform(&call).await {
-            Ok(Some(output)) => output,
-            // The run is over.
-            Ok(None) => return,
-            Err(error) if self.own => return self.handle.push(Fact::PlanRefused(error)),
+            Ok(output) => output?,
+            Err(error) if self.own => return Some(Fact::PlanRefused(error)),
             Err(error) => ToolOutput::failed(Outcome::Failed, error.message.clone()),
         };
-        self.handle.push(Fact::ToolEnded { id: call.id, output });
+        Some(Fact::ToolEnded { id: call.id, output })
     }
 
     async fn perform(&self, call: &Call) -> Result<Option<ToolOutput>> {
@@ -190,7 +188,7 @@ fn output_of(mut done: Value) -> ToolOutput {
         done.shift_remove("text");
     }
     let outcome = if ok { Outcome::Ok } else { Outcome::Failed };
-    ToolOutput { content, structured_content: Some(done), is_error: !ok, outcome, cached: None }
+    ToolOutput { content, structured_content: Some(done), is_error: !ok, outcome, cached: None, handle: None }
 }
 
 /// The error for a plan that cannot be run, with everything that is wrong with it.

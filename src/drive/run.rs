@@ -20,6 +20,7 @@ use crate::drive::context::{PATIENCE, Prompt};
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::Keeper;
 use crate::drive::live::{Inbox, Watch};
+use crate::drive::kept::tells_of_kept;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
 use crate::drive::plan::{Returns, Stage, offer_builtin};
@@ -69,6 +70,8 @@ enum Job<P: Platform> {
         prompt: Option<Prompt>,
         pursues: bool,
         follows: bool,
+        /// There is something to be read on.
+        reads: bool,
     },
     CallModel(Prepared),
     Check(Value, Value),
@@ -216,10 +219,11 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let follows = context.agent.may_follow(conversation);
             if context.own_plan {
                 entries.push(ToolEntry::builtin(Builtin::Plan, &entries));
-            } else if gathers || context.agent.offers_plans() || follows {
+            } else if gathers || context.agent.offers_plans() || follows || tells_of_kept(run.messages()) {
                 let run_id = (follows && gathers).then(|| run.id().to_owned());
                 let prompt = gathers.then(|| Prompt::of(run.messages(), run_id));
-                jobs.push(Job::Offer { prompt, pursues: run.has_goal(), follows });
+                let reads = tells_of_kept(run.messages());
+                jobs.push(Job::Offer { prompt, pursues: run.has_goal(), follows, reads });
                 return jobs;
             } else {
                 let mut definitions = catalog.definitions();
@@ -253,6 +257,24 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
     }
 }
 
+/// Reports a result that goes before the model: one that is too long is kept, and the model gets the tool that reads it.
+async fn end_call<P: Platform>(context: &Context<P>, id: String, output: ToolOutput, from: &str) {
+    let Context { agent, handle, model, over, .. } = context;
+    let output = agent.keep_big(output, from, over).await;
+    if output.handle.is_some() {
+        offer_reader(agent, model, handle, over).await;
+    }
+    handle.push(Fact::ToolEnded { id, output });
+}
+
+/// Offers the tool that reads what is kept from now on.
+async fn offer_reader<P: Platform>(agent: &Agent<P>, model: &Model, handle: &RunHandle, over: &Cancel) {
+    if let Some((entry, definition)) = agent.reader(&agent.catalog().entries(), over).await {
+        model.offer_more(vec![definition]);
+        handle.push(Fact::MoreTools(vec![entry]));
+    }
+}
+
 /// Does one job and reports it. Ends soon after `over`.
 async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
     let Context { agent, handle, model, over, .. } = &*context;
@@ -283,7 +305,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 handle.push(Fact::Gathered);
             }
         }
-        Job::Offer { prompt, pursues, follows } => {
+        Job::Offer { prompt, pursues, follows, reads } => {
             let catalog = agent.catalog();
             let (mut entries, mut definitions) = (catalog.entries(), catalog.definitions());
             if agent.offers_plans() {
@@ -294,6 +316,10 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             }
             if pursues {
                 goal::offer(&mut entries, &mut definitions);
+            }
+            if reads && let Some((entry, definition)) = agent.reader(&entries, over).await {
+                entries.push(entry);
+                definitions.push(definition);
             }
             model.offer(definitions);
             let run_id = prompt.as_ref().and_then(|prompt| prompt.run.clone());
@@ -344,9 +370,18 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
         }
         Job::Trace => context.trace.tell(platform).await,
         Job::Keep => context.keeper.flush(platform).await,
-        Job::CallTool(call) if call.tool.builtin.is_some() => {
+        Job::CallTool(call) if call.tool.builtin == Some(Builtin::Read) => {
+            let output = agent.read_kept(&call.input, over).await;
+            handle.push(Fact::ToolEnded { id: call.id, output });
+        }
+        Job::CallTool(call) if call.tool.builtin == Some(Builtin::Plan) => {
             let Context { returns, own_plan: own, .. } = &*context;
-            Stage { agent, handle, returns, over, own: *own }.run_plan(call).await;
+            let fact = Stage { agent, handle, returns, over, own: *own }.run_plan(call).await;
+            match fact {
+                Some(Fact::ToolEnded { id, output }) if !own => end_call(&context, id, output, "run_plan").await,
+                Some(fact) => handle.push(fact),
+                None => {}
+            }
         }
         Job::CallTool(call) => {
             let id = call.id.clone();
@@ -366,6 +401,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                         handle.push(Fact::Server { server, state, reason: Some(error.clone()) });
                     }
                     match result {
+                        Ok(result) if !call.planned => {
+                            return end_call(&context, id, output_of(result), &call.tool.name).await;
+                        }
                         Ok(result) => Fact::ToolEnded { id, output: output_of(result) },
                         Err(error) => Fact::ToolFailed { id, error },
                     }

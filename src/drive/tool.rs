@@ -83,6 +83,7 @@ pub(crate) fn output_of(result: CallToolResult) -> ToolOutput {
             None => Outcome::Ok,
         },
         cached: result.cached,
+        handle: None,
     }
 }
 

@@ -44,6 +44,7 @@ use serde_json::{Value, json};
 use check::{Check, MAX_PROBLEMS, Stop};
 use registry::Registry;
 
+pub use pattern::Pattern;
 pub use plain::plainly_fits;
 pub(crate) use words::nearest;
 

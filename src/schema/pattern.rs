@@ -6,7 +6,7 @@
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub struct Pattern {
     program: Vec<Op>,
 }
 
@@ -100,7 +100,7 @@ fn is_word(c: char) -> bool {
 
 impl Pattern {
     /// Compiles a pattern; `None` when it is none, or uses what we do not know.
-    pub(super) fn new(source: &str) -> Option<Pattern> {
+    pub fn new(source: &str) -> Option<Pattern> {
         let mut parser = Parser { rest: source, program: Vec::new(), depth: 0 };
         parser.alternatives()?;
         if !parser.rest.is_empty() {
@@ -111,7 +111,7 @@ impl Pattern {
     }
 
     /// Whether the pattern is found anywhere in the text; `None` for a text too long for it.
-    pub(super) fn is_in(&self, text: &str) -> Option<bool> {
+    pub fn is_in(&self, text: &str) -> Option<bool> {
         let text: Vec<char> = text.chars().collect();
         let states = self.program.len().checked_mul(text.len() + 1).filter(|states| *states <= MAX_STATES)?;
         // Looking ahead may scan the rest of the text from each place.
@@ -123,7 +123,7 @@ impl Pattern {
     }
 
     /// The most states that a match in that text takes.
-    pub(super) fn cost(&self, text: &str) -> u64 {
+    pub fn cost(&self, text: &str) -> u64 {
         (self.program.len() as u64).saturating_mul(text.len() as u64 + 1).min(MAX_STATES as u64)
     }
 

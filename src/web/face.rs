@@ -153,6 +153,7 @@ async fn perform(
             let limit = limit.ok_or_else(|| Error::config("limit", "expected a whole number from 1 to 1000"))?;
             Value::from(agent.find_tools(&query, limit as usize, &cancel).await?)
         }
+        "readResult" => agent.kept_result(&given.text("handle")?, &cancel).await?,
         "rootsChanged" => {
             agent.roots_changed().await;
             Value::Null

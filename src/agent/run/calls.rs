@@ -26,6 +26,16 @@ impl Run {
         }
     }
 
+    /// More tools are offered.
+    pub(super) fn take_more_tools(&mut self, tools: Vec<ToolEntry>) {
+        for tool in tools {
+            if !self.tools.iter().any(|known| known.wire_name == tool.wire_name) {
+                self.events.extend(changed(&tool));
+                self.tools.push(tool);
+            }
+        }
+    }
+
     /// Judges the calls that a complete answer asks for.
     pub(super) fn open_round(&mut self, answer: Answer) {
         let approval = self.approval;

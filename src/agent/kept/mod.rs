@@ -1,0 +1,239 @@
+//! Big results, kept under a handle: the model sees what kind of thing it is, how it begins and how it ends, reads on piece
+//! by piece, and passes it to other tools by naming it.
+//!
+//! # In scope
+//!
+//! - What a handle is ([`is_handle`]), and where arguments name one ([`mentions`]); both are in the core.
+//! - What is kept ([`Kept`]), what the model is told of it ([`Kept::summary`]), reading it ([`read`]), and putting it into
+//!   arguments ([`expand`]). The part [`Part::Handles`](crate::platform::Part::Handles) does these.
+//!
+//! A handle is the hash of what it stands for, so that it never means something else, and the same result has the same
+//! handle wherever it comes up: what a model has been sent stays a prefix of what it will be sent.
+
+pub mod expand;
+mod outline;
+pub mod read;
+
+use serde_json::{Map, Value, json};
+
+use crate::json;
+use crate::mcp::sha256::sha256;
+use crate::time::Millis;
+
+/// How long a result is kept, if there is room.
+pub const KEPT_FOR: Millis = Millis(7 * 24 * 3600 * 1000);
+
+/// What every handle begins with.
+const PREFIX: &str = "result:";
+
+/// Hexadecimal digits of a handle: 80 bits of SHA-256.
+const DIGITS: usize = 20;
+
+/// Bytes of the beginning and of the end that the model is shown at most.
+const HEAD: usize = 6000;
+const TAIL: usize = 1500;
+
+/// Whether `text` begins with a handle.
+fn begins(text: &str) -> bool {
+    let digits = text.strip_prefix(PREFIX).map(str::as_bytes).and_then(|rest| rest.get(..DIGITS));
+    digits.is_some_and(|digits| digits.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)))
+}
+
+/// Whether the text is a handle and nothing else.
+pub fn is_handle(text: &str) -> bool {
+    text.len() == PREFIX.len() + DIGITS && begins(text)
+}
+
+/// A handle alone, or with `#` and a JSON Pointer behind it.
+fn reference(text: &str) -> Option<(&str, &str)> {
+    let (handle, pointer) = text.split_once('#').unwrap_or((text, ""));
+    (is_handle(handle) && (pointer.is_empty() || pointer.starts_with('/'))).then_some((handle, pointer))
+}
+
+/// Whether a handle stands somewhere in arguments, where [`expand`] would put in what it stands for.
+pub fn mentions(value: &Value) -> bool {
+    match value {
+        Value::String(text) => begins(text) || text.contains(expand::OPENING),
+        Value::Array(items) => items.iter().any(mentions),
+        Value::Object(fields) => fields.values().any(mentions),
+        _ => false,
+    }
+}
+
+/// Whether a text tells of a handle, as [`Kept::summary`] does.
+pub fn tells(text: &str) -> bool {
+    text.contains(PREFIX)
+}
+
+/// The text of a block that is text to a model, and may be kept apart. Images and recordings are seen, not read, and
+/// binary data reach no model.
+fn text_of(block: &Value) -> Option<&str> {
+    match block.get("type")?.as_str()? {
+        "text" => block.get("text")?.as_str(),
+        "resource" => block.get("resource")?.get("text")?.as_str(),
+        _ => None,
+    }
+}
+
+/// About how many bytes of text the model would be sent.
+pub fn size(content: &[Value], structured: Option<&Value>) -> usize {
+    match structured {
+        Some(data) if content.is_empty() => json::text(data).len(),
+        _ => content.iter().filter_map(text_of).map(str::len).sum(),
+    }
+}
+
+/// What a handle stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// What the model would have been sent, to the letter.
+    text: String,
+    /// The structured content, where it says more than the text.
+    structured: Option<Value>,
+}
+
+impl Kept {
+    /// Takes the texts and the structured content of a result; gives what else there was in it, such as images. `None` when
+    /// there is nothing to keep.
+    pub fn take(content: Vec<Value>, structured: Option<Value>) -> Option<(Kept, Vec<Value>)> {
+        let (texts, others): (Vec<Value>, Vec<Value>) = content.into_iter().partition(|block| text_of(block).is_some());
+        let texts: Vec<&str> = texts.iter().filter_map(text_of).collect();
+        let text = match &structured {
+            Some(data) if texts.is_empty() => json::text(data),
+            _ => texts.join("\n"),
+        };
+        if text.is_empty() {
+            return None;
+        }
+        let same = |data: &Value| tree(&text).as_ref() == Some(data);
+        let structured = structured.filter(|data| !same(data));
+        Some((Kept { text, structured }, others))
+    }
+
+    /// What is stored, and the handle of it.
+    pub fn to_record(&self) -> (String, Vec<u8>) {
+        let structured = self.structured.as_ref().map(json::text).unwrap_or_default();
+        let mut record = json::text(&json!({ "v": 1, "text": self.text.len() })).into_bytes();
+        record.push(b'\n');
+        record.extend_from_slice(self.text.as_bytes());
+        record.extend_from_slice(structured.as_bytes());
+        let mut handle = PREFIX.to_owned();
+        for byte in &sha256(&record)[..DIGITS / 2] {
+            for digit in [byte >> 4, byte & 15] {
+                handle.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+            }
+        }
+        (handle, record)
+    }
+
+    /// Reads what was stored; `None` when it is something else.
+    pub fn read(record: Vec<u8>) -> Option<Kept> {
+        let line = record.iter().position(|byte| *byte == b'\n')?;
+        let head: Value = serde_json::from_slice(&record[..line]).ok()?;
+        let length = usize::try_from(head.get("text")?.as_u64()?).ok()?;
+        let mut text = String::from_utf8(record).ok()?;
+        let structured = text.get(line + 1 + length..)?;
+        let structured =
+            if structured.is_empty() { None } else { Some(serde_json::from_slice(structured.as_bytes()).ok()?) };
+        text.truncate(line + 1 + length);
+        text.drain(..=line);
+        Some(Kept { text, structured })
+    }
+
+    /// The result as data; `None` for text that is none.
+    fn value(&self) -> Option<Value> {
+        self.structured.clone().or_else(|| tree(&self.text))
+    }
+
+    /// The text that lines and characters are counted in: as it is, but JSON that stands on one endless line is set out.
+    fn view(&self) -> String {
+        let endless = self.text.lines().any(|line| line.len() > 2000);
+        match if endless { tree(&self.text) } else { None } {
+            Some(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
+            None => self.text.clone(),
+        }
+    }
+
+    /// What an app gets for a handle: the members of a tool result.
+    pub fn to_json(&self) -> Value {
+        let mut result = json!({ "content": [{ "type": "text", "text": self.text }] });
+        if let Some(value) = self.value() {
+            result["structuredContent"] = value;
+        }
+        result
+    }
+
+    /// What the model is told instead: handle, kind, size, shape, beginning and end, in no more than `most` bytes or so.
+    pub fn summary(&self, handle: &str, from: &str, most: usize) -> String {
+        let value = self.value();
+        let view = self.view();
+        let kind = if value.is_some() { "JSON" } else { "text" };
+        let size = [&self.text.len().to_string(), " bytes, ", &view.lines().count().to_string(), " lines"].concat();
+        let mut told = [
+            "The result of ",
+            from,
+            " is too long to be shown whole. All of it is kept under the handle ",
+            handle,
+            " (",
+            kind,
+            ", ",
+            &size,
+            ").\n",
+        ]
+        .concat();
+        if let Some(value) = &value {
+            told += &["Shape: ", &outline::of(value), "\n"].concat();
+        }
+        let head = cut(&view, (most / 2).min(HEAD));
+        let tail = cut_end(&view[head.len()..], (most / 8).min(TAIL));
+        let left = view[head.len()..view.len() - tail.len()].chars().count().to_string();
+        told += &["It begins:\n", head, "\n[", &left, " characters left out]\nIt ends:\n", tail, "\n"].concat();
+        told += "Read on with read_result. Another tool gets all of it when you give it the handle as an argument, as the \
+                 string \"";
+        told += &[handle, "\"; \"", handle, "#/json/pointer\" is a part of it."].concat();
+        told
+    }
+}
+
+/// The text as JSON, where it is an object or an array.
+fn tree(text: &str) -> Option<Value> {
+    let value = text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_slice(text.as_bytes()).ok())?;
+    value.filter(|value: &Value| value.is_object() || value.is_array())
+}
+
+/// The beginning of a text in at most that many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// The end of a text in at most that many bytes.
+fn cut_end(text: &str, most: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
+}
+
+/// `read_result` as models see it.
+pub fn definition() -> Value {
+    let description = "Reads a part of a result that was too long to be shown. `path` chooses a part of JSON; `lines`, `grep` \
+        or `range` what is shown of it, else it is shown from its beginning. Prefer to pass the handle itself to the tool \
+        that needs the result.";
+    let pair = |what: &str| json!({ "type": "array", "items": { "type": "integer" }, "minItems": 2, "maxItems": 2, "description": what });
+    let mut properties = Map::new();
+    let mut add = |name: &str, schema: Value| properties.insert(name.to_owned(), schema);
+    add("handle", json!({ "type": "string", "description": "result:..." }));
+    add("path", json!({ "type": "string", "description": "JSON Pointer, such as /items/0/title" }));
+    add("lines", pair("First and last line, from 1"));
+    add(
+        "grep",
+        json!({ "type": "string", "description": "Regular expression: the lines that match, with their numbers" }),
+    );
+    add("range", pair("First and last character, from 1"));
+    json!({
+        "name": "read_result",
+        "description": description,
+        "inputSchema": { "type": "object", "properties": properties, "required": ["handle"] },
+    })
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

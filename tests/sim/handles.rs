@@ -1,0 +1,173 @@
+//! Big results: kept under handles, read on, passed to other tools, and gone.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use edgewise::agent::config::{AgentConfig, RunOptions};
+use edgewise::drive::agent::Agent;
+use edgewise::drive::wait::Cancel;
+use edgewise::options::FunctionId;
+use edgewise::platform::{Platform, Space, Write};
+use edgewise::sim::{AppAnswer, SimPlatform};
+use edgewise::time::Millis;
+use serde_json::{Value, json};
+
+use crate::laws::{broken, kind};
+use crate::model::{self, offered, results};
+
+/// 300 kB that no model should have to read.
+fn rows() -> Value {
+    (0..5_000).map(|id| json!({ "id": id, "name": format!("row {id}"), "note": "x".repeat(30) })).collect()
+}
+
+type Taken = Rc<RefCell<Vec<Value>>>;
+
+/// An agent with a tool that gives `rows`, and one that takes whatever it gets; what the latter got.
+fn agent(sim: &SimPlatform, limits: Value) -> (Agent<SimPlatform>, Taken) {
+    sim.function(FunctionId(0), |_, _| AppAnswer::value(Millis(5), rows()));
+    let taken = Taken::default();
+    let got = taken.clone();
+    sim.function(FunctionId(1), move |argument, _| {
+        got.borrow_mut().push(argument.clone());
+        AppAnswer::value(Millis(5), json!("taken"))
+    });
+    let take = json!({ "type": "object", "properties": { "rows": { "type": "array" }, "text": { "type": "string" } } });
+    let reads = json!({ "readOnlyHint": true });
+    let options = json!({
+        "model": model::options(),
+        "tools": [
+            { "name": "rows", "annotations": reads, "execute": { "$function": 0 } },
+            { "name": "take", "annotations": reads, "inputSchema": take, "execute": { "$function": 1 } },
+        ],
+        "limits": limits,
+    });
+    (Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap()), taken)
+}
+
+fn run(sim: &SimPlatform, agent: &Agent<SimPlatform>, messages: Value) -> Vec<Value> {
+    let (handle, driver) = agent.run("go".into(), RunOptions::read(&json!({ "messages": messages })).unwrap());
+    sim.spawn("driver", driver);
+    let read = async move {
+        let mut events = Vec::new();
+        while let Some(batch) = handle.next_events().await {
+            events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
+        }
+        events
+    };
+    let events = sim.block_on(read).unwrap();
+    assert_eq!(broken(&events), [""; 0], "{}", sim.report());
+    events
+}
+
+/// The handle that a text tells of.
+fn handle_in(text: &str) -> String {
+    let at = text.find("result:").expect("no handle");
+    text[at..at + "result:".len() + 20].to_owned()
+}
+
+fn calls(all: &[(&str, Value)]) -> Vec<(String, Value)> {
+    all.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect()
+}
+
+#[test]
+fn three_hundred_kilobytes_go_from_one_tool_to_another_without_the_model() {
+    let sim = SimPlatform::new(1);
+    let (agent, taken) = agent(&sim, json!({}));
+    let asked = model::host(&sim, |turn, request| match turn {
+        0 => calls(&[("rows", json!({}))]),
+        1 => {
+            let handle = handle_in(&results(request)[0]);
+            let part = format!("{handle}#/4999/name");
+            calls(&[
+                ("take", json!({ "rows": handle, "text": part })),
+                ("read_result", json!({ "handle": handle, "path": "/17" })),
+                ("read_result", json!({ "handle": handle, "grep": "row 42\\b" })),
+            ])
+        }
+        _ => Vec::new(),
+    });
+    let events = run(&sim, &agent, json!([]));
+    assert_eq!(*taken.borrow(), [json!({ "rows": rows(), "text": "row 4999" })]);
+    let asked = asked.borrow();
+    assert_eq!(
+        [&asked[0], &asked[1], &asked[2]].map(offered),
+        [vec!["rows", "take"], vec!["rows", "take", "read_result"], vec!["rows", "take", "read_result"]]
+    );
+    let told = results(&asked[1]).remove(0);
+    assert!(told.contains("Shape: [5000 × { id: number, name: string, note: string }]"), "{told}");
+    let later = results(&asked[2]);
+    assert_eq!(later[0], "taken");
+    assert!(later[1].contains("\"name\": \"row 17\"") && later[2].contains("\"name\": \"row 42\""), "{later:?}");
+    // In all, what the model read is a thousandth of what went between the tools and back.
+    let read: usize = asked.iter().map(|request| request.to_string().len()).sum();
+    assert!(rows().to_string().len() > 300_000 && read < 40_000, "{read}");
+    let handle = handle_in(&told);
+    let ended: Vec<&Value> = events.iter().filter(|event| kind(event) == "tool_result").collect();
+    assert_eq!((&ended[0]["handle"], ended[0].get("structuredContent")), (&json!(handle), None));
+    assert!(ended[1..].iter().all(|event| event.get("handle").is_none()));
+    // The arguments that are shown, approved and remembered are those of the model.
+    let call = events.iter().find(|event| kind(event) == "tool_call" && event["name"] == "take").unwrap();
+    assert_eq!(call["input"]["rows"], json!(handle));
+    let whole = sim.run(agent.kept_result(&handle, &Cancel::new())).unwrap();
+    assert_eq!(whole["structuredContent"], rows());
+}
+
+#[test]
+fn the_next_run_reads_on_from_the_start_and_a_stale_handle_says_so() {
+    let sim = SimPlatform::new(1);
+    let (agent, taken) = agent(&sim, json!({}));
+    let asked = model::host(&sim, |turn, request| match turn {
+        0 => calls(&[("rows", json!({}))]),
+        2 | 4 => {
+            let handle = handle_in(&request["messages"].to_string());
+            calls(&[("take", json!({ "rows": handle })), ("read_result", json!({ "handle": handle, "path": "/0/id" }))])
+        }
+        _ => Vec::new(),
+    });
+    let events = run(&sim, &agent, json!([]));
+    let history = |events: &[Value]| events.last().unwrap()["messages"].clone();
+    let events = run(&sim, &agent, history(&events));
+    assert_eq!(offered(&asked.borrow()[2]), ["rows", "take", "read_result"]);
+    assert_eq!(results(&asked.borrow()[3]), ["taken", "0"]);
+    // Evicted, over, or of another device.
+    sim.run(sim.write(vec![Write::remove_prefix(Space::Handles, "")])).unwrap();
+    let events = run(&sim, &agent, history(&events));
+    let told = results(&asked.borrow()[5]);
+    for told in &told {
+        assert!(told.contains(" is not kept any more, or was never") && told.contains("Call the tool again"), "{told}");
+    }
+    assert_eq!((told.len(), taken.borrow().len()), (2, 1), "a stale handle went to a tool");
+    let outcomes: Vec<&Value> =
+        events.iter().filter(|event| kind(event) == "tool_result").map(|event| &event["outcome"]).collect();
+    assert_eq!(outcomes, ["failed", "failed"]);
+    assert_eq!(asked.borrow().len(), 6);
+}
+
+#[test]
+fn what_is_short_enough_is_shown_and_nothing_is_cut_where_it_cannot_be_kept() {
+    let sim = SimPlatform::new(1);
+    let (agent, _) = agent(&sim, json!({ "maxResultTokens": 1_000_000 }));
+    let asked = model::host(&sim, |turn, _| if turn == 0 { calls(&[("rows", json!({}))]) } else { Vec::new() });
+    let events = run(&sim, &agent, json!([]));
+    assert_eq!(results(&asked.borrow()[1]), [rows().to_string()]);
+    assert!(events.iter().all(|event| event.get("handle").is_none()));
+
+    let sim = SimPlatform::new(1);
+    sim.set_parts_missing(true);
+    let (agent, _) = self::agent(&sim, json!({}));
+    let asked = model::host(&sim, |turn, _| if turn == 0 { calls(&[("rows", json!({}))]) } else { Vec::new() });
+    run(&sim, &agent, json!([]));
+    assert_eq!(results(&asked.borrow()[1]), [rows().to_string()]);
+}
+
+#[test]
+fn a_plan_gets_whole_results_and_only_its_own_is_kept() {
+    let sim = SimPlatform::new(1);
+    let (agent, taken) = agent(&sim, json!({}));
+    let steps = json!([{ "id": "all", "tool": "rows" }, { "id": "in", "tool": "take", "input": { "rows": { "$from": "all" } } }]);
+    let plan = json!({ "steps": steps, "return": { "$from": "all" } });
+    let (handle, driver) = agent.run_plan(plan, RunOptions::default());
+    sim.spawn("driver", driver);
+    let end: Value = serde_json::from_str(&sim.block_on(async move { handle.terminal().await }).unwrap()).unwrap();
+    assert_eq!((&end["plan"]["value"], &taken.borrow()[0]["rows"]), (&rows(), &rows()));
+}
