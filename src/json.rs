@@ -12,6 +12,16 @@ pub(crate) fn text(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// About how many bytes [`text`] has: escapes count as what they stand for, and each number as 4.
+pub(crate) fn size(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, field)| name.len() + size(field) + 4).sum::<usize>() + 2,
+        Value::Array(items) => items.iter().map(|item| size(item) + 1).sum::<usize>() + 2,
+        Value::String(text) => text.len() + 2,
+        _ => 4,
+    }
+}
+
 /// Writes the value with the members of each object in the order of their names, and whole numbers without a fraction:
 /// equal values have equal texts, and no others have. It is no JSON.
 pub(crate) fn canonical(value: &Value, out: &mut Vec<u8>) {
@@ -77,6 +87,14 @@ mod tests {
     fn text_is_what_display_shows() {
         let value = json!({ "b": [1, -2, 0.5, null, true], "a": { "é\n\"": "\u{1f600}" } });
         assert_eq!(text(&value), value.to_string());
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_text_or_nearly() {
+        let value =
+            json!({ "type": "object", "properties": { "a": { "type": "string", "enum": ["b", "c"] } }, "x": [true] });
+        let (size, text) = (size(&value), text(&value).len());
+        assert!(size.abs_diff(text) <= 6, "{size} {text}");
     }
 
     #[test]

@@ -9,8 +9,8 @@
 
 mod archive;
 mod context;
-mod live;
 mod kept;
+mod live;
 mod oauth;
 mod spans;
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agent::config::AppTool;
-use crate::json::Names;
+use crate::agent::selection::Candidate;
+use crate::json::{self, Names};
 use crate::llm::types::ToolDefinition;
 use crate::mcp::trust::{self, Change};
 use crate::mcp::types::{Annotations, Tool};
@@ -46,6 +47,8 @@ pub enum Builtin {
     Goal,
     /// `read_result`: reads what was too long to be shown.
     Read,
+    /// `find_tools`: finds tools that are not offered yet.
+    Find,
 }
 
 impl ToolEntry {
@@ -55,6 +58,7 @@ impl ToolEntry {
             Builtin::Plan => "run_plan".to_owned(),
             Builtin::Goal => "end_goal".to_owned(),
             Builtin::Read => "read_result".to_owned(),
+            Builtin::Find => "find_tools".to_owned(),
         };
         while others.iter().any(|other| other.wire_name == name || other.name == name) {
             name.push('_');
@@ -94,6 +98,8 @@ pub struct CatalogTool {
     pub output_schema: Option<Value>,
     /// Hints on its effects.
     pub annotations: Annotations,
+    /// About the bytes of its definition.
+    pub bytes: usize,
 }
 
 /// All tools in canonical order.
@@ -101,6 +107,9 @@ pub struct CatalogTool {
 pub struct Catalog {
     tools: Vec<CatalogTool>,
 }
+
+/// Bytes of a definition beside its words and its schema.
+const FRAME: usize = 60;
 
 /// Longest wire name that all providers take.
 const MAX_NAME: usize = 64;
@@ -127,6 +136,7 @@ impl Catalog {
                 input_schema: tool.input_schema.clone(),
                 output_schema: None,
                 annotations: tool.annotations,
+                bytes: 0,
             });
         }
         for (server, listed) in servers {
@@ -156,8 +166,13 @@ impl Catalog {
                     input_schema,
                     output_schema,
                     annotations: tool.annotations,
+                    bytes: 0,
                 });
             }
+        }
+        for tool in &mut tools {
+            let words = tool.entry.wire_name.len() + tool.description.len();
+            tool.bytes = words + json::size(&tool.input_schema) + FRAME;
         }
         Catalog { tools }
     }
@@ -180,12 +195,22 @@ impl Catalog {
 
     /// What the model is told.
     pub fn definitions(&self) -> Vec<ToolDefinition> {
-        let define = |tool: &CatalogTool| ToolDefinition {
-            name: tool.entry.wire_name.clone(),
-            description: tool.description.clone(),
-            input_schema: tool.input_schema.clone(),
+        self.tools.iter().map(CatalogTool::definition).collect()
+    }
+
+    /// About the bytes of all definitions.
+    pub fn bytes(&self) -> usize {
+        self.tools.iter().map(|tool| tool.bytes).sum()
+    }
+
+    /// The tools as they are chosen from.
+    pub fn candidates(&self) -> Vec<Candidate<'_>> {
+        let candidate = |tool| {
+            let CatalogTool { entry, bytes, .. }: &CatalogTool = tool;
+            let (name, wire_name) = (&*entry.name, &*entry.wire_name);
+            Candidate { name, wire_name, bytes: *bytes, own: entry.server.is_none() }
         };
-        self.tools.iter().map(define).collect()
+        self.tools.iter().map(candidate).collect()
     }
 
     /// What the app is told: an array of `ToolInfo`.
@@ -195,6 +220,15 @@ impl Catalog {
 }
 
 impl CatalogTool {
+    /// What the model is told of it.
+    pub fn definition(&self) -> ToolDefinition {
+        ToolDefinition {
+            name: self.entry.wire_name.clone(),
+            description: self.description.clone(),
+            input_schema: self.input_schema.clone(),
+        }
+    }
+
     fn to_json(&self) -> Value {
         let mut info = json!({
             "name": self.entry.name,

@@ -62,12 +62,20 @@ pub struct Limits {
     /// About the most tokens of one tool result that the model is shown; the rest is kept under a handle; default 10,000.
     #[serde(default = "max_result_tokens")]
     pub max_result_tokens: u32,
+    /// About the most tokens of tool definitions that the model is offered at first; default 20,000. Where all take more, those
+    /// are offered that fit the prompt, and `find_tools`.
+    #[serde(default = "max_tool_tokens")]
+    pub max_tool_tokens: u32,
     /// Longest answer of the model, in milliseconds, however much of it comes; default 1,800,000.
     pub turn_max: Millis,
 }
 
 fn max_result_tokens() -> u32 {
     10_000
+}
+
+fn max_tool_tokens() -> u32 {
+    20_000
 }
 
 impl Default for Limits {
@@ -80,6 +88,7 @@ impl Default for Limits {
             max_attempts: 4,
             max_retries: 16,
             max_result_tokens: max_result_tokens(),
+            max_tool_tokens: max_tool_tokens(),
             turn_max: Millis::from_secs(1800),
         }
     }
@@ -98,6 +107,7 @@ impl Limits {
             max_attempts: count(fields.whole("maxAttempts", 1..=100)?, default.max_attempts),
             max_retries: count(fields.whole("maxRetries", 0..=10_000)?, default.max_retries),
             max_result_tokens: count(fields.whole("maxResultTokens", 100..=1_000_000_000)?, default.max_result_tokens),
+            max_tool_tokens: count(fields.whole("maxToolTokens", 100..=1_000_000_000)?, default.max_tool_tokens),
             turn_max: fields.whole("turnMaxMs", 1..=Millis::MAX_TIMER.0)?.map_or(default.turn_max, Millis),
         };
         fields.finish()?;

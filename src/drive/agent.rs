@@ -60,6 +60,8 @@ struct Inner<P: Platform> {
     cache: Rc<Cache<P>>,
     /// Rebuilt after a server's tools changed.
     catalog: RefCell<Option<Rc<Catalog>>>,
+    /// Names of the tools that models were offered last, where not all are.
+    offered: RefCell<Vec<String>>,
     closed: Cell<bool>,
     lists: Lists,
     conversations: Conversations,
@@ -89,6 +91,7 @@ impl<P: Platform> Agent<P> {
             config,
             servers: RefCell::new(servers),
             catalog: RefCell::new(None),
+            offered: RefCell::default(),
             closed: Cell::new(false),
             conversations: Conversations::default(),
             watchers: Watchers::default(),
@@ -694,6 +697,22 @@ impl<P: Platform> Agent<P> {
     pub(crate) fn checkpoint(&self, run: &mut Run) {
         if let Some(checkpoint) = self.0.checkpoint.get() {
             *run = checkpoint(run.clone());
+        }
+    }
+
+    /// The tools that models were offered last, where not all are.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        self.0.offered.borrow().clone()
+    }
+
+    pub(crate) fn set_offered(&self, names: Vec<String>) {
+        *self.0.offered.borrow_mut() = names;
+    }
+
+    pub(crate) fn note_offered(&self, name: &str) {
+        let mut offered = self.0.offered.borrow_mut();
+        if !offered.iter().any(|known| known == name) {
+            offered.push(name.to_owned());
         }
     }
 

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Outcome;
 use crate::agent::fact::ToolOutput;
 use crate::agent::kept;
@@ -10,11 +9,11 @@ use crate::drive::agent::Agent;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
 use crate::json;
-use crate::llm::types::{Block, Message, ToolDefinition};
+use crate::llm::types::{Block, Message};
 use crate::platform::{Part, Platform};
 
 /// About how many bytes a token is.
-const BYTES: usize = 4;
+pub(crate) const BYTES: usize = 4;
 
 impl<P: Platform> Agent<P> {
     /// What the run is told of a result: itself, or, where it is longer than `limits.maxResultTokens`, what it is like and
@@ -107,19 +106,7 @@ impl<P: Platform> Agent<P> {
         Ok(answer)
     }
 
-    /// The tool that reads what is kept, as the run and as its model have to know it; nothing when the part is not there.
-    pub(crate) async fn reader(&self, others: &[ToolEntry], cancel: &Cancel) -> Option<(ToolEntry, ToolDefinition)> {
-        let tool = self.ask_kept(&json!({ "do": "tool" }), cancel).await.ok()?;
-        let entry = ToolEntry::builtin(Builtin::Read, others);
-        let definition = ToolDefinition {
-            name: entry.wire_name.clone(),
-            description: tool.get("description")?.as_str()?.to_owned(),
-            input_schema: tool.get("inputSchema")?.clone(),
-        };
-        Some((entry, definition))
-    }
-
-    async fn ask_kept(&self, request: &Value, cancel: &Cancel) -> Result<Value> {
+    pub(crate) async fn ask_kept(&self, request: &Value, cancel: &Cancel) -> Result<Value> {
         let asked = self.platform().call_part(Part::Handles, json::text(request));
         match unless_cancelled(cancel, asked).await {
             Ok(Ok(answer)) => Ok(serde_json::from_slice(answer.as_bytes()).unwrap_or_default()),

@@ -11,13 +11,14 @@ mod conversation;
 pub mod diagnose;
 pub mod handle;
 mod keep;
+mod kept;
 mod line;
 mod live;
-mod kept;
 pub mod mcp;
 mod model;
 #[cfg(feature = "parts")]
 pub(crate) mod oauth;
+mod offer;
 mod plan;
 mod question;
 mod run;

@@ -37,6 +37,8 @@ pub(crate) struct Model {
     encoder: RefCell<Option<((usize, bool), Encoder)>>,
     /// The same as they were given, for the embedded model, for fallbacks, and for more tools.
     tools: RefCell<Vec<ToolDefinition>>,
+    /// Names of those that are the agent's own.
+    own: RefCell<Vec<String>>,
 }
 
 impl Model {
@@ -47,8 +49,8 @@ impl Model {
         output: Option<Value>,
     ) -> Model {
         let (idle, longest) = (limits.turn_timeout, limits.turn_max);
-        let (encoder, tools) = (RefCell::new(None), RefCell::new(Vec::new()));
-        Model { config, idle, longest, system, output, encoder, tools }
+        let (encoder, tools, own) = (RefCell::new(None), RefCell::default(), RefCell::default());
+        Model { config, idle, longest, system, output, encoder, tools, own }
     }
 
     /// The model and its fallbacks, as far as a run decides on them.
@@ -62,17 +64,20 @@ impl Model {
         models.map(candidate).collect()
     }
 
-    /// Says which tools the models are offered; they are serialised once.
-    pub(crate) fn offer(&self, tools: Vec<ToolDefinition>) {
+    /// Says which tools the models are offered, those of the agent itself behind the others; they are serialised once.
+    pub(crate) fn offer(&self, mut tools: Vec<ToolDefinition>, own: Vec<ToolDefinition>) {
+        *self.own.borrow_mut() = own.iter().map(|tool| tool.name.clone()).collect();
+        tools.extend(own);
         *self.encoder.borrow_mut() = self.encoder_of((0, false), &tools).map(|encoder| ((0, false), encoder));
         *self.tools.borrow_mut() = tools;
     }
 
     /// Offers further tools behind the others. The next request is written anew, and its tools begin as those of the last.
-    pub(crate) fn offer_more(&self, more: Vec<ToolDefinition>) {
+    pub(crate) fn offer_more(&self, more: Vec<ToolDefinition>, own: Vec<ToolDefinition>) {
+        self.own.borrow_mut().extend(own.iter().map(|tool| tool.name.clone()));
         let mut tools = self.tools.borrow_mut();
         let before = tools.len();
-        for tool in more {
+        for tool in more.into_iter().chain(own) {
             if !tools.iter().any(|known| known.name == tool.name) {
                 tools.push(tool);
             }
@@ -82,6 +87,13 @@ impl Model {
             let place = *place;
             *encoder = self.encoder_of(place, &tools).map(|encoder| (place, encoder));
         }
+    }
+
+    /// The tools that the embedded model knows what to do with: none of the agent's own.
+    fn foreign(&self) -> Vec<ToolDefinition> {
+        let own = self.own.borrow();
+        let tools = self.tools.borrow();
+        tools.iter().filter(|tool| !own.contains(&tool.name)).cloned().collect()
     }
 
     /// About how many tokens the models' windows leave beside the system prompt, the tools, a history of so many bytes and the
@@ -124,7 +136,7 @@ impl Model {
         }
         let Some((_, encoder)) = &mut *current else {
             let said = [&messages[..standing], &rest].concat();
-            let text = offline_wire::request(self.system.as_deref(), &said, &self.tools.borrow());
+            let text = offline_wire::request(self.system.as_deref(), &said, &self.foreign());
             return Prepared { model, way: Way::Embedded(text) };
         };
         if *ask == (Ask { model, loose: ask.loose, ..Ask::default() }) {

@@ -16,14 +16,13 @@ use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::check::check;
-use crate::drive::context::{PATIENCE, Prompt};
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::Keeper;
-use crate::drive::live::{Inbox, Watch};
-use crate::drive::kept::tells_of_kept;
+use crate::drive::live::Inbox;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
-use crate::drive::plan::{Returns, Stage, offer_builtin};
+use crate::drive::offer::{Wish, find_more, offer, offer_reader};
+use crate::drive::plan::{Returns, Stage};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
 use crate::drive::tool::output_of;
@@ -65,14 +64,7 @@ enum Job<P: Platform> {
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
-    /// With the prompt, where context is to be gathered for it.
-    Offer {
-        prompt: Option<Prompt>,
-        pursues: bool,
-        follows: bool,
-        /// There is something to be read on.
-        reads: bool,
-    },
+    Offer(Wish),
     CallModel(Prepared),
     Check(Value, Value),
     /// For that long; then this is reported.
@@ -214,23 +206,18 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
                 servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect();
             let catalog = context.agent.catalog();
             let mut entries = catalog.entries();
-            let gathers = context.agent.has_context() && !context.own_plan;
             let conversation = context.keeper.conversation().is_some();
-            let follows = context.agent.may_follow(conversation);
             if context.own_plan {
                 entries.push(ToolEntry::builtin(Builtin::Plan, &entries));
-            } else if gathers || context.agent.offers_plans() || follows || tells_of_kept(run.messages()) {
-                let run_id = (follows && gathers).then(|| run.id().to_owned());
-                let prompt = gathers.then(|| Prompt::of(run.messages(), run_id));
-                let reads = tells_of_kept(run.messages());
-                jobs.push(Job::Offer { prompt, pursues: run.has_goal(), follows, reads });
+            } else if let Some(wish) = Wish::of(&context.agent, run, conversation) {
+                jobs.push(Job::Offer(wish));
                 return jobs;
             } else {
-                let mut definitions = catalog.definitions();
+                let mut own = Vec::new();
                 if run.has_goal() {
-                    goal::offer(&mut entries, &mut definitions);
+                    goal::offer(&mut entries, &mut own);
                 }
-                context.model.offer(definitions);
+                context.model.offer(catalog.definitions(), own);
             }
             handle.push(Fact::Tools(entries));
             jobs
@@ -267,14 +254,6 @@ async fn end_call<P: Platform>(context: &Context<P>, id: String, output: ToolOut
     handle.push(Fact::ToolEnded { id, output });
 }
 
-/// Offers the tool that reads what is kept from now on.
-async fn offer_reader<P: Platform>(agent: &Agent<P>, model: &Model, handle: &RunHandle, over: &Cancel) {
-    if let Some((entry, definition)) = agent.reader(&agent.catalog().entries(), over).await {
-        model.offer_more(vec![definition]);
-        handle.push(Fact::MoreTools(vec![entry]));
-    }
-}
-
 /// Does one job and reports it. Ends soon after `over`.
 async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
     let Context { agent, handle, model, over, .. } = &*context;
@@ -305,41 +284,9 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 handle.push(Fact::Gathered);
             }
         }
-        Job::Offer { prompt, pursues, follows, reads } => {
-            let catalog = agent.catalog();
-            let (mut entries, mut definitions) = (catalog.entries(), catalog.definitions());
-            if agent.offers_plans() {
-                let offered = offer_builtin(platform, &mut entries, &mut definitions);
-                if unless_cancelled(over, offered).await.is_err() {
-                    return;
-                }
-            }
-            if pursues {
-                goal::offer(&mut entries, &mut definitions);
-            }
-            if reads && let Some((entry, definition)) = agent.reader(&entries, over).await {
-                entries.push(entry);
-                definitions.push(definition);
-            }
-            model.offer(definitions);
-            let run_id = prompt.as_ref().and_then(|prompt| prompt.run.clone());
-            if let Some(prompt) = prompt {
-                let mut config = agent.context_config();
-                let room = model.room(prompt.bytes).unwrap_or(u64::MAX);
-                config.max_tokens = config.max_tokens.min(room);
-                let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
-                handle.push(Fact::Context(built));
-            }
-            let offered = Cell::new(Some(entries));
-            let offer = || offered.take().into_iter().for_each(|entries| handle.push(Fact::Tools(entries)));
-            let id = context.keeper.conversation();
-            if follows && (run_id.is_some() || agent.follows(id.as_deref()).await) {
-                let tell = |change| handle.push(Fact::SourceChanged(change));
-                let (run, conversation, inbox) = (run_id.as_deref(), id.as_deref(), &context.inbox);
-                // Without the part nothing is followed.
-                let _ = agent.keep_fresh(Watch { run, conversation, inbox, tell: &tell, ready: &offer }, over).await;
-            }
-            offer();
+        Job::Offer(wish) => {
+            let about = (context.keeper.conversation(), &context.inbox);
+            offer(agent, model, handle, over, wish, about).await;
         }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
         Job::Check(schema, value) => {
@@ -372,6 +319,10 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
         Job::Keep => context.keeper.flush(platform).await,
         Job::CallTool(call) if call.tool.builtin == Some(Builtin::Read) => {
             let output = agent.read_kept(&call.input, over).await;
+            handle.push(Fact::ToolEnded { id: call.id, output });
+        }
+        Job::CallTool(call) if call.tool.builtin == Some(Builtin::Find) => {
+            let output = find_more(agent, model, &call, over).await;
             handle.push(Fact::ToolEnded { id: call.id, output });
         }
         Job::CallTool(call) if call.tool.builtin == Some(Builtin::Plan) => {

@@ -5,7 +5,7 @@
 //! {"do":"read","input":{"handle":...,"path":...},"most":40000}                     {"text":...,"failed":true?}
 //! {"do":"expand","input":{...},"schema":{...}}                                     {"input":{...}}, or {"problem":...}
 //! {"do":"get","handle":...}                                                       {"content":[...],"structuredContent":...}, or {}
-//! {"do":"tool"}                                                                  name, description and schema of `read_result`
+//! {"do":"tool","name":"read_result" | "find_tools"}                              name, description and schema
 //! ```
 
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use crate::agent::kept::{self, Kept, expand};
+use crate::agent::selection;
 use crate::json;
 use crate::platform::{PartResult, Platform, Space, Write};
 use crate::time::UnixMillis;
@@ -28,7 +29,10 @@ pub(super) async fn answer<P: Platform>(platform: &P, request: &str) -> PartResu
             let kept = find(platform, handle).await;
             Some(kept.map_or_else(|| json!({}), |kept| kept.to_json()))
         }
-        Some("tool") => Some(kept::definition()),
+        Some("tool") => Some(match request.get("name").and_then(Value::as_str) {
+            Some("find_tools") => selection::definition(),
+            _ => kept::definition(),
+        }),
         _ => None,
     };
     answer.map(|answer| json::text(&answer)).ok_or_else(|| "the request cannot be read".to_owned())

@@ -1,0 +1,186 @@
+//! What a run offers its model: all tools, or where those would cost too much, the ones that fit; and the agent's own.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::agent::catalog::{Builtin, ToolEntry};
+use crate::agent::event::Outcome;
+use crate::agent::fact::{Call, Fact, ToolOutput};
+use crate::agent::goal;
+use crate::agent::run::Run;
+use crate::agent::selection::{MOST_FOUND, MOST_NEW, choose};
+use crate::drive::agent::Agent;
+use crate::drive::context::{PATIENCE, Prompt};
+use crate::drive::handle::RunHandle;
+use crate::drive::kept::{BYTES, tells_of_kept};
+use crate::drive::live::{Inbox, Watch};
+use crate::drive::model::Model;
+use crate::drive::plan::offer_builtin;
+use crate::drive::wait::{Cancel, unless_cancelled, within};
+use crate::llm::types::{Block, Message, ToolDefinition};
+use crate::platform::Platform;
+
+/// What has to be waited for before a model can be offered its tools.
+pub(crate) struct Wish {
+    /// Context is to be gathered for it.
+    prompt: Option<Prompt>,
+    /// The run pursues a goal.
+    pursues: bool,
+    /// The history tells of results that can be read on.
+    reads: bool,
+    /// Only some tools are offered: the prompt, and wire names of those that the history has calls of.
+    narrow: Option<(String, Vec<String>)>,
+    /// Sources may be followed as long as the run goes on.
+    follows: bool,
+}
+
+impl Wish {
+    /// What a run wants; `None` where all tools are offered at once.
+    pub(crate) fn of<P: Platform>(agent: &Agent<P>, run: &Run, conversation: bool) -> Option<Wish> {
+        let messages = run.messages();
+        let most = (agent.config().limits.max_tool_tokens as usize).saturating_mul(BYTES);
+        let narrow = (agent.catalog().bytes() > most).then(|| {
+            let used = messages.iter().flat_map(|message| &message.content).filter_map(|block| match block {
+                Block::ToolUse { name, .. } => Some(name.clone()),
+                _ => None,
+            });
+            (messages.last().map(Message::text).unwrap_or_default(), used.collect())
+        });
+        let follows = agent.may_follow(conversation);
+        let run_id = || follows.then(|| run.id().to_owned());
+        let prompt = agent.has_context().then(|| Prompt::of(messages, run_id()));
+        let reads = tells_of_kept(messages);
+        let any = prompt.is_some() || reads || narrow.is_some() || follows || agent.offers_plans();
+        any.then_some(Wish { prompt, pursues: run.has_goal(), reads, narrow, follows })
+    }
+}
+
+/// Offers the tools, and puts context before the prompt; reports both. Ends without doing so when the run is over. Where
+/// sources are followed, it goes on telling of their changes; `about` is the conversation that the run is in, and what comes
+/// in for it.
+pub(crate) async fn offer<P: Platform>(
+    agent: &Agent<P>,
+    model: &Model,
+    handle: &RunHandle,
+    over: &Cancel,
+    wish: Wish,
+    about: (Option<String>, &Rc<Inbox>),
+) {
+    let catalog = agent.catalog();
+    let mut entries = catalog.entries();
+    let narrow = wish.narrow;
+    let finds = narrow.is_some();
+    let definitions = match narrow {
+        Some((prompt, used)) => agent.chosen(&prompt, &used, over).await,
+        None => catalog.definitions(),
+    };
+    if over.is_cancelled() {
+        return;
+    }
+    let mut own = Vec::new();
+    if agent.offers_plans() {
+        let offered = offer_builtin(&**agent.platform(), &mut entries, &mut own);
+        if unless_cancelled(over, offered).await.is_err() {
+            return;
+        }
+    }
+    if wish.pursues {
+        goal::offer(&mut entries, &mut own);
+    }
+    for (builtin, wanted) in [(Builtin::Find, finds), (Builtin::Read, wish.reads)] {
+        if wanted && let Some((entry, definition)) = agent.own_tool(builtin, &entries, over).await {
+            entries.push(entry);
+            own.push(definition);
+        }
+    }
+    model.offer(definitions, own);
+    let run_id = wish.prompt.as_ref().and_then(|prompt| prompt.run.clone());
+    if let Some(prompt) = wish.prompt {
+        let mut config = agent.context_config();
+        let room = model.room(prompt.bytes).unwrap_or(u64::MAX);
+        config.max_tokens = config.max_tokens.min(room);
+        let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
+        handle.push(Fact::Context(built));
+    }
+    let offered = Cell::new(Some(entries));
+    let ready = || offered.take().into_iter().for_each(|entries| handle.push(Fact::Tools(entries)));
+    let (id, inbox) = about;
+    if wish.follows && (run_id.is_some() || agent.follows(id.as_deref()).await) {
+        let tell = |change| handle.push(Fact::SourceChanged(change));
+        let watch = Watch { run: run_id.as_deref(), conversation: id.as_deref(), inbox, tell: &tell, ready: &ready };
+        // Without the part nothing is followed.
+        let _ = agent.keep_fresh(watch, over).await;
+    }
+    ready();
+}
+
+/// Offers the tool that reads what is kept from now on.
+pub(crate) async fn offer_reader<P: Platform>(agent: &Agent<P>, model: &Model, handle: &RunHandle, over: &Cancel) {
+    let others = agent.catalog().entries();
+    if let Some((entry, definition)) = agent.own_tool(Builtin::Read, &others, over).await {
+        model.offer_more(Vec::new(), vec![definition]);
+        handle.push(Fact::MoreTools(vec![entry]));
+    }
+}
+
+/// Answers a call of `find_tools`: what is found is offered from now on.
+pub(crate) async fn find_more<P: Platform>(agent: &Agent<P>, model: &Model, call: &Call, over: &Cancel) -> ToolOutput {
+    let query = call.input.get("query").and_then(Value::as_str).unwrap_or("");
+    let found = match agent.find_tools(query, MOST_FOUND, over).await {
+        Ok(found) => found,
+        Err(error) => return ToolOutput::failed(Outcome::Failed, error.message.clone()),
+    };
+    let catalog = agent.catalog();
+    let mut told = String::new();
+    let mut more = Vec::new();
+    for tool in found.iter().filter_map(|name| catalog.find(name)) {
+        agent.note_offered(&tool.entry.name);
+        let definition = tool.definition();
+        let first = definition.description.lines().next().unwrap_or("");
+        let first = &first[..first.floor_char_boundary(200)];
+        told.push_str(&["- ", &definition.name, ": ", first, "\n"].concat());
+        more.push(definition);
+    }
+    let told = match told.is_empty() {
+        true => "No tool fits. Try other words, or go on without.".to_owned(),
+        false => ["These tools can be called from now on:\n", &told].concat(),
+    };
+    model.offer_more(more, Vec::new());
+    let content = vec![json!({ "type": "text", "text": told })];
+    ToolOutput { content, structured_content: None, is_error: false, outcome: Outcome::Ok, cached: None, handle: None }
+}
+
+impl<P: Platform> Agent<P> {
+    /// The definitions that fit a prompt; all of them where nobody knows.
+    async fn chosen(&self, prompt: &str, used: &[String], over: &Cancel) -> Vec<ToolDefinition> {
+        let asked = self.find_tools(prompt, MOST_NEW, over);
+        let ranked = within(&**self.platform(), PATIENCE, over, asked).await;
+        let catalog = self.catalog();
+        let Ok(Ok(ranked)) = ranked else { return catalog.definitions() };
+        let most = (self.config().limits.max_tool_tokens as usize).saturating_mul(BYTES);
+        let places = choose(&catalog.candidates(), &self.offered(), used, &ranked, most);
+        let tools: Vec<_> = places.iter().filter_map(|place| catalog.tools().get(*place)).collect();
+        self.set_offered(tools.iter().map(|tool| tool.entry.name.clone()).collect());
+        tools.into_iter().map(|tool| tool.definition()).collect()
+    }
+
+    /// A tool of the agent itself, as the run and as its model have to know it; `None` when the part that knows is not there.
+    async fn own_tool(
+        &self,
+        builtin: Builtin,
+        others: &[ToolEntry],
+        over: &Cancel,
+    ) -> Option<(ToolEntry, ToolDefinition)> {
+        let entry = ToolEntry::builtin(builtin, others);
+        let name = if builtin == Builtin::Find { "find_tools" } else { "read_result" };
+        let tool = self.ask_kept(&json!({ "do": "tool", "name": name }), over).await.ok()?;
+        let definition = ToolDefinition {
+            name: entry.wire_name.clone(),
+            description: tool.get("description")?.as_str()?.to_owned(),
+            input_schema: tool.get("inputSchema")?.clone(),
+        };
+        Some((entry, definition))
+    }
+}
