@@ -141,6 +141,10 @@ export class Agent {
     return this.#core.call("findTools", { query: text(query, "query"), limit }, rest, ["signal"]);
   }
 
+  async forgetApprovals() {
+    await this.#core.call("forgetApprovals", {});
+  }
+
   async readResult(handle, options) {
     return this.#core.call("readResult", { handle: text(handle, "handle") }, options, ["signal"]);
   }

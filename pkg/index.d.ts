@@ -466,6 +466,17 @@ export interface ServerOptions {
   headers?: { [name: string]: string };
   /** Longest silence within one request, in milliseconds, before it fails. Progress starts it anew. Default: 60,000. */
   timeoutMs?: number;
+  /** Most calls of its tools at work at once, in each run. Default: as many as `limits.maxParallelTools`. */
+  maxParallelTools?: number;
+  /**
+   * `"private"`: what its tools and resources give is nobody else's business. Once a conversation holds some of it, calls that
+   * may take it out are asked for, under every policy, and the question names this server: calls of other servers that are
+   * `"untrusted"`, or by tools that reach beyond their server (`openWorldHint`, which holds unless they say otherwise; of the
+   * app's own tools only if they say so). Nobody there to ask: the call is denied. Default: neither.
+   */
+  labels?: ("private" | "untrusted")[];
+  /** How the URIs of resources begin that are private, where the server as a whole is not. */
+  privateResources?: string[];
   /** Gets what the server logs, as it sent it. What it throws is ignored. */
   onLog?(entry: LogEntry): void;
   /** From which level on the server is to log; only with `onLog`. Default: `"info"`. */
@@ -753,6 +764,11 @@ export interface Limits {
    * other tools by naming the handle. Images count nothing. Default: 10,000.
    */
   maxResultTokens?: number;
+  /**
+   * About the most tokens of tool definitions that the model is offered at first. Where all tools take more, it is offered
+   * those that fit the prompt and a tool `find_tools`, which offers more of them behind the others. Default: 20,000.
+   */
+  maxToolTokens?: number;
   /** Most tries of one model call, the first included. Default: 4. */
   maxAttempts?: number;
   /** Most model and tool calls of a run that are made again. Default: 16. */
@@ -939,6 +955,9 @@ export class Agent {
    * @param options `limit`: most names; default 5.
    */
   findTools(query: string, options?: { limit?: number; signal?: AbortSignal }): Promise<string[]>;
+
+  /** Forgets what users have approved of with `remember: "always"`, for all tools of all servers in this store. */
+  forgetApprovals(): Promise<void>;
 
   /**
    * All of a result that was too long for the model, by the `handle` of its `tool_result`. `structuredContent` is there where
@@ -1441,8 +1460,16 @@ export class Run implements AsyncIterable<AgentEvent> {
    */
   readonly result: Promise<RunResult>;
 
-  /** Lets a call go ahead. @throws {EdgewiseError} `misuse` when no call of that id waits for an approval. */
-  approve(id: string): void;
+  /**
+   * Lets a call go ahead.
+   *
+   * @param options `remember`: calls that are alike are not asked for any more. `"run"`: all of this tool, in this run.
+   * `"always"`: those with the same arguments, also in other runs; kept in the store until `agent.forgetApprovals()`. A tool
+   * whose definition changes is asked for again, and so is a call that may take private data out, unless that was what this
+   * approval was about, in this run.
+   * @throws {EdgewiseError} `misuse` when no call of that id waits for an approval.
+   */
+  approve(id: string, options?: { remember?: "run" | "always" }): void;
 
   /** Refuses a call; the model is told why. @throws {EdgewiseError} `misuse` when no call of that id waits for one. */
   deny(id: string, why?: string): void;

@@ -1,6 +1,6 @@
 // One run as the app sees it: events for an iterator or an event stream, the end as a promise.
 
-import { EdgewiseError, misuse } from "./error.js";
+import { EdgewiseError, config, misuse } from "./error.js";
 import { encodePlain, text } from "./options.js";
 
 /** Longest silence of an event stream before it says that it is still there. */
@@ -48,8 +48,9 @@ export class Run {
     return this.#result;
   }
 
-  approve(id) {
-    this.#host.enter(() => this.#core.approve(text(id, "id")));
+  approve(id, { remember } = {}) {
+    if (remember !== undefined && remember !== "run" && remember !== "always") throw config("remember", 'expected "run" or "always"');
+    this.#host.enter(() => this.#core.approve(text(id, "id"), remember));
   }
 
   deny(id, why) {

@@ -20,6 +20,8 @@ mod plans;
 mod scenario;
 #[path = "sim/servers.rs"]
 mod servers;
+#[path = "sim/tools.rs"]
+mod tools;
 
 use std::collections::BTreeMap;
 use std::thread;

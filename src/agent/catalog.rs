@@ -11,6 +11,7 @@ use crate::agent::config::AppTool;
 use crate::agent::selection::Candidate;
 use crate::json::{self, Names};
 use crate::llm::types::ToolDefinition;
+use crate::mcp::config::Labels;
 use crate::mcp::trust::{self, Change};
 use crate::mcp::types::{Annotations, Tool};
 use crate::options::FunctionId;
@@ -35,6 +36,15 @@ pub struct ToolEntry {
     /// Set for a tool of the agent itself. It does nothing that would have to be approved.
     #[serde(default)]
     pub builtin: Option<Builtin>,
+    /// Most calls of its server's tools at work at once.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// What it gives is private, see [`crate::agent::flow`].
+    #[serde(default)]
+    pub private: bool,
+    /// What it is given may end up anywhere.
+    #[serde(default)]
+    pub outside: bool,
 }
 
 /// A tool that the agent itself has.
@@ -129,6 +139,9 @@ impl Catalog {
                     idempotent: tool.annotations.idempotent,
                     changed: None,
                     builtin: None,
+                    limit: None,
+                    private: false,
+                    outside: tool.open_world,
                 },
                 target: Target::App(tool.execute),
                 title: None,
@@ -159,6 +172,9 @@ impl Catalog {
                         idempotent: tool.annotations.idempotent,
                         changed: tool.changed.clone(),
                         builtin: None,
+                        limit: None,
+                        private: false,
+                        outside: tool.annotations.open_world,
                     },
                     target: Target::Server { server: server.to_owned(), tool: tool.name.clone() },
                     title: tool.title.clone(),
@@ -175,6 +191,16 @@ impl Catalog {
             tool.bytes = words + json::size(&tool.input_schema) + FRAME;
         }
         Catalog { tools }
+    }
+
+    /// Takes over what the app says of a server.
+    pub fn mark(&mut self, server: &str, limit: Option<u32>, labels: &Labels) {
+        let of_it = |tool: &&mut CatalogTool| tool.entry.server.as_deref() == Some(server);
+        for tool in self.tools.iter_mut().filter(of_it) {
+            tool.entry.limit = limit;
+            tool.entry.private = labels.private;
+            tool.entry.outside |= labels.untrusted;
+        }
     }
 
     /// Every tool in canonical order.

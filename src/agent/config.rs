@@ -40,6 +40,8 @@ pub struct AppTool {
     pub input_schema: Value,
     /// Hints on its effects.
     pub annotations: Annotations,
+    /// It says itself that it reaches beyond the app.
+    pub open_world: bool,
     /// The function to call.
     pub execute: FunctionId,
 }
@@ -234,6 +236,7 @@ fn read_tool(value: &Value, path: &str) -> Result<AppTool> {
         description: fields.string("description")?.unwrap_or("").to_owned(),
         input_schema,
         annotations: Annotations::read(annotations),
+        open_world: annotations.and_then(|hints| hints.get("openWorldHint")) == Some(&Value::Bool(true)),
         execute: match fields.function("execute")? {
             Some(function) => function,
             None => return Err(Error::config(fields.path("execute"), "is required (a function)")),

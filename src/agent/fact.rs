@@ -118,6 +118,17 @@ pub enum Fact {
         /// True asks the user.
         ask: Result<bool, String>,
     },
+    /// The conversation holds private data of these servers.
+    Private(Vec<String>),
+    /// What users have allowed for good: tools, and digests of the arguments.
+    Remembered(Vec<(String, String)>),
+    /// The user is about to say yes to a call, and to all that are alike. [`Fact::Approved`] follows.
+    Remember {
+        /// Id of the call.
+        id: String,
+        /// True: those with the same arguments, also in other runs. False: all of this tool, in this run.
+        always: bool,
+    },
     /// The user said yes.
     Approved {
         /// Id of the call.

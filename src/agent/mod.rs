@@ -4,6 +4,7 @@ pub mod config;
 pub mod context;
 pub mod event;
 pub mod fact;
+pub(crate) mod flow;
 pub mod goal;
 pub mod kept;
 pub mod live;

@@ -64,13 +64,13 @@ impl Round {
         begun: Round,
         answer: &Message,
         tools: &[ToolEntry],
-        policy: impl Fn(&ToolEntry) -> Verdict,
+        policy: impl Fn(&ToolEntry, &Value) -> Verdict,
         listening: bool,
         events: &mut Vec<Event>,
     ) -> Round {
         let mut round = begun;
         let uses = answer.content.iter().filter(|block| matches!(block, Block::ToolUse { .. }));
-        for block in uses.skip(round.asked()) {
+        for block in uses.skip(round.asked_for()) {
             round.begin(block, tools, &policy, listening, events);
         }
         round
@@ -81,7 +81,7 @@ impl Round {
         &mut self,
         block: &Block,
         tools: &[ToolEntry],
-        policy: impl Fn(&ToolEntry) -> Verdict,
+        policy: impl Fn(&ToolEntry, &Value) -> Verdict,
         listening: bool,
         events: &mut Vec<Event>,
     ) {
@@ -101,13 +101,13 @@ impl Round {
         match (tool, invalid_input) {
             (None, _) => slot.fail(unknown_tool(wire_name, tools), events),
             (Some(_), Some(_)) => slot.fail(INVALID_INPUT.into(), events),
-            (Some(tool), None) => slot.judge(policy(tool), listening, events),
+            (Some(tool), None) => slot.judge(policy(tool, input), listening, events),
         }
         self.calls.push(slot);
     }
 
     /// How many calls of the model there are; those that plans ask for are not among them.
-    pub(crate) fn asked(&self) -> usize {
+    pub(crate) fn asked_for(&self) -> usize {
         self.calls.iter().filter(|slot| slot.plan.is_none()).count()
     }
 
@@ -121,6 +121,17 @@ impl Round {
 
     pub(crate) fn is_running(&self, id: &str) -> bool {
         self.calls.iter().any(|slot| slot.id == id && matches!(slot.state, State::Running(_)))
+    }
+
+    /// The tool of a call that waits for the user, and its arguments.
+    pub(crate) fn asked(&self, id: &str) -> Option<(usize, &Value)> {
+        let slot = self.calls.iter().find(|slot| slot.id == id && matches!(slot.state, State::Waiting))?;
+        Some((slot.tool?, &slot.input))
+    }
+
+    /// The place of the tool that is at work on the call of that id.
+    pub(crate) fn at_work(&self, id: &str) -> Option<usize> {
+        self.calls.iter().find(|slot| slot.id == id && matches!(slot.state, State::Running(_)))?.tool
     }
 
     /// The server that the call of that id is at work on.
@@ -137,7 +148,13 @@ impl Round {
         // A plan only waits for its calls, so that it takes no room.
         let own = |slot: &Slot| slot.tool.and_then(|place| tools.get(place)).is_some_and(|tool| tool.builtin.is_some());
         let running = |slot: &&Slot| matches!(slot.state, State::Running(_)) && !own(slot);
-        let running = self.calls.iter().filter(running).count();
+        let at_work: Vec<usize> = self.calls.iter().filter(running).filter_map(|slot| slot.tool).collect();
+        let running = at_work.len();
+        // A server that takes only so many calls at once.
+        let has_room = |tool: &ToolEntry| {
+            let same = |place: &&usize| tools.get(**place).is_some_and(|other| other.server == tool.server);
+            tool.limit.is_none_or(|limit| at_work.iter().filter(same).count() < limit as usize)
+        };
         for slot in &mut self.calls {
             let Some(tool) = slot.tool.and_then(|place| tools.get(place)) else { continue };
             let call = || Call {
@@ -156,12 +173,12 @@ impl Round {
                     slot.state = State::Resting { delay, started: true, since };
                     return Step::Rest(slot.id.clone(), delay);
                 }
-                State::Ready if running < max_parallel as usize || tool.builtin.is_some() => {
+                State::Ready if running < max_parallel as usize && has_room(tool) || tool.builtin.is_some() => {
                     let step = Step::CallTool(call());
                     slot.state = State::Running(now);
                     return step;
                 }
-                State::Again(since) if running < max_parallel as usize => {
+                State::Again(since) if running < max_parallel as usize && has_room(tool) => {
                     let step = Step::CallTool(call());
                     slot.state = State::Running(since);
                     return step;
@@ -380,9 +397,38 @@ fn unknown_tool(name: &str, tools: &[ToolEntry]) -> String {
     if tools.is_empty() {
         return format!("there is no tool `{name}`; there are no tools at all");
     }
+    if let Some(meant) = meant(name, tools) {
+        return ["there is no tool `", name, "`; did you mean `", meant, "`?"].concat();
+    }
+    if let Some(find) = tools.iter().find(|tool| tool.builtin == Some(Builtin::Find)) {
+        return ["there is no tool `", name, "`; find tools with `", &find.wire_name, "`"].concat();
+    }
     let names: Vec<&str> = tools.iter().take(MAX_NAMES).map(|tool| tool.wire_name.as_str()).collect();
     let more = if tools.len() > MAX_NAMES { ", and more" } else { "" };
     format!("there is no tool `{name}`; call one of: {}{more}", names.join(", "))
+}
+
+/// The one tool that is called nearly so: by the server's own name for it, or misspelt in one place.
+fn meant<'t>(name: &str, tools: &'t [ToolEntry]) -> Option<&'t str> {
+    let plain = |name: &str| name.rsplit(['.', '/', ':']).next().unwrap_or(name).to_ascii_lowercase().replace('-', "_");
+    let wanted = plain(name);
+    let is_it = |tool: &&ToolEntry| {
+        let known = plain(&tool.wire_name);
+        let own = known.rsplit_once("__").map_or(&*known, |(_, own)| own);
+        let tail = wanted.rsplit_once("__").map_or(&*wanted, |(_, tail)| tail);
+        tool.name.eq_ignore_ascii_case(name) || own == tail || near(&known, &wanted) || near(own, tail)
+    };
+    let mut found = tools.iter().filter(is_it);
+    // Of several, nobody knows.
+    found.next().filter(|_| found.next().is_none()).map(|tool| tool.wire_name.as_str())
+}
+
+/// Alike but for one place of at most two letters.
+fn near(a: &str, b: &str) -> bool {
+    let longest = a.len().max(b.len());
+    let front = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let back = a.bytes().rev().zip(b.bytes().rev()).take_while(|(a, b)| a == b).count();
+    longest >= 4 && front.saturating_add(back) + 2 >= longest && a.len().abs_diff(b.len()) <= 2
 }
 
 fn no_such_request(action: &str, id: &str) -> Error {

@@ -35,6 +35,7 @@ use crate::agent::catalog::ToolEntry;
 use crate::agent::config::{Approval, Limits};
 use crate::agent::event::Event;
 use crate::agent::fact::{Fact, Step};
+use crate::agent::flow::Rules;
 use crate::agent::goal::Goal;
 use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
@@ -75,6 +76,9 @@ pub struct Run {
     id: String,
     limits: Limits,
     approval: Approval,
+    /// What the conversation holds, and what was allowed.
+    #[serde(default)]
+    rules: Rules,
     random: u64,
     listening: bool,
     messages: Vec<Message>,
@@ -184,6 +188,7 @@ impl Run {
             id,
             limits,
             approval,
+            rules: Rules::default(),
             random,
             listening: false,
             messages,
@@ -325,6 +330,9 @@ impl Run {
                 round.judged(&id, ask, listening, events);
                 Ok(())
             })?,
+            Fact::Private(servers) => servers.iter().for_each(|server| self.rules.hold(server)),
+            Fact::Remembered(known) => known.into_iter().for_each(|(tool, input)| self.rules.recall(tool, input)),
+            Fact::Remember { id, always } => self.allow(&id, always),
             Fact::Approved { id } => self.approve(&id)?,
             Fact::Denied { id, why } => self.in_round(|round, events, _| round.denied(&id, why, events))?,
             Fact::ToolProgress { id, progress, total, message } => {

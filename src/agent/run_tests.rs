@@ -202,6 +202,63 @@ fn an_unknown_tool_and_invalid_arguments_are_told_to_the_model_and_nothing_is_ca
 }
 
 #[test]
+fn a_tool_that_is_called_nearly_so_is_named() {
+    let mut scenario = Scenario::asking(Approval::Never);
+    let wrong = ["read", "s.read", "s__raed", "S__Write", "s-write", "fetch"];
+    let calls: Vec<(&str, &str, &str)> = wrong.iter().map(|name| (*name, *name, "{}")).collect();
+    scenario.answer("", &calls);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
+    for (name, meant) in wrong.iter().zip(["s__read", "s__read", "s__read", "s__write", "s__write"]) {
+        assert_eq!(scenario.outcome(name).1, format!("there is no tool `{name}`; did you mean `{meant}`?"));
+    }
+    assert_eq!(scenario.outcome("fetch").1, "there is no tool `fetch`; call one of: s__read, s__write");
+}
+
+#[test]
+fn no_more_calls_than_its_server_takes_are_at_work() {
+    let mut scenario = Scenario::asking(Approval::Never);
+    scenario.run.tools.iter_mut().for_each(|tool| tool.limit = Some(1));
+    scenario.run.tools.push(ToolEntry {
+        wire_name: "t__read".into(),
+        server: Some("t".into()),
+        ..ToolEntry::default()
+    });
+    scenario.answer("", &[("a", "s__read", "{}"), ("b", "s__write", "{}"), ("c", "t__read", "{}")]);
+    assert_eq!([scenario.call_tool().id, scenario.call_tool().id], ["a", "c"]);
+    assert_eq!(scenario.next(), Step::Wait);
+    scenario.ended("c");
+    assert_eq!(scenario.next(), Step::Wait);
+    scenario.ended("a");
+    assert_eq!(scenario.call_tool().id, "b");
+}
+
+#[test]
+fn what_is_alike_is_asked_for_once() {
+    let mut scenario = Scenario::asking(Approval::Writes);
+    scenario.apply(Fact::Listening(true));
+    scenario.answer("", &[("a", "s__write", r#"{"n":1}"#)]);
+    assert_eq!(scenario.next(), Step::Wait);
+    // An id that does not wait changes nothing.
+    scenario.apply(Fact::Remember { id: "z".into(), always: false });
+    scenario.apply(Fact::Remember { id: "a".into(), always: true });
+    scenario.apply(Fact::Approved { id: "a".into() });
+    assert_eq!(scenario.call_tool().id, "a");
+    scenario.ended("a");
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
+    scenario.answer("", &[("b", "s__write", r#"{"n":1}"#), ("c", "s__write", r#"{"n":2}"#)]);
+    assert_eq!(scenario.call_tool().id, "b");
+    assert_eq!(scenario.next(), Step::Wait);
+    scenario.apply(Fact::Remember { id: "c".into(), always: false });
+    scenario.apply(Fact::Approved { id: "c".into() });
+    assert_eq!(scenario.call_tool().id, "c");
+    scenario.ended("b");
+    scenario.ended("c");
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
+    scenario.answer("", &[("d", "s__write", r#"{"n":3}"#)]);
+    assert_eq!(scenario.call_tool().id, "d");
+}
+
+#[test]
 fn a_write_waits_for_the_user_while_reads_go_on() {
     let mut scenario = Scenario::asking(Approval::Writes);
     scenario.apply(Fact::Listening(true));

@@ -50,8 +50,10 @@ pub fn choose(
     if all <= most / 4 * 3 {
         before.iter().for_each(|place| add(*place, &mut chosen));
     }
+    // The app's own are few, or to be chosen from like the others.
+    let own: usize = tools.iter().filter(|tool| tool.own).map(|tool| tool.bytes).sum();
     for (place, tool) in tools.iter().enumerate() {
-        if tool.own || used.iter().any(|used| used == tool.wire_name) {
+        if tool.own && own <= most / 2 || used.iter().any(|used| used == tool.wire_name) {
             add(place, &mut chosen);
         }
     }
@@ -101,6 +103,7 @@ mod tests {
     fn the_apps_own_what_was_used_and_what_fits_in_the_canonical_order() {
         assert_eq!(chosen(&[], &["s.c"], &["s.f", "s.b", "s.c"], 1000), ["own", "s.c", "s.b", "s.f"]);
         assert_eq!(chosen(&[], &[], &["s.f", "s.b", "s.e"], 300), ["own", "s.b", "s.f"], "the best ones have the room");
+        assert_eq!(chosen(&[], &[], &["s.b"], 150), ["s.b"], "too many of the app's own are none");
         assert_eq!(chosen(&[], &[], &[], 50), [""; 0]);
     }
 

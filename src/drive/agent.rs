@@ -60,6 +60,8 @@ struct Inner<P: Platform> {
     cache: Rc<Cache<P>>,
     /// Rebuilt after a server's tools changed.
     catalog: RefCell<Option<Rc<Catalog>>>,
+    /// Keys of what users have allowed for good, once they are read.
+    approved: RefCell<Option<Vec<String>>>,
     /// Names of the tools that models were offered last, where not all are.
     offered: RefCell<Vec<String>>,
     closed: Cell<bool>,
@@ -91,6 +93,7 @@ impl<P: Platform> Agent<P> {
             config,
             servers: RefCell::new(servers),
             catalog: RefCell::new(None),
+            approved: RefCell::default(),
             offered: RefCell::default(),
             closed: Cell::new(false),
             conversations: Conversations::default(),
@@ -700,6 +703,11 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// Keys of what users have allowed for good.
+    pub(crate) fn approved(&self) -> &RefCell<Option<Vec<String>>> {
+        &self.0.approved
+    }
+
     /// The tools that models were offered last, where not all are.
     pub(crate) fn offered(&self) -> Vec<String> {
         self.0.offered.borrow().clone()
@@ -788,7 +796,10 @@ impl<P: Platform> Agent<P> {
         let servers = self.0.servers.borrow();
         let listed: Vec<(&str, Rc<[Tool]>)> =
             servers.iter().map(|server| (server.name.as_str(), server.tools())).collect();
-        let catalog = Catalog::build(&self.0.config.tools, listed.iter().map(|(name, tools)| (*name, &**tools)));
+        let mut catalog = Catalog::build(&self.0.config.tools, listed.iter().map(|(name, tools)| (*name, &**tools)));
+        for server in servers.iter() {
+            catalog.mark(&server.name, server.config.max_parallel, &server.config.labels);
+        }
         let catalog = Rc::new(catalog);
         *cached = Some(catalog.clone());
         catalog

@@ -92,6 +92,19 @@ impl RunHandle {
         Ok(())
     }
 
+    /// The same, and all calls that are alike are not asked for any more: `always` those with the same arguments, also in
+    /// other runs; else all of this tool in this run.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunHandle::approve`].
+    pub fn approve_alike(&self, id: &str, always: bool) -> Result<()> {
+        self.answered("approve", id)?;
+        self.push(Fact::Remember { id: id.to_owned(), always });
+        self.push(Fact::Approved { id: id.to_owned() });
+        Ok(())
+    }
+
     /// Refuses the waiting call; the model is told why.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! No policy lives here. A driver asks its machine for the next step, does it, and reports the fact back.
 pub mod agent;
+mod approvals;
 pub(crate) mod authorizer;
 mod cache;
 mod check;

@@ -20,6 +20,7 @@ use crate::drive::model::Model;
 use crate::drive::plan::offer_builtin;
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::llm::types::{Block, Message, ToolDefinition};
+use crate::mcp::config::Labels;
 use crate::platform::Platform;
 
 /// What has to be waited for before a model can be offered its tools.
@@ -102,6 +103,12 @@ pub(crate) async fn offer<P: Platform>(
         let room = model.room(prompt.bytes).unwrap_or(u64::MAX);
         config.max_tokens = config.max_tokens.min(room);
         let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
+        if let Some(text) = built.as_ref().ok().and_then(|built| built.get("text")?.as_str()) {
+            let private = private_of(agent, text);
+            if !private.is_empty() {
+                handle.push(Fact::Private(private));
+            }
+        }
         handle.push(Fact::Context(built));
     }
     let offered = Cell::new(Some(entries));
@@ -114,6 +121,28 @@ pub(crate) async fn offer<P: Platform>(
         let _ = agent.keep_fresh(watch, over).await;
     }
     ready();
+}
+
+/// The servers of which a block of context shows something private.
+fn private_of<P: Platform>(agent: &Agent<P>, text: &str) -> Vec<String> {
+    let shows = |name: &String, labels: &Labels| labels.in_context(name, text);
+    let servers = agent.servers_now();
+    let servers = servers.iter().filter(|server| shows(&server.name, &server.config.labels));
+    servers.map(|server| server.name.clone()).collect()
+}
+
+/// The same for the context in a history.
+pub(crate) fn private_in<P: Platform>(agent: &Agent<P>, messages: &[Message]) -> Vec<String> {
+    let labelled = |labels: &Labels| labels.private || !labels.private_resources.is_empty();
+    if !agent.servers_now().iter().any(|server| labelled(&server.config.labels)) {
+        return Vec::new();
+    }
+    let blocks = messages.iter().flat_map(|message| &message.content);
+    let texts = blocks.filter_map(|block| match block {
+        Block::Text { text } if text.starts_with("<context>\n") => Some(text),
+        _ => None,
+    });
+    texts.flat_map(|text| private_of(agent, text)).collect()
 }
 
 /// Offers the tool that reads what is kept from now on.

@@ -21,7 +21,7 @@ use crate::drive::keep::Keeper;
 use crate::drive::live::Inbox;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
-use crate::drive::offer::{Wish, find_more, offer, offer_reader};
+use crate::drive::offer::{Wish, find_more, offer, offer_reader, private_in};
 use crate::drive::plan::{Returns, Stage};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
@@ -71,6 +71,8 @@ enum Job<P: Platform> {
     Sleep(Millis, Fact),
     Judge(FunctionId, Call),
     CallTool(Call),
+    /// An approval, under that key.
+    KeepApproval(String),
     Trace,
     Keep,
 }
@@ -112,8 +114,14 @@ pub(crate) async fn drive<P: Platform>(
         Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace, keeper, inbox };
     let context = Rc::new(context);
     let mut jobs = Jobs::default();
+    context.agent.recall_approvals().await;
     loop {
         while let Some(fact) = context.handle.take_fact() {
+            if let Fact::Remember { id, always: true } = &fact
+                && let Some(key) = context.agent.approval_of(&run, id)
+            {
+                jobs.push(perform(context.clone(), Job::KeepApproval(key)));
+            }
             context.trace.fact(&fact, platform.now());
             // Fails only for an answer of the app that came too late, and the handle told the app so.
             let _ = run.apply(fact, platform.now());
@@ -204,6 +212,13 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let servers = context.agent.servers_now().into_iter();
             let mut jobs: Vec<Job<P>> =
                 servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect();
+            let (known, private) = (context.agent.known_approvals(), private_in(&context.agent, run.messages()));
+            if !known.is_empty() {
+                handle.push(Fact::Remembered(known));
+            }
+            if !private.is_empty() {
+                handle.push(Fact::Private(private));
+            }
             let catalog = context.agent.catalog();
             let mut entries = catalog.entries();
             let conversation = context.keeper.conversation().is_some();
@@ -315,6 +330,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             };
             handle.push(Fact::Judged { id: call.id, ask });
         }
+        Job::KeepApproval(key) => agent.keep_approval(key).await,
         Job::Trace => context.trace.tell(platform).await,
         Job::Keep => context.keeper.flush(platform).await,
         Job::CallTool(call) if call.tool.builtin == Some(Builtin::Read) => {

@@ -47,6 +47,52 @@ pub struct ServerConfig {
     pub validate: bool,
     /// Who gets what the server logs.
     pub log: Log,
+    /// Most calls of its tools at work at once, in each run.
+    pub max_parallel: Option<u32>,
+    /// What may become of its data.
+    pub labels: Labels,
+}
+
+/// What the app says of a server's data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// What it gives is private: it does not go to tools of other servers that could take it out, unless somebody says so.
+    pub private: bool,
+    /// What it is given may end up anywhere.
+    pub untrusted: bool,
+    /// Resources with URIs that begin so are private, where the server as a whole is not.
+    pub private_resources: Vec<String>,
+}
+
+impl Labels {
+    fn read(fields: &mut Fields<'_>) -> Result<Labels> {
+        let mut labels = Labels::default();
+        for (path, item) in fields.array("labels")? {
+            match item.as_str() {
+                Some("private") => labels.private = true,
+                Some("untrusted") => labels.untrusted = true,
+                _ => return Err(expected(&path, "\"private\" or \"untrusted\"", item)),
+            }
+        }
+        for (path, item) in fields.array("privateResources")? {
+            match item.as_str() {
+                Some(prefix) if !prefix.is_empty() => labels.private_resources.push(prefix.to_owned()),
+                _ => return Err(expected(&path, "how URIs begin", item)),
+            }
+        }
+        Ok(labels)
+    }
+
+    /// Whether a block of context shows something private of the server of that name.
+    pub fn in_context(&self, server: &str, text: &str) -> bool {
+        let of_it = [" server=\"", server, "\""].concat();
+        let begins = |prefix: &String| {
+            // Such characters are written otherwise there.
+            let plain = prefix.split(['"', '&', '<', '>']).next().unwrap_or("");
+            text.contains(&[&of_it, " uri=\"", plain].concat())
+        };
+        self.private && text.contains(&of_it) || self.private_resources.iter().any(begins)
+    }
 }
 
 impl ServerConfig {
@@ -125,6 +171,8 @@ impl ServerConfig {
             on_change: OnChange::read(fields.value("trust"), &fields.path("trust"))?,
             answerers: Answerers::read(&mut fields)?,
             log: Log::read(&mut fields)?,
+            max_parallel: fields.whole("maxParallelTools", 1..=1000)?.map(|most| most as u32),
+            labels: Labels::read(&mut fields)?,
         };
         fields.finish()?;
         Ok(config)
@@ -192,6 +240,21 @@ mod tests {
         let config = ServerConfig::read(&value, "servers[0]").unwrap();
         assert_eq!(config.token, Some(Token::Callback(FunctionId(0))));
         assert_eq!(config.timeout, Millis(60_000));
+    }
+
+    #[test]
+    fn labels_tell_what_is_private_in_a_block_of_context() {
+        let value = json!({ "name": "s", "url": "/mcp", "labels": ["untrusted"], "privateResources": ["mail://a&b", "file:///h"] });
+        let labels = ServerConfig::read(&value, "servers[0]").unwrap().labels;
+        assert!(labels.untrusted && !labels.private);
+        let shown = |uri: &str| ["<context>\n<source n=\"1\" server=\"s\" uri=\"", uri, "\" version=\"1\">"].concat();
+        let in_context = |server: &str, uri: &str| labels.in_context(server, &shown(uri));
+        assert!(in_context("s", "mail://a&amp;b/1") && in_context("s", "file:///home") && !in_context("s", "web:x"));
+        assert!(!in_context("t", "file:///home"));
+        assert!(Labels { private: true, ..Labels::default() }.in_context("s", &shown("web:x")));
+        let wrong = json!({ "name": "s", "url": "/mcp", "labels": ["secret"] });
+        let error = ServerConfig::read(&wrong, "servers[0]").unwrap_err();
+        assert_eq!(error.message, "servers[0].labels[0]: expected \"private\" or \"untrusted\", got a string");
     }
 
     #[test]

@@ -153,6 +153,10 @@ async fn perform(
             let limit = limit.ok_or_else(|| Error::config("limit", "expected a whole number from 1 to 1000"))?;
             Value::from(agent.find_tools(&query, limit as usize, &cancel).await?)
         }
+        "forgetApprovals" => {
+            agent.forget_approvals().await;
+            Value::Null
+        }
         "readResult" => agent.kept_result(&given.text("handle")?, &cancel).await?,
         "rootsChanged" => {
             agent.roots_changed().await;
@@ -277,8 +281,12 @@ impl RunCore {
     }
 
     /// Lets a call go ahead.
-    pub fn approve(&self, id: &str) -> std::result::Result<(), String> {
-        self.handle.approve(id).map_err(|error| thrown(&error))
+    pub fn approve(&self, id: &str, remember: Option<String>) -> std::result::Result<(), String> {
+        let approved = match remember {
+            Some(scope) => self.handle.approve_alike(id, scope == "always"),
+            None => self.handle.approve(id),
+        };
+        approved.map_err(|error| thrown(&error))
     }
 
     /// Refuses a call.

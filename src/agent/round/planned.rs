@@ -30,7 +30,7 @@ impl Round {
         call: &str,
         planned: Vec<PlannedCall>,
         tools: &[ToolEntry],
-        policy: impl Fn(&ToolEntry) -> Verdict,
+        policy: impl Fn(&ToolEntry, &Value) -> Verdict,
         listening: bool,
         events: &mut Vec<Event>,
     ) {
@@ -59,7 +59,7 @@ impl Round {
             slot.plan = Some(of);
             match tool {
                 None => slot.fail("there is no such tool any more".into(), events),
-                Some(tool) => slot.judge(policy(tool), listening, events),
+                Some(tool) => slot.judge(policy(tool, &slot.input), listening, events),
             }
             self.calls.push(slot);
         }

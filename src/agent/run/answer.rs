@@ -69,7 +69,7 @@ impl Run {
         self.usage += answer.usage;
         let blocks = answer.message.content.iter_mut();
         let calls = blocks.filter_map(|block| if let Block::ToolUse { id, .. } = block { Some(id) } else { None });
-        calls.skip(self.early.asked()).for_each(|id| make_unique(id, &mut self.ids, self.turn));
+        calls.skip(self.early.asked_for()).for_each(|id| make_unique(id, &mut self.ids, self.turn));
         answer
     }
 

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::agent::catalog::ToolEntry;
 use crate::agent::event::Event;
 use crate::agent::fact::ToolOutput;
-use crate::agent::policy::verdict;
 use crate::agent::round::Round;
 use crate::agent::run::answer::next_random;
 use crate::agent::run::{Input, Phase, Run};
 use crate::error::{Code, Error, Result};
 use crate::llm::turn::Answer;
+use crate::llm::types::Block;
 use crate::time::UnixMillis;
 
 impl Run {
@@ -20,6 +20,7 @@ impl Run {
             self.events.extend(tools.iter().filter_map(changed));
             self.tools = tools;
             self.hear();
+            self.hold_history();
             if !self.start_plan() {
                 self.start_turn();
             }
@@ -36,10 +37,52 @@ impl Run {
         }
     }
 
+    /// What the history has of private servers is in this conversation.
+    fn hold_history(&mut self) {
+        if !self.tools.iter().any(|tool| tool.private) {
+            return;
+        }
+        for block in self.messages.iter().flat_map(|message| &message.content) {
+            if let Block::ToolUse { name, .. } = block
+                && let Some(tool) = self.tools.iter().find(|tool| tool.wire_name == *name)
+            {
+                self.rules.hold_of(tool);
+            }
+        }
+    }
+
+    /// The calls of this turn: of the complete answer, or of the part of it that has begun.
+    fn calls(&self) -> &Round {
+        match &self.phase {
+            Phase::Calling { round, .. } => round,
+            _ => &self.early,
+        }
+    }
+
+    /// The user will have said yes to a call, and to all that are alike.
+    pub(super) fn allow(&mut self, id: &str, same: bool) {
+        let round = match &self.phase {
+            Phase::Calling { round, .. } => round,
+            _ => &self.early,
+        };
+        if let Some((place, input)) = round.asked(id)
+            && let Some(tool) = self.tools.get(place)
+        {
+            self.rules.allow(tool, input, same);
+        }
+    }
+
+    /// The tool and the arguments of a call that waits for the user.
+    pub fn asked(&self, id: &str) -> Option<(&ToolEntry, &Value)> {
+        let (place, input) = self.calls().asked(id)?;
+        Some((self.tools.get(place)?, input))
+    }
+
     /// Judges the calls that a complete answer asks for.
     pub(super) fn open_round(&mut self, answer: Answer) {
         let approval = self.approval;
-        let policy = |tool: &ToolEntry| verdict(approval, tool);
+        let rules = &self.rules;
+        let policy = |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input);
         let begun = std::mem::take(&mut self.early);
         let mut round = Round::open(begun, &answer.message, &self.tools, policy, self.listening, &mut self.events);
         if let Some(goal) = &mut self.goal {
@@ -110,6 +153,9 @@ impl Run {
     /// A call ended.
     pub(super) fn end_call(&mut self, id: &str, output: ToolOutput, now: UnixMillis) -> Result<()> {
         self.inputs.retain(|input| input.call != id);
+        if let Some(tool) = self.calls().at_work(id).and_then(|place| self.tools.get(place)) {
+            self.rules.hold_of(tool);
+        }
         self.in_round(|round, events, _| {
             round.ended(id, output, now, events);
             Ok(())

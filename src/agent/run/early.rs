@@ -6,9 +6,10 @@
 //! arguments are no JSON object, waits for the end of the answer: many a server breaks such an answer off, and the model
 //! is then asked anew with the names spelled out.
 
+use serde_json::Value;
+
 use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Event;
-use crate::agent::policy::verdict;
 use crate::agent::round::Round;
 use crate::agent::run::{Phase, Run};
 use crate::llm::types::Block;
@@ -26,7 +27,7 @@ impl Run {
     /// Begins every call of the unfinished answer that may begin.
     pub(super) fn start_early(&mut self) {
         let Phase::Asking { turn, .. } = &mut self.phase else { return };
-        while let Some(block) = turn.complete_call(self.early.asked()) {
+        while let Some(block) = turn.complete_call(self.early.asked_for()) {
             let Block::ToolUse { id, name, invalid_input: None, .. } = block else { return };
             // What a run itself answers is looked at when all of the answer is there.
             let may = |tool: &ToolEntry| tool.wire_name == *name && tool.builtin != Some(Builtin::Goal);
@@ -35,7 +36,8 @@ impl Run {
             }
             make_unique(id, &mut self.ids, self.turn);
             let approval = self.approval;
-            let policy = |tool: &ToolEntry| verdict(approval, tool);
+            let rules = &self.rules;
+            let policy = |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input);
             self.early.begin(block, &self.tools, policy, self.listening, &mut self.events);
         }
     }

@@ -56,7 +56,7 @@ impl Run {
             Phase::Ended => return,
             Phase::Asking { turn, .. } if !self.early.is_empty() => {
                 let mut turn = std::mem::take(turn);
-                turn.keep_calls(self.early.asked());
+                turn.keep_calls(self.early.asked_for());
                 let Answer { message, stop_reason, usage } = self.finish(turn);
                 let round = std::mem::take(&mut self.early);
                 self.phase = Phase::Calling { stop_reason, usage, message, round };

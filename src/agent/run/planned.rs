@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::{PlanStep, PlannedCall, ToolOutput};
-use crate::agent::policy::verdict;
 use crate::agent::run::{Phase, Run, Setup};
 use crate::error::{Error, Result};
 use crate::llm::turn::Answer;
@@ -44,11 +43,14 @@ impl Run {
     pub(super) fn plan_calls(&mut self, call: &str, calls: Vec<PlannedCall>) -> Result<()> {
         let approval = self.approval;
         let tools = std::mem::take(&mut self.tools);
+        let rules = std::mem::take(&mut self.rules);
         let planned = self.in_round(|round, events, listening| {
-            round.plan(call, calls, &tools, |tool: &ToolEntry| verdict(approval, tool), listening, events);
+            let policy = |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input);
+            round.plan(call, calls, &tools, policy, listening, events);
             Ok(())
         });
         self.tools = tools;
+        self.rules = rules;
         planned
     }
 

@@ -1,0 +1,167 @@
+//! Whose private data a conversation holds, and where they may not go without somebody saying so.
+//!
+//! A server is labelled `private` where what it gives is nobody else's business, and `untrusted` where what it gets may end
+//! up anywhere. What a model has read it may write into any call, in words of its own. So it is not looked at what a call
+//! says, but at what the conversation holds: once it holds private data, each call that may take them out (to an untrusted
+//! server, or by a tool that reaches beyond its server) is asked for, and the question names whose data they are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::agent::catalog::ToolEntry;
+use crate::agent::config::Approval;
+use crate::agent::policy::{Verdict, verdict};
+use crate::cache::digest;
+
+/// What somebody has allowed once for all calls that are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Allowed {
+    tool: String,
+    /// Digest of the arguments; `None` for any.
+    input: Option<String>,
+    /// It was asked for because of the data that might go out.
+    out: bool,
+}
+
+/// The rules of one run: what the conversation holds, and what was allowed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Rules {
+    /// Servers whose private data the conversation holds.
+    private: Vec<String>,
+    allowed: Vec<Allowed>,
+}
+
+impl Rules {
+    /// What is said of a call.
+    pub(crate) fn verdict(&self, approval: Approval, tool: &ToolEntry, input: &Value) -> Verdict {
+        let usual = verdict(approval, tool);
+        // A definition that has changed is another tool than the one that was allowed.
+        if tool.builtin.is_some() || tool.changed.as_ref().is_some_and(|change| change.asks) {
+            return usual;
+        }
+        let objection = self.objection(tool);
+        if (objection.is_some() || usual != Verdict::Allow) && self.allows(tool, input, objection.is_some()) {
+            return Verdict::Allow;
+        }
+        objection.map_or(usual, Verdict::Ask)
+    }
+
+    /// Why a call may take private data out.
+    fn objection(&self, tool: &ToolEntry) -> Option<String> {
+        if !tool.outside {
+            return None;
+        }
+        let foreign = |server: &&String| tool.server.as_ref() != Some(*server);
+        let whose: Vec<&str> = self.private.iter().filter(foreign).map(String::as_str).collect();
+        if whose.is_empty() {
+            return None;
+        }
+        let words = ["private data of ", &whose.join(", "), " may leave through ", &tool.name];
+        Some([&words.concat(), ": it belongs to an untrusted server or reaches beyond its own"].concat())
+    }
+
+    /// The conversation holds what a private server gave.
+    pub(crate) fn hold(&mut self, server: &str) {
+        if !self.private.iter().any(|known| known == server) {
+            self.private.push(server.to_owned());
+        }
+    }
+
+    /// What that tool gives goes into the conversation.
+    pub(crate) fn hold_of(&mut self, tool: &ToolEntry) {
+        if let (true, Some(server)) = (tool.private, &tool.server) {
+            self.hold(server);
+        }
+    }
+
+    /// Calls of a tool with the arguments of that digest were allowed in an earlier run, whatever the policy; but nobody
+    /// knew then what this conversation holds.
+    pub(crate) fn recall(&mut self, tool: String, input: String) {
+        self.allowed.push(Allowed { tool, input: Some(input), out: false });
+    }
+
+    /// A call that is asked for is allowed, and with it all that are alike: with the same arguments, or with any.
+    pub(crate) fn allow(&mut self, tool: &ToolEntry, input: &Value, same: bool) {
+        let out = self.objection(tool).is_some();
+        let input = same.then(|| digest_of(input));
+        self.allowed.push(Allowed { tool: tool.name.clone(), input, out });
+    }
+
+    fn allows(&self, tool: &ToolEntry, input: &Value, out: bool) -> bool {
+        let mut alike =
+            self.allowed.iter().filter(|allowed| allowed.tool == tool.name && (allowed.out || !out)).peekable();
+        if alike.peek().is_none() {
+            return false;
+        }
+        let input = digest_of(input);
+        alike.any(|allowed| allowed.input.as_ref().is_none_or(|known| *known == input))
+    }
+}
+
+/// What arguments are called where they are remembered.
+pub(crate) fn digest_of(input: &Value) -> String {
+    input.as_object().map(digest).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tool(server: &str, private: bool, outside: bool) -> ToolEntry {
+        let (name, server) = ([server, ".t"].concat(), Some(server.to_owned()));
+        ToolEntry { name, server, private, outside, read_only: true, ..ToolEntry::default() }
+    }
+
+    #[test]
+    fn private_data_leave_only_where_somebody_says_so() {
+        let (mail, web, own) = (tool("mail", true, true), tool("web", false, true), tool("own", false, false));
+        let mut rules = Rules::default();
+        let ask = |rules: &Rules, tool: &ToolEntry| rules.verdict(Approval::Never, tool, &json!({ "q": 1 }));
+        assert_eq!(ask(&rules, &web), Verdict::Allow);
+        rules.hold_of(&web);
+        assert_eq!(ask(&rules, &web), Verdict::Allow, "what is public may go anywhere");
+        rules.hold_of(&mail);
+        let Verdict::Ask(why) = ask(&rules, &web) else { panic!("data left") };
+        assert!(why.starts_with("private data of mail may leave through web.t: "), "{why}");
+        assert_eq!((ask(&rules, &mail), ask(&rules, &own)), (Verdict::Allow, Verdict::Allow));
+        // Two private servers are strangers to each other, where their tools reach beyond them.
+        rules.hold("notes");
+        assert!(
+            matches!(ask(&rules, &mail), Verdict::Ask(why) if why.contains("data of notes may leave through mail.t"))
+        );
+    }
+
+    #[test]
+    fn what_was_allowed_holds_for_what_is_alike_and_not_for_more() {
+        let (writes, web) = (ToolEntry { read_only: false, ..tool("s", false, true) }, tool("web", false, true));
+        let (one, two) = (json!({ "a": 1, "b": 2 }), json!({ "a": 1, "b": 3 }));
+        let mut rules = Rules::default();
+        let allowed = |rules: &Rules, tool: &ToolEntry, input: &Value| {
+            rules.verdict(Approval::Writes, tool, input) == Verdict::Allow
+        };
+        assert!(!allowed(&rules, &writes, &one));
+        rules.allow(&writes, &one, true);
+        assert!(allowed(&rules, &writes, &json!({ "b": 2, "a": 1 })) && !allowed(&rules, &writes, &two));
+        let other = ToolEntry { name: "s.u".into(), ..writes.clone() };
+        assert!(!allowed(&rules, &other, &one));
+        // Nobody who said so before knew of the private data.
+        rules.hold("mail");
+        assert!(!allowed(&rules, &writes, &one));
+        rules.allow(&web, &one, false);
+        assert!(allowed(&rules, &web, &two) && !allowed(&rules, &writes, &one));
+        rules.recall("s.t".into(), digest_of(&two));
+        assert!(!allowed(&rules, &writes, &two));
+    }
+
+    #[test]
+    fn a_changed_tool_is_another_one_than_was_allowed() {
+        let mut rules = Rules::default();
+        let mut writes = tool("s", false, true);
+        rules.allow(&writes, &json!({}), false);
+        let change =
+            crate::mcp::trust::Change { parts: vec!["description".into()], fingerprint: "f".into(), asks: true };
+        writes.changed = Some(change);
+        assert!(matches!(rules.verdict(Approval::Never, &writes, &json!({})), Verdict::Ask(_)));
+    }
+}
