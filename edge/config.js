@@ -57,7 +57,7 @@ export function options(env) {
   };
 }
 
-/** `MCP_SERVERS`: an array of `{ name, url, timeoutMs? }`, as JSON text or as an array in `wrangler.toml`. */
+/** `MCP_SERVERS`: an array of `{ name, url, timeoutMs?, maxParallelTools?, labels?, privateResources? }`, as JSON text or as an array in `wrangler.toml`. */
 function servers(env) {
   let list = env.MCP_SERVERS ?? [];
   if (typeof list === "string") {
@@ -72,12 +72,12 @@ function servers(env) {
   return list.map((server, index) => {
     const path = `MCP_SERVERS[${index}]`;
     if (server === null || typeof server !== "object") throw mistake(path, "expected an object { name, url }");
-    const { name, url, timeoutMs, ...rest } = server;
+    const { name, url, timeoutMs, maxParallelTools, labels, privateResources, ...rest } = server;
     if ("token" in rest || "headers" in rest) {
       throw mistake(path, "credentials do not belong in a variable; put the token into the secret MCP_TOKEN_<NAME>");
     }
     const unknown = Object.keys(rest)[0];
-    if (unknown !== undefined) throw mistake(path, "has an unknown field; known are name, url, timeoutMs");
+    if (unknown !== undefined) throw mistake(path, "has an unknown field; known are name, url, timeoutMs, maxParallelTools, labels, privateResources");
     if (typeof name !== "string") throw mistake(`${path}.name`, "expected text");
     if (typeof url !== "string" || !/^https?:/i.test(url)) {
       throw mistake(`${path}.url`, "expected an absolute http or https URL");
@@ -88,7 +88,7 @@ function servers(env) {
       throw mistake(path, `shares the secret ${secret} with MCP_SERVERS[${secrets.get(secret)}]; rename one of the two`);
     }
     secrets.set(secret, index);
-    return { name, url, timeoutMs, token: text(env, secret) };
+    return { name, url, timeoutMs, maxParallelTools, labels, privateResources, token: text(env, secret) };
   });
 }
 

@@ -21,7 +21,8 @@ export class Card {
   #questions = [];
   #progress = null;
 
-  /** `call` is a `tool_call` event; `decide` is `{ approve(id), deny(id, why), answer(id, value), decided() }`. */
+  /** `call` is a `tool_call` event; `decide` is `{ approve(id, remember), deny(id, why), answer(id, value),
+   * decided(), whole(handle) }`. */
   constructor(call, decide) {
     this.call = call;
     this.#decide = decide;
@@ -65,11 +66,18 @@ export class Card {
     this.#show("waiting");
     this.#details.open = true;
     const why = h("input", { type: "text", class: "why", placeholder: "Reason for the model (optional)", "aria-label": `Reason for denying ${this.title}, optional` });
+    const alike = h(
+      "select",
+      { class: "alike", "aria-label": `How long ${this.title} is allowed` },
+      h("option", { value: "" }, "this once"),
+      h("option", { value: "run" }, "for this answer"),
+      h("option", { value: "always" }, "always with these arguments"),
+    );
     const answer = (deny) => {
       this.#endApproval();
       this.#show("running");
       if (deny) this.#decide.deny(id, why.value.trim() || undefined);
-      else this.#decide.approve(id);
+      else this.#decide.approve(id, alike.value || undefined);
       announce(deny ? `${this.title} denied.` : `${this.title} allowed.`);
       this.#decide.decided();
     };
@@ -81,6 +89,7 @@ export class Card {
         "div",
         { class: "row" },
         h("button", { type: "button", class: "button primary", onclick: () => answer(false) }, "Allow"),
+        alike,
         h("button", { type: "submit", class: "button" }, "Deny"),
         why,
       ),
@@ -131,7 +140,7 @@ export class Card {
   }
 
   /** Shows what came of the call; `outcome`, `content` and `durationMs` are those of `tool_result`. */
-  settle({ outcome, content, structuredContent, durationMs }) {
+  settle({ outcome, content, structuredContent, durationMs, handle }) {
     this.#endApproval();
     for (const element of this.#questions.splice(0)) element.remove();
     this.#progress?.element.remove();
@@ -139,10 +148,27 @@ export class Card {
     if (durationMs > 0 || outcome === "ok") setText(this.#took, duration(durationMs));
     const images = content.filter((block) => block.type === "image").map(image).filter(Boolean);
     this.#body.append(part("Result", ...content.map(block)));
+    if (handle) this.#body.append(this.#whole(handle));
     if (structuredContent !== undefined) this.#body.append(part("Structured result", json(structuredContent)));
     setText(this.#brief, firstLine(content) || compact(this.call.input));
     this.#details.open = outcome === "failed";
     if (images.length) this.element.append(h("div", { class: "card-images" }, ...images));
+  }
+
+  /** What the model was told of was too long for it; people may see all of it. */
+  #whole(handle) {
+    const button = h("button", { type: "button", class: "link" }, "Show all of it");
+    const place = h("p", null, button);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        const { content } = await this.#decide.whole(handle);
+        place.replaceWith(part("The whole result", ...content.map(block)));
+      } catch (error) {
+        place.replaceChildren(h("span", { class: "quiet" }, error.code === "misuse" ? "It is not kept any more." : error.message));
+      }
+    });
+    return place;
   }
 
   /** Marks a call that will get no result any more. */

@@ -135,10 +135,11 @@ export class Chat {
       changed: () => this.#grown(),
       asked: (card) => this.#asked(card),
       decide: {
-        approve: (id) => decide(() => run.approve(id)),
+        approve: (id, remember) => decide(() => run.approve(id, { remember })),
         deny: (id, why) => decide(() => run.deny(id, why)),
         answer: (id, value) => decide(() => run.answer(id, value)),
         decided: () => this.home(),
+        whole: (handle) => this.#session.whole(handle),
       },
       peer: () => this.#peer(),
       act: (action) => {

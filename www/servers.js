@@ -61,10 +61,11 @@ export class ServersPanel {
   }
 
   #add() {
-    const { url, name, token, remember } = this.#form.elements;
+    const { url, name, token, remember, secluded } = this.#form.elements;
     const address = url.value.trim();
     const server = { name: name.value.trim() || this.#session.suggestName(address), url: address };
     if (token.value) server.token = token.value;
+    if (secluded.checked) server.labels = ["private"];
     clearFieldErrors(this.#form);
     try {
       this.#session.addServer(server);

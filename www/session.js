@@ -145,6 +145,11 @@ export class Session extends EventTarget {
     return this.#agent.tools();
   }
 
+  /** All of a result that was too long for the model. */
+  whole(handle) {
+    return this.#agent.readResult(handle);
+  }
+
   /** Connects to whatever is not connected yet; never rejects. */
   async connect() {
     const agent = this.#agent;
@@ -273,10 +278,10 @@ export class Session extends EventTarget {
 }
 
 // A server that wants a user to sign in says so when it is asked; the panel then shows a button.
-function serverOptions({ name, url, token }) {
-  if (token) return { name, url, token };
+function serverOptions({ name, url, token, labels }) {
+  if (token) return { name, url, token, labels };
   const redirectUrl = new URL("callback.html", document.baseURI);
   const safe = redirectUrl.protocol === "https:" || /^(localhost|127\.[\d.]+|\[::1\])$/.test(redirectUrl.hostname);
-  if (!safe || !/^https?:/i.test(url)) return { name, url };
-  return { name, url, oauth: { redirectUrl: redirectUrl.href } };
+  if (!safe || !/^https?:/i.test(url)) return { name, url, labels };
+  return { name, url, labels, oauth: { redirectUrl: redirectUrl.href } };
 }

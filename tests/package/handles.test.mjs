@@ -1,0 +1,104 @@
+// Big results, many tools, remembered approvals and labels, through the installed package.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as llm from "../servers/llm.mjs";
+import * as modern from "../servers/modern.mjs";
+import { installed, project } from "./lib.mjs";
+
+const { path } = await project();
+const { Agent } = await installed(path);
+
+const rows = Array.from({ length: 4000 }, (_, id) => ({ id, name: `row ${id}`, note: "x".repeat(40) }));
+const reads = { readOnlyHint: true };
+
+async function start(t, turns, options = {}) {
+  const model = await llm.start({ turns });
+  t.after(model.close);
+  const taken = [];
+  const tools = [
+    { name: "rows", description: "Gives rows.", annotations: reads, execute: () => rows },
+    { name: "take", description: "Takes rows.", annotations: reads, inputSchema: { type: "object", properties: { rows: { type: "array" } } }, execute: ({ rows }) => (taken.push(rows), "taken") },
+    { name: "note", description: "Notes.", execute: () => "noted" },
+  ];
+  const agent = new Agent({ model: { provider: "anthropic", id: "m", apiKey: "k", baseUrl: model.url }, tools, ...options });
+  t.after(() => agent.close());
+  return { agent, model, taken };
+}
+
+/** The events of a run; `asked` answers what waits for an approval. */
+async function events(run, asked = () => {}) {
+  const all = [];
+  for await (const event of run) {
+    all.push(event);
+    if (event.type === "approval_request") asked(run, event);
+  }
+  return all;
+}
+
+const call = (name, input, id = name) => ({ toolCalls: [{ id, name, input }] });
+
+test("a long result is kept, read on, passed on, and given to the app", async (t) => {
+  let handle;
+  const turns = [call("rows", {}), () => call("take", { rows: handle }), () => call("read_result", { handle, path: "/17/name" }), { text: "Done." }];
+  const { agent, model, taken } = await start(t, turns);
+  const run = agent.run("go");
+  const results = [];
+  for await (const event of run) {
+    if (event.type !== "tool_result") continue;
+    handle ??= event.handle;
+    results.push(event);
+  }
+  assert.match(handle, /^result:[0-9a-f]{20}$/);
+  assert.deepEqual(taken, [rows]);
+  assert.equal(results[2].content[0].text, "row 17");
+  assert.equal(results[0].structuredContent, undefined);
+  assert.match(results[0].content[0].text, /Shape: \[4000 × \{ id: number, name: string, note: string \}\]/);
+  const sent = model.requests.map((request) => JSON.stringify(request.body)).join("").length;
+  assert.ok(sent < 50_000, `${sent} bytes went to the model`);
+  assert.deepEqual((await agent.readResult(handle)).structuredContent, rows);
+  await assert.rejects(agent.readResult("result:00000000000000000000"), { code: "misuse" });
+});
+
+test("what is allowed for good is asked for once, until it is forgotten", async (t) => {
+  const { agent } = await start(t, [...Array(4)].flatMap((_, at) => [call("note", { a: 1 }, `n${at}`), { text: "Done." }]));
+  const asked = async (options) => {
+    let count = 0;
+    await events(agent.run("go"), (run, { id }) => ((count += 1), run.approve(id, options)));
+    return count;
+  };
+  assert.deepEqual([await asked({ remember: "always" }), await asked(), (await agent.forgetApprovals(), await asked()), await asked({ remember: "run" })], [1, 0, 1, 1]);
+  const { agent: other } = await start(t, [call("note", {})]);
+  await events(other.run("go"), (run, { id }) => {
+    assert.throws(() => run.approve(id, { remember: "ever" }), { code: "config" });
+    run.cancel();
+  });
+});
+
+test("private data of a server do not leave unasked, whatever the policy", async (t) => {
+  const [mail, web] = await Promise.all([modern.start(), modern.start()]);
+  t.after(mail.close);
+  t.after(web.close);
+  const servers = [{ name: "mail", url: mail.url, labels: ["private"] }, { name: "web", url: web.url, labels: ["untrusted"] }];
+  const turns = [call("web__add", { a: 1, b: 1 }, "one"), call("mail__add", { a: 1, b: 2 }, "two"), call("web__add", { a: 3, b: 3 }, "three"), { text: "Done." }];
+  const { agent } = await start(t, turns, { servers, approval: "never" });
+  const all = await events(agent.run("go"), (run, { id, reason }) => {
+    assert.match(reason, /^private data of mail may leave through web\.add: /);
+    run.deny(id, "stays here");
+  });
+  const ends = all.filter(({ type }) => type === "tool_result").map(({ id, outcome }) => [id, outcome]);
+  assert.deepEqual(ends, [["one", "ok"], ["two", "ok"], ["three", "denied"]]);
+});
+
+test("of many tools those that fit are offered, and others are found", async (t) => {
+  const many = Array.from({ length: 60 }, (_, at) => ({ name: `tool_${at}`, description: `Does number ${at} of the things that nobody asks for`, execute: () => "" }));
+  const tools = [...many, { name: "send_mail", description: "Sends an email to a person", annotations: reads, execute: () => "sent" }];
+  const { agent, model } = await start(t, [call("find_tools", { query: "send an email" }), call("send_mail", {}), { text: "Done." }], { tools, limits: { maxToolTokens: 500 } });
+  const all = await events(agent.run("Do the things number 7 and 8"));
+  const offered = model.requests.map(({ body }) => body.tools.map(({ name }) => name));
+  assert.ok(offered[0].length < 30 && offered[0].at(-1) === "find_tools", offered[0].join());
+  assert.deepEqual(offered[1].slice(0, offered[0].length), offered[0]);
+  assert.ok(offered[1].includes("send_mail"));
+  assert.deepEqual(all.filter(({ type }) => type === "tool_result").map(({ outcome }) => outcome), ["ok", "ok"]);
+});
