@@ -224,6 +224,9 @@ for await (const event of run) {
       break;
     case "approval_request":
       run.approve(event.id);
+      run.approve(event.id, { remember: "always" });
+      // @ts-expect-error only "run" and "always"
+      run.approve(event.id, { remember: "ever" });
       run.deny(event.id, "no");
       break;
     case "plan_step":
@@ -242,6 +245,8 @@ for await (const event of run) {
       run.answer(event.id, { action: "later" });
       break;
     case "tool_result":
+      if (event.handle) await agent.readResult(event.handle);
+      same<typeof event.handle, string | undefined>(true);
       same<typeof event.outcome, "ok" | "cached" | "failed" | "unknown" | "denied" | "cancelled">(true);
       break;
     case "context":
