@@ -372,7 +372,10 @@ export interface AppModel {
   id?: string;
   provider?: "app";
   maxTokens?: number;
-  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  /**
+   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
+   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   */
   contextWindow?: number;
   temperature?: number;
   prices?: Prices;
@@ -406,7 +409,10 @@ export type ModelDelta =
 export interface BrowserModel {
   provider: "browser";
   id?: string;
-  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  /**
+   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
+   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   */
   contextWindow?: number;
 }
 
@@ -418,7 +424,10 @@ export interface WorkersAiModel {
   /** `env.AI`. */
   binding: { run(model: string, input: any, options?: any): Promise<unknown> };
   maxTokens?: number;
-  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  /**
+   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
+   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   */
   contextWindow?: number;
   temperature?: number;
   prices?: Prices;
@@ -444,7 +453,10 @@ export interface RemoteModel {
   headers?: { [name: string]: string };
   /** Most tokens of one answer. Default: the provider's; 8,192 for Anthropic, which demands one. */
   maxTokens?: number;
-  /** Tokens that the model takes at once, its answer included. Context never fills more than this leaves. Default: not known. */
+  /**
+   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
+   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   */
   contextWindow?: number;
   /** Sampling temperature. Default: the provider's. */
   temperature?: number;
@@ -1760,6 +1772,13 @@ export type AgentEvent =
   | { type: "turn_end"; stopReason: StopReason; usage: Usage; message: Message }
   /** What the user said with `steer` or `followUp` has joined the conversation; between two turns. */
   | { type: "steered"; text: string }
+  /**
+   * The history outgrew the model's `contextWindow`: from now on the model is shown less of it. First of the oldest
+   * results only the beginning and the end; if that is not enough, the model sums up what was said. `messages` still has
+   * all of it, with a message that says what is shown. Tokens are about, by what the provider counted so far. At the beginning of
+   * a turn.
+   */
+  | { type: "compacted"; tokensBefore: number; tokensAfter: number; results: number; summary?: string }
   /** The run ended well. Terminal. */
   | {
       type: "done";
@@ -1811,7 +1830,12 @@ export type Block =
   | { type: "redacted_thinking"; data: string }
   /** `name` is the wire name that the model used, not `server.tool`. */
   | { type: "tool_use"; id: string; name: string; input: { [name: string]: Json }; invalidInput?: string }
-  | { type: "tool_result"; toolUseId: string; content: ToolContent[]; isError: boolean };
+  | { type: "tool_result"; toolUseId: string; content: ToolContent[]; isError: boolean }
+  /**
+   * Nothing that was said: what the model is shown of the messages before. `summary` stands for all but the last `keeps` of them,
+   * `results` has texts for results by the id of their call. Alone in a message; hand it back with the others.
+   */
+  | { type: "compaction"; keeps: number; summary?: string; results: { [toolUseId: string]: string } };
 
 /** A content block of a tool result, in MCP's shape; further fields as the server sent them. */
 export type ToolContent =

@@ -17,6 +17,7 @@ mod spans;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::agent::compact;
 use crate::agent::plan::Plans;
 use crate::agent::spans::Spans;
 use crate::drive::oauth::Authorizer;
@@ -66,6 +67,7 @@ pub async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, part: Part,
         Part::Archive => archive::answer(&**platform, request).await,
         Part::Plan => state.plans.borrow_mut().answer(request),
         Part::Handles => kept::answer(&**platform, request).await,
+        Part::Compact => compact::answer(request),
     }
 }
 

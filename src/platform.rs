@@ -153,11 +153,13 @@ pub enum Part {
     /// Big results: what is to be kept, read or put into arguments in, what the model is told out; see
     /// [`crate::agent::kept`].
     Handles,
+    /// A history that fills a model's window: what is to become of it; see [`crate::agent::compact`].
+    Compact,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 11] = [
+    pub const ALL: [Part; 12] = [
         Part::Offline,
         Part::Schema,
         Part::Diagnose,
@@ -169,6 +171,7 @@ impl Part {
         Part::Live,
         Part::Archive,
         Part::Handles,
+        Part::Compact,
     ];
 
     /// Its name between the two modules.
@@ -185,6 +188,7 @@ impl Part {
             Part::Live => "live",
             Part::Archive => "archive",
             Part::Handles => "handles",
+            Part::Compact => "compact",
         }
     }
 }

@@ -6,6 +6,8 @@
 mod by_hand;
 #[path = "sim/cast.rs"]
 mod cast;
+#[path = "sim/compact.rs"]
+mod compact;
 #[path = "sim/early.rs"]
 mod early;
 #[path = "sim/handles.rs"]

@@ -271,6 +271,18 @@ pub enum Event {
         /// What the user said.
         text: String,
     },
+    /// The history filled the model's window: from now on the model is shown less of it. At the beginning of a turn.
+    Compacted {
+        /// About how many tokens the next request would have been.
+        tokens_before: u64,
+        /// About how many it is.
+        tokens_after: u64,
+        /// How many results are shown by what tells of them only.
+        results: usize,
+        /// Stands for the messages that are not shown any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
+    },
     /// The run ended well. Terminal.
     Done {
         /// Unique id of the run.

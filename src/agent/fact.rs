@@ -7,8 +7,9 @@ use crate::agent::catalog::ToolEntry;
 use crate::agent::event::Outcome;
 use crate::agent::recovery::Ask;
 use crate::agent::told::tells;
+use crate::agent::view::Rate;
 use crate::error::Error;
-use crate::llm::types::Delta;
+use crate::llm::types::{Delta, Usage};
 use crate::mcp::lists::Age;
 use crate::mcp::server::State as ServerState;
 use crate::options::FunctionId;
@@ -27,6 +28,8 @@ pub enum Step {
     OfferTools,
     /// Ask the model so: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
     CallModel(Ask),
+    /// Make less of a history that fills the model's window: [`Fact::Compacted`].
+    Compact(Squeeze),
     /// Check the value against the schema: [`Fact::Checked`].
     Check(Value, Value),
     /// Wait that long: [`Fact::Slept`].
@@ -55,6 +58,34 @@ pub enum Step {
     Wait,
     /// The run is over. Whatever is still in flight is to be dropped.
     Done,
+}
+
+/// How much less is to be made of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Squeeze {
+    /// The model that is asked next.
+    pub model: usize,
+    /// About how many tokens the request would be.
+    pub tokens: u64,
+    /// How many tokens it may be.
+    pub room: u64,
+    /// How many characters are how many tokens.
+    pub rate: Rate,
+    /// Place of the first message that the model was not asked with yet.
+    pub unseen: usize,
+}
+
+/// What was made of a history.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// How many messages at its end the summary does not stand for.
+    pub keeps: usize,
+    /// What is shown in place of the others.
+    pub summary: Option<String>,
+    /// Ids of tool uses, and what is shown in place of their results.
+    pub results: Vec<(String, String)>,
+    /// Tokens of the call that made the summary.
+    pub usage: Usage,
 }
 
 /// A tool call as the driver sees it.
@@ -101,6 +132,11 @@ pub enum Fact {
     Tools(Vec<ToolEntry>),
     /// Tools that the model is offered from now on besides, behind the others.
     MoreTools(Vec<ToolEntry>),
+    /// About how many characters the system prompt and the definitions of the tools are. Comes before the tools, where a model's
+    /// window is known.
+    Fixed(u64),
+    /// What was made of the history.
+    Compacted(Compacted),
     /// More of the model's answer.
     Deltas(Vec<Delta>),
     /// The model's answer is complete.

@@ -1,5 +1,6 @@
 //! The agent loop as data: configuration, events, policy, and the decision machine of a run.
 pub mod catalog;
+pub mod compact;
 pub mod config;
 pub mod context;
 pub mod event;
@@ -17,3 +18,4 @@ mod seam;
 pub mod selection;
 pub mod spans;
 mod told;
+pub mod view;

@@ -26,6 +26,9 @@ pub struct Candidate {
     pub id: String,
     /// Its wire goes on with the beginning of an answer.
     pub prefill: bool,
+    /// How many tokens a request may be, where the model's window is known.
+    #[serde(default)]
+    pub room: Option<u64>,
     /// When its provider holds the run's final answer to the schema.
     #[serde(default)]
     pub schema: Takes,
@@ -108,6 +111,17 @@ impl Recovery {
     /// How the model is to be asked now.
     pub(crate) fn ask(&self) -> Ask {
         self.ask.clone()
+    }
+
+    /// Nothing of the answer that is asked for has come: with the model that is asked, and what its window leaves.
+    pub(crate) fn room(&self) -> Option<(usize, u64)> {
+        let model = self.candidates.get(self.ask.model).filter(|_| self.ask.said.is_none())?;
+        Some((self.ask.model, model.room?))
+    }
+
+    /// The turn was asked for once.
+    pub(crate) fn is_first_try(&self) -> bool {
+        self.tries == 1
     }
 
     /// A turn begins. The model stays the one that answered last.

@@ -20,6 +20,7 @@
 
 mod answer;
 mod calls;
+mod compact;
 mod context;
 mod early;
 mod end;
@@ -34,12 +35,13 @@ use serde_json::Value;
 use crate::agent::catalog::ToolEntry;
 use crate::agent::config::{Approval, Limits};
 use crate::agent::event::Event;
-use crate::agent::fact::{Fact, Step};
+use crate::agent::fact::{Fact, Squeeze, Step};
 use crate::agent::flow::Rules;
 use crate::agent::goal::Goal;
 use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
 use crate::agent::run::output::Wanted;
+use crate::agent::view::{Meter, Rate, View};
 use crate::error::Result;
 use crate::llm::turn::Turn;
 use crate::llm::types::{Block, Message, StopReason, Usage};
@@ -68,6 +70,8 @@ pub struct Setup {
     pub goal: bool,
     /// Whoever reads the events has the history: the last one tells of this run's own messages only.
     pub conversation: bool,
+    /// How many characters are how many tokens, as far as the agent knows.
+    pub rate: Rate,
 }
 
 /// A run: prompt to terminal event.
@@ -94,6 +98,14 @@ pub struct Run {
     /// Ids of every tool use of the history: an id names one call of a conversation.
     ids: Vec<String>,
     tools: Vec<ToolEntry>,
+    /// How the model sees them.
+    #[serde(default)]
+    view: View,
+    #[serde(default)]
+    meter: Meter,
+    /// The history of that length was made less of for that model, as far as possible.
+    #[serde(default)]
+    squeezed: Option<(usize, usize)>,
     usage: Usage,
     turn: u32,
     recovery: Recovery,
@@ -147,6 +159,12 @@ enum Phase {
     Offering {
         asked: bool,
     },
+    /// The history fills the window of the model that is to be asked.
+    Compacting {
+        step: Option<Squeeze>,
+        tokens: u64,
+        turn: Turn,
+    },
     Asking {
         asked: bool,
         turn: Turn,
@@ -174,14 +192,15 @@ enum Phase {
 impl Run {
     /// A run that begins with `setup.prompt`.
     pub fn new(setup: Setup) -> Run {
-        let Setup { id, prompt, mut messages, limits, approval, models, output, random, goal, conversation } = setup;
+        let Setup { id, prompt, mut messages, limits, approval, models, output, random, .. } = setup;
+        let Setup { goal, conversation, rate, .. } = setup;
         let blocks = messages.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             Block::ToolUse { id, .. } => Some(id.clone()),
             _ => None,
         });
         let ids = ids.collect();
-        let begun_with = messages.len();
+        let (begun_with, view) = (messages.len(), View::of(&messages));
         messages.push(prompt);
         Run {
             events: vec![Event::RunStart { run_id: id.clone() }],
@@ -192,9 +211,12 @@ impl Run {
             random,
             listening: false,
             messages,
-            seen: 0,
+            seen: begun_with,
             begun_with,
             untold: if conversation { begun_with } else { 0 },
+            view,
+            meter: Meter::at(rate),
+            squeezed: None,
             ids,
             tools: Vec::new(),
             usage: Usage::default(),
@@ -239,6 +261,16 @@ impl Run {
         self.messages[self.untold..].to_vec()
     }
 
+    /// How the model sees the history.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// How many characters are how many tokens, as far as the run knows by now.
+    pub fn rate(&self) -> Rate {
+        self.meter.rate
+    }
+
     /// Takes the events that came up since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -271,6 +303,7 @@ impl Run {
                 *started = true;
                 Step::Sleep(*delay)
             }
+            Phase::Compacting { step, .. } => step.take().map_or(Step::Wait, Step::Compact),
             Phase::Checking { asked, value } if !*asked => {
                 *asked = true;
                 let schema = self.wanted.as_ref().map(|wanted| wanted.schema().clone());
@@ -313,6 +346,8 @@ impl Run {
             Fact::SourceChanged(change) => self.take_change(change),
             Fact::Tools(tools) => self.take_tools(tools),
             Fact::MoreTools(tools) => self.take_more_tools(tools),
+            Fact::Fixed(chars) => self.meter.fixed = chars,
+            Fact::Compacted(compacted) => self.take_compacted(compacted),
             Fact::Deltas(deltas) => self.take_deltas(deltas),
             Fact::ModelEnded => self.end_answer(),
             Fact::ModelFailed(error) => self.fail_answer(error),

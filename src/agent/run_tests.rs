@@ -26,9 +26,9 @@ impl Scenario {
     fn of(limits: Limits, approval: Approval, goal: bool) -> Scenario {
         let (id, prompt, messages, random) = ("r1".into(), Message::user("hi"), Vec::new(), 7);
         let models = Vec::new();
-        let (output, conversation) = (None, false);
-        let run =
-            Run::new(Setup { id, prompt, messages, limits, approval, models, output, random, goal, conversation });
+        let (output, conversation, rate) = (None, false, Rate::default());
+        let setup = Setup { id, prompt, messages, limits, approval, models, output, random, goal, conversation, rate };
+        let run = Run::new(setup);
         Scenario { run, events: Vec::new() }
     }
 

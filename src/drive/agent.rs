@@ -13,6 +13,7 @@ use crate::agent::context::ContextConfig;
 use crate::agent::goal;
 use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
+use crate::agent::view::Rate;
 use crate::cache::{Mode, READ};
 use crate::drive::cache::{Cache, Question};
 use crate::drive::context::Lists;
@@ -68,6 +69,8 @@ struct Inner<P: Platform> {
     lists: Lists,
     conversations: Conversations,
     watchers: Watchers,
+    /// How many characters are how many tokens, as far as the last run knew.
+    rate: Cell<Rate>,
     #[cfg(not(target_arch = "wasm32"))]
     checkpoint: Cell<Option<Checkpoint>>,
 }
@@ -87,6 +90,7 @@ impl<P: Platform> Agent<P> {
         let owner = platform.random();
         Agent(Rc::new(Inner {
             lists: Lists::new(owner),
+            rate: Cell::new(Rate::default()),
             cache,
             platform,
             model: Rc::new(config.model.clone()),
@@ -553,6 +557,11 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// A run has learned how many characters are how many tokens.
+    pub(crate) fn note_rate(&self, rate: Rate) {
+        self.0.rate.set(rate);
+    }
+
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle
     /// is for the app.
     pub fn run(&self, prompt: String, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
@@ -609,8 +618,9 @@ impl<P: Platform> Agent<P> {
         }
         let conversation = conversation.map(|conversation| (conversation.join(), conversation));
         let (agent, run_handle) = (self.clone(), handle.clone());
+        let (rate, in_it) = (self.0.rate.get(), conversation.is_some());
         let mut setup =
-            Setup { id, prompt, messages, limits, approval, models, output, random, goal, conversation: false };
+            Setup { id, prompt, messages, limits, approval, models, output, random, goal, conversation: in_it, rate };
         let driven = async move {
             let platform = agent.platform().clone();
             let mut entered = None;
@@ -655,8 +665,8 @@ impl<P: Platform> Agent<P> {
         let random = self.0.platform.random();
         let (prompt, messages) = (Message::user("Run this plan."), options.messages);
         let (limits, approval, models, output) = (config.limits, config.approval, Vec::new(), None);
-        let (goal, conversation) = (false, false);
-        let setup = Setup { id, prompt, messages, limits, approval, random, models, output, goal, conversation };
+        let (goal, conversation, rate) = (false, false, Rate::default());
+        let setup = Setup { id, prompt, messages, limits, approval, random, models, output, goal, conversation, rate };
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), &limits, None, None);
         let run = Run::of_plan(setup, plan);

@@ -16,6 +16,7 @@ use std::task::Poll;
 
 use serde_json::{Value, json};
 
+use crate::agent::view::needed;
 use crate::drive::handle::RunHandle;
 use crate::drive::line::{Line, Place};
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
@@ -106,8 +107,12 @@ impl Conversation {
             turn.as_mut().poll(task).map(Some)
         });
         let held = held.await?;
-        let messages = self.messages(platform).await;
-        self.kept.borrow_mut().open = true;
+        self.refresh(platform).await;
+        let mut kept = self.kept.borrow_mut();
+        kept.open = true;
+        // What a summary stands for is not shown to the model any more.
+        let messages = kept.messages[kept.messages.len() - needed(&kept.messages)..].to_vec();
+        drop(kept);
         Some((Entered { conversation: self.clone(), _held: held }, messages))
     }
 

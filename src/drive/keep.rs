@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::agent::run::Run;
+use crate::agent::view::is_mark;
 use crate::drive::conversation::Entered;
 use crate::drive::line::Line;
 use crate::drive::wait::{Cancel, within};
@@ -30,7 +31,9 @@ impl<P: Platform> Keeper<P> {
 
     /// Looks at what the run has come to. True when there is something to be written.
     pub(crate) fn note(&self, platform: &P, run: &Run) -> bool {
-        let messages = run.messages();
+        // What says how the history is shown belongs to the answer behind it.
+        let said = run.messages().iter().rposition(|message| !is_mark(message)).map_or(0, |last| last + 1);
+        let messages = &run.messages()[..said];
         // A prompt that nothing was answered to is none of the conversation.
         if let Some(entered) = &*self.entered.borrow()
             && messages.len() > self.settled.get().max(run.begun_with() + 1)

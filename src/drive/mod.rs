@@ -7,6 +7,7 @@ pub(crate) mod authorizer;
 mod cache;
 mod check;
 pub mod client;
+mod compact;
 mod context;
 mod conversation;
 pub mod diagnose;

@@ -1,5 +1,6 @@
 //! One model call: request out, bytes in, deltas to the run.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 use crate::agent::config::Limits;
 use crate::agent::fact::Fact;
 use crate::agent::recovery::{Ask, Candidate};
+use crate::agent::view::View;
 use crate::drive::handle::RunHandle;
 use crate::drive::wait::{Cancel, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result, Retry};
@@ -15,7 +17,7 @@ use crate::http::Request;
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::offline_wire;
 use crate::llm::structured::{Takes, takes};
-use crate::llm::types::{Delta, Message, ToolDefinition};
+use crate::llm::types::{Block, Delta, Message, Role, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder, goes_on, label};
 use crate::platform::{Body, NetworkError, Part, Platform};
 use crate::time::Millis;
@@ -32,13 +34,23 @@ pub(crate) struct Model {
     system: Option<String>,
     /// JSON Schema that the final answer has to satisfy; the system prompt tells of it, too.
     output: Option<Value>,
-    /// Set once the tools are known, for the model on the network that is asked: its place among them, and whether its
-    /// provider is left out of the matter of `output`.
-    encoder: RefCell<Option<((usize, bool), Encoder)>>,
+    /// Set once the tools are known, for the model on the network that is asked.
+    encoder: RefCell<Option<Standing>>,
     /// The same as they were given, for the embedded model, for fallbacks, and for more tools.
     tools: RefCell<Vec<ToolDefinition>>,
     /// Names of those that are the agent's own.
     own: RefCell<Vec<String>>,
+}
+
+/// The beginning of the next request.
+struct Standing {
+    /// The model's place among them, and whether its provider is left out of the matter of `output`.
+    which: (usize, bool),
+    /// How often the history had been compacted.
+    compacted: usize,
+    /// Place in the history of the next message to push.
+    next: usize,
+    encoder: Encoder,
 }
 
 impl Model {
@@ -59,6 +71,7 @@ impl Model {
         let candidate = |model: &ModelConfig| Candidate {
             id: model.id.clone(),
             prefill: goes_on(model),
+            room: room(model),
             schema: output.map_or(Takes::No, |schema| takes(model, schema)),
         };
         models.map(candidate).collect()
@@ -68,8 +81,15 @@ impl Model {
     pub(crate) fn offer(&self, mut tools: Vec<ToolDefinition>, own: Vec<ToolDefinition>) {
         *self.own.borrow_mut() = own.iter().map(|tool| tool.name.clone()).collect();
         tools.extend(own);
-        *self.encoder.borrow_mut() = self.encoder_of((0, false), &tools).map(|encoder| ((0, false), encoder));
+        *self.encoder.borrow_mut() = self.standing((0, false), &tools, 0);
         *self.tools.borrow_mut() = tools;
+    }
+
+    /// Characters of the system prompt and the tools, where a model's window is known.
+    pub(crate) fn fixed(&self) -> Option<u64> {
+        let bounded = (0..self.config.count()).any(|place| self.config.at(place).context_window.is_some());
+        let encoder = self.encoder.borrow();
+        encoder.as_ref().filter(|_| bounded).map(|standing| standing.encoder.bytes() as u64)
     }
 
     /// Offers further tools behind the others. The next request is written anew, and its tools begin as those of the last.
@@ -83,9 +103,9 @@ impl Model {
             }
         }
         let mut encoder = self.encoder.borrow_mut();
-        if let (true, Some((place, _))) = (tools.len() > before, &*encoder) {
-            let place = *place;
-            *encoder = self.encoder_of(place, &tools).map(|encoder| (place, encoder));
+        if let (true, Some(Standing { which, compacted, .. })) = (tools.len() > before, &*encoder) {
+            let (which, compacted) = (*which, *compacted);
+            *encoder = self.standing(which, &tools, compacted);
         }
     }
 
@@ -99,13 +119,9 @@ impl Model {
     /// About how many tokens the models' windows leave beside the system prompt, the tools, a history of so many bytes and the
     /// answer; `None` where no window is known.
     pub(crate) fn room(&self, history: usize) -> Option<u64> {
-        let written = self.encoder.borrow().as_ref().map_or(0, |(_, encoder)| encoder.bytes());
+        let written = self.encoder.borrow().as_ref().map_or(0, |standing| standing.encoder.bytes());
         let used = ((written + history) / 4) as u64;
-        let left = |config: &ModelConfig| {
-            let window = config.context_window?;
-            let answer = config.max_tokens.unwrap_or((window / 4).min(8192));
-            Some(window.saturating_sub(used + answer))
-        };
+        let left = |config: &ModelConfig| Some(room(config)?.saturating_sub(used));
         // The history goes to each of them.
         (0..self.config.count()).filter_map(|place| left(self.config.at(place))).min()
     }
@@ -118,38 +134,66 @@ impl Model {
         (config.provider != Provider::Offline).then(encoder)
     }
 
+    fn standing(&self, which: (usize, bool), tools: &[ToolDefinition], compacted: usize) -> Option<Standing> {
+        let encoder = self.encoder_of(which, tools)?;
+        Some(Standing { which, compacted, next: 0, encoder })
+    }
+
     /// Builds what [`Model::call`] sends. Apart from it, since it borrows the history and must not wait.
-    pub(crate) fn prepare(&self, messages: &[Message], ask: &Ask) -> Prepared {
+    pub(crate) fn prepare(&self, messages: &[Message], view: &View, ask: &Ask) -> Prepared {
         let config = self.config.at(ask.model);
-        let (standing, rest) = ask.messages(messages);
-        let request = |encoder: &mut Encoder, messages: &[Message]| {
-            for message in &messages[encoder.messages()..] {
-                encoder.push(message);
-            }
-        };
         let mut current = self.encoder.borrow_mut();
         // A constraint would begin anew where words are gone on with.
         let loose = self.output.is_some() && (ask.loose || ask.said.is_some());
         let (model, which) = (ask.model, (ask.model, loose));
-        if current.as_ref().is_none_or(|(known, _)| *known != which) {
-            *current = self.encoder_of(which, &self.tools.borrow()).map(|encoder| (which, encoder));
+        let known = |standing: &Standing| standing.which == which && standing.compacted == view.count();
+        if !current.as_ref().is_some_and(known) {
+            *current = self.standing(which, &self.tools.borrow(), view.count());
         }
-        let Some((_, encoder)) = &mut *current else {
-            let said = [&messages[..standing], &rest].concat();
+        let plain = *ask == (Ask { model, loose: ask.loose, ..Ask::default() });
+        if let (true, Some(Standing { next, encoder, .. })) = (plain, &mut *current) {
+            // All but the first message shown stand for themselves.
+            let push = |(_, message): (usize, Cow<'_, Message>)| encoder.push(&message);
+            match *next {
+                0 => view.shown(messages).for_each(push),
+                from => view.after(messages, from).for_each(push),
+            }
+            *next = messages.len();
+            return Prepared { model, way: Way::Request(encoder.request()) };
+        }
+        let shown: Vec<Message> = view.shown(messages).map(|(_, message)| message.into_owned()).collect();
+        let (standing, rest) = ask.messages(&shown);
+        let said = shown[..standing].iter().chain(&rest);
+        let Some(Standing { encoder, .. }) = &mut *current else {
+            let said: Vec<Message> = said.cloned().collect();
             let text = offline_wire::request(self.system.as_deref(), &said, &self.foreign());
             return Prepared { model, way: Way::Embedded(text) };
         };
-        if *ask == (Ask { model, loose: ask.loose, ..Ask::default() }) {
-            request(encoder, messages);
-            return Prepared { model, way: Way::Request(encoder.request()) };
-        }
         let mut once = encoder.anew(config);
-        request(&mut once, &messages[..standing]);
-        rest.iter().for_each(|message| once.push(message));
+        said.for_each(|message| once.push(message));
         if let (true, Some(said)) = (ask.prefill, &ask.said) {
             once.push_said(said);
         }
         Prepared { model, way: Way::Request(once.request()) }
+    }
+
+    /// What asks a model, with those messages alone, for something that the user did not want; `None` for the embedded model.
+    pub(crate) fn prepare_aside(&self, model: usize, shown: &[Message], words: &str) -> Option<Prepared> {
+        let mut encoder = self.encoder_of((model, true), &self.tools.borrow())?;
+        let mut words = Message::user(words);
+        let (last, before) = shown.split_last()?;
+        before.iter().for_each(|message| encoder.push(message));
+        if last.role == Role::User {
+            // Not a message of its own: some providers refuse two of the user in a row.
+            let gap = if last.has_results() { "" } else { "\n\n" };
+            let text = [gap, &words.text()].concat();
+            words.content = last.content.clone();
+            words.content.push(Block::Text { text });
+        } else {
+            encoder.push(last);
+        }
+        encoder.push(&words);
+        Some(Prepared { model, way: Way::Request(encoder.request()) })
     }
 
     /// Asks, and reports deltas and the end to `run`.
@@ -270,6 +314,13 @@ impl Model {
             }
         }
     }
+}
+
+/// How many tokens a request may be so that there is room for the answer; `None` where the window is not known.
+fn room(config: &ModelConfig) -> Option<u64> {
+    let window = config.context_window?;
+    let answer = config.max_tokens.unwrap_or((window / 4).min(8192));
+    Some(window.saturating_sub(answer))
 }
 
 /// A model call that is ready to be made.

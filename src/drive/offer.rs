@@ -97,6 +97,7 @@ pub(crate) async fn offer<P: Platform>(
         }
     }
     model.offer(definitions, own);
+    tell_fixed(model, handle);
     let run_id = wish.prompt.as_ref().and_then(|prompt| prompt.run.clone());
     if let Some(prompt) = wish.prompt {
         let mut config = agent.context_config();
@@ -145,11 +146,19 @@ pub(crate) fn private_in<P: Platform>(agent: &Agent<P>, messages: &[Message]) ->
     texts.flat_map(|text| private_of(agent, text)).collect()
 }
 
+/// Says how long the system prompt and the definitions are, where a window has to hold them.
+pub(crate) fn tell_fixed(model: &Model, handle: &RunHandle) {
+    if let Some(chars) = model.fixed() {
+        handle.push(Fact::Fixed(chars));
+    }
+}
+
 /// Offers the tool that reads what is kept from now on.
 pub(crate) async fn offer_reader<P: Platform>(agent: &Agent<P>, model: &Model, handle: &RunHandle, over: &Cancel) {
     let others = agent.catalog().entries();
     if let Some((entry, definition)) = agent.own_tool(Builtin::Read, &others, over).await {
         model.offer_more(Vec::new(), vec![definition]);
+        tell_fixed(model, handle);
         handle.push(Fact::MoreTools(vec![entry]));
     }
 }

@@ -16,12 +16,13 @@ use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::check::check;
+use crate::drive::compact::{Work, compact};
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::Keeper;
 use crate::drive::live::Inbox;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
-use crate::drive::offer::{Wish, find_more, offer, offer_reader, private_in};
+use crate::drive::offer::{Wish, find_more, offer, offer_reader, private_in, tell_fixed};
 use crate::drive::plan::{Returns, Stage};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
@@ -65,6 +66,7 @@ enum Job<P: Platform> {
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
     Offer(Wish),
+    Compact(Work),
     CallModel(Prepared),
     Check(Value, Value),
     /// For that long; then this is reported.
@@ -178,6 +180,7 @@ pub(crate) async fn drive<P: Platform>(
         })
         .await;
     }
+    context.agent.note_rate(run.rate());
     context.over.cancel();
     context.keeper.leave();
     jobs.finish().await;
@@ -233,6 +236,7 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
                     goal::offer(&mut entries, &mut own);
                 }
                 context.model.offer(catalog.definitions(), own);
+                tell_fixed(&context.model, handle);
             }
             handle.push(Fact::Tools(entries));
             jobs
@@ -241,7 +245,8 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             context.inbox.push(json!({ "noted": noted }));
             Vec::new()
         }
-        Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), &ask))],
+        Step::Compact(squeeze) => vec![Job::Compact(Work::of(squeeze, run))],
+        Step::CallModel(ask) => vec![Job::CallModel(context.model.prepare(run.messages(), run.view(), &ask))],
         Step::Check(schema, value) => vec![Job::Check(schema, value)],
         Step::Sleep(delay) => vec![Job::Sleep(delay, Fact::Slept)],
         Step::Rest(id, delay) => vec![Job::Sleep(delay, Fact::Rested { id })],
@@ -303,6 +308,11 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             let about = (context.keeper.conversation(), &context.inbox);
             offer(agent, model, handle, over, wish, about).await;
         }
+        Job::Compact(work) => {
+            if let Some(compacted) = compact(agent, model, over, work).await {
+                handle.push(Fact::Compacted(compacted));
+            }
+        }
         Job::CallModel(prepared) => model.call(platform, prepared, handle, over).await,
         Job::Check(schema, value) => {
             let outcome = check(platform, &schema, &value, over).await;
@@ -339,6 +349,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
         }
         Job::CallTool(call) if call.tool.builtin == Some(Builtin::Find) => {
             let output = find_more(agent, model, &call, over).await;
+            tell_fixed(model, handle);
             handle.push(Fact::ToolEnded { id: call.id, output });
         }
         Job::CallTool(call) if call.tool.builtin == Some(Builtin::Plan) => {

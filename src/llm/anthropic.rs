@@ -100,7 +100,7 @@ fn block(out: &mut String, block: &Block) {
             json::field(out, "signature", signature);
             out.push('}');
         }
-        Block::Thinking { .. } => {}
+        Block::Thinking { .. } | Block::Compaction { .. } => {}
         Block::Image { data, mime_type } => image_block(out, mime_type, data),
         Block::Audio { .. } => text_block(out, UNHEARD),
         Block::RedactedThinking { data } => {

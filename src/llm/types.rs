@@ -86,6 +86,16 @@ pub enum Block {
         /// The call failed; the content says how.
         is_error: bool,
     },
+    /// Nothing that was said: from here on the model is shown less of what stands before. Alone in a message of the user.
+    Compaction {
+        /// How many of the messages before this one the summary does not stand for.
+        keeps: usize,
+        /// What is shown in place of the others, once they are not shown any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
+        /// Texts that are shown in place of results, by the id of their tool use.
+        results: Map<String, Value>,
+    },
 }
 
 impl Message {
@@ -162,6 +172,15 @@ impl Block {
                     _ => None,
                 }
             }),
+            "compaction" => {
+                let keeps = map.get("keeps").and_then(Value::as_u64)? as usize;
+                let results = match map.remove("results") {
+                    Some(Value::Object(results)) => results,
+                    _ => Map::new(),
+                };
+                let summary = map.get("summary").and_then(Value::as_str).map(str::to_owned);
+                Some(Block::Compaction { keeps, summary, results })
+            }
             _ => None,
         }
     }
@@ -172,7 +191,7 @@ impl<'de> Deserialize<'de> for Block {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
         Block::read(Map::deserialize(deserializer)?).ok_or_else(|| {
             serde::de::Error::custom(
-                "a content block needs a known type (text, image, audio, thinking, redacted_thinking, tool_use, tool_result) and its fields",
+                "a content block needs a known type (text, image, audio, thinking, redacted_thinking, tool_use, tool_result, compaction) and its fields",
             )
         })
     }

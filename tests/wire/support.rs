@@ -131,7 +131,7 @@ pub(crate) fn shown(outcome: &Outcome) -> String {
             Block::ToolUse { id, name, invalid_input: Some(text), .. } => {
                 format!("tool {id} {name} invalid {text:?}\n")
             }
-            Block::ToolResult { .. } => "tool result\n".into(),
+            Block::ToolResult { .. } | Block::Compaction { .. } => "no answer\n".into(),
         };
     }
     let usage = answer.usage;

@@ -21,6 +21,10 @@ impl Run {
 
     /// Has the model asked. `turn` is what it has said of this answer already.
     pub(super) fn ask(&mut self, turn: Turn) {
+        if let Some(squeeze) = self.overfull() {
+            self.phase = Phase::Compacting { step: Some(squeeze), tokens: squeeze.tokens, turn };
+            return;
+        }
         self.seen = self.messages.len();
         self.phase = Phase::Asking { asked: false, turn };
     }
@@ -67,6 +71,9 @@ impl Run {
     pub(super) fn finish(&mut self, turn: Turn) -> Answer {
         let mut answer = turn.finish();
         self.usage += answer.usage;
+        if self.recovery.is_first_try() {
+            self.meter.learn(answer.usage.input_tokens);
+        }
         let blocks = answer.message.content.iter_mut();
         let calls = blocks.filter_map(|block| if let Block::ToolUse { id, .. } = block { Some(id) } else { None });
         calls.skip(self.early.asked_for()).for_each(|id| make_unique(id, &mut self.ids, self.turn));

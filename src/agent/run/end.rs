@@ -62,7 +62,7 @@ impl Run {
                 self.phase = Phase::Calling { stop_reason, usage, message, round };
                 self.end_cancelled(now);
             }
-            Phase::Asking { turn, .. } | Phase::Resting { turn, .. } => {
+            Phase::Asking { turn, .. } | Phase::Resting { turn, .. } | Phase::Compacting { turn, .. } => {
                 let partial = std::mem::take(turn);
                 self.keep_partial(partial);
             }
