@@ -182,7 +182,7 @@ fn play(seed: u64) -> BTreeMap<&'static str, u32> {
     let mut draw = rng.fork("model");
     model::host(&sim, move |_, _| {
         let call = |draw: &mut Rng| {
-            let (server, _) = SERVERS[draw.below(4) as usize];
+            let (server, _) = SERVERS[draw.below(4)];
             let tool = draw.pick(&["fail", "echo_text", "note", "note"]);
             let input =
                 if tool == "fail" { json!({}) } else { json!({ "text": draw.below(3).to_string(), "key": "k" }) };
