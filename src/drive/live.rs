@@ -261,7 +261,18 @@ impl<P: Platform> Agent<P> {
     /// `network` when the part that decides cannot be loaded.
     pub async fn subscriptions(&self, conversation: &str) -> Result<Value> {
         let mut answer = self.ask_live(json!({ "do": "list", "conversation": conversation })).await?;
-        Ok(answer.get_mut("sources").map(Value::take).unwrap_or_default())
+        let mut sources = answer.get_mut("sources").map(Value::take).unwrap_or_default();
+        // What was put before the model by itself is not followed where the server turns out to tell nothing.
+        let mute = |source: &Value| {
+            let text = |name: &str| source.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+            let filter = Filter { uris: vec![text("uri")], ..Filter::default() };
+            let server = self.server_named(&text("server")).filter(|server| server.state() == ServerState::Ready);
+            server.is_some_and(|server| !server.connection.tells(&filter))
+        };
+        if let Some(sources) = sources.as_array_mut() {
+            sources.retain(|source| source.get("asked") == Some(&Value::Bool(true)) || !mute(source));
+        }
+        Ok(sources)
     }
 
     /// Tells of changes of what is followed in a conversation until cancelled; at first of what has changed since the model
