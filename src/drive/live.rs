@@ -262,7 +262,9 @@ impl<P: Platform> Agent<P> {
     pub async fn subscriptions(&self, conversation: &str) -> Result<Value> {
         let mut answer = self.ask_live(json!({ "do": "list", "conversation": conversation })).await?;
         let mut sources = answer.get_mut("sources").map(Value::take).unwrap_or_default();
-        // What was put before the model by itself is not followed where the server turns out to tell nothing.
+        // What was put before the model by itself is not followed where the server turns out to tell nothing, or where the app
+        // does not want it.
+        let live = self.context_config().live;
         let mute = |source: &Value| {
             let text = |name: &str| source.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
             let filter = Filter { uris: vec![text("uri")], ..Filter::default() };
@@ -270,7 +272,7 @@ impl<P: Platform> Agent<P> {
             server.is_some_and(|server| !server.connection.tells(&filter))
         };
         if let Some(sources) = sources.as_array_mut() {
-            sources.retain(|source| source.get("asked") == Some(&Value::Bool(true)) || !mute(source));
+            sources.retain(|source| source.get("asked") == Some(&Value::Bool(true)) || live && !mute(source));
         }
         Ok(sources)
     }
