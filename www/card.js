@@ -89,7 +89,7 @@ export class Card {
         "div",
         { class: "row" },
         h("button", { type: "button", class: "button primary", onclick: () => answer(false) }, "Allow"),
-        alike,
+        h("span", { class: "select" }, alike),
         h("button", { type: "submit", class: "button" }, "Deny"),
         why,
       ),

@@ -113,7 +113,9 @@ approval("whoever is typing keeps the focus when an approval comes", {}, async (
   await cardState(page, "write_note", "waiting");
   assert.equal(await page.evaluate(() => document.activeElement.id), "prompt");
   await page.keyboard.press("Enter");
-  assert.equal(await page.inputValue("#prompt"), "my next question");
+  // It joins the run; nothing is approved by it.
+  assert.equal(await page.inputValue("#prompt"), "");
+  await cardState(page, "write_note", "waiting");
   await page.keyboard.press("Shift+Tab");
   assert.ok(await page.evaluate(() => document.activeElement.matches(".approval .why")));
   await page.keyboard.type("no");
