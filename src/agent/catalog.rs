@@ -39,7 +39,7 @@ pub struct ToolEntry {
     /// Most calls of its server's tools at work at once.
     #[serde(default)]
     pub limit: Option<u32>,
-    /// What it gives is private, see [`crate::agent::flow`].
+    /// What it gives is private, see `agent::flow`.
     #[serde(default)]
     pub private: bool,
     /// What it is given may end up anywhere.
