@@ -56,6 +56,9 @@ form.addEventListener("submit", async (submit) => {
 });
 // readme:end
 
+// A form that is sent before someone listens would load the page anew, so its button waits until here.
+form.querySelector("button")!.disabled = false;
+
 function note(text: string) {
   const item = document.createElement("li");
   item.textContent = text;

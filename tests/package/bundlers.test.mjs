@@ -38,7 +38,9 @@ test("the example web app, built by Vite", async () => {
   await cp(join(root, "examples/web-app"), app, { recursive: true });
   await vite({ root: app, logLevel: "error", build: { outDir: "dist" } });
   const server = await serve(join(app, "dist"));
-  const { page } = await open(server.url);
+  // A slow network: someone presses the button before the core is there.
+  const prepare = (page) => page.route("**/*.wasm", (route) => setTimeout(() => route.continue(), 500));
+  const { page } = await open(server.url, { prepare });
   await page.getByRole("button", { name: "Ask" }).click();
   await page.waitForFunction(() => document.querySelector("#answer").value.includes("42"));
   assert.deepEqual(await page.locator("#tools li").allTextContents(), ['add {"a":17,"b":25}', "ok"]);

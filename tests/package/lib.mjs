@@ -69,8 +69,9 @@ export async function launch(flags = []) {
 /** Chromium with one page; everything that goes wrong in the page fails `check`. */
 export async function browse() {
   const browser = await launch();
-  return async (url, { expect = [] } = {}) => {
+  return async (url, { expect = [], prepare } = {}) => {
     const page = await browser.newPage();
+    await prepare?.(page);
     const wrong = [];
     page.on("pageerror", (error) => wrong.push(String(error)));
     page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
