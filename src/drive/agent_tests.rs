@@ -35,14 +35,7 @@ fn offline(servers: Value) -> Value {
 async fn events(agent: &Agent<SimPlatform>, prompt: &str) -> Vec<Value> {
     let (handle, driven) = agent.run(prompt.into(), RunOptions::default());
     handle.set_answerable(true);
-    let read = async {
-        let mut events = Vec::new();
-        while let Some(batch) = handle.next_events().await {
-            events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-        }
-        events
-    };
-    futures_util::future::join(driven, read).await.1
+    futures_util::future::join(driven, handle.all_events()).await.1
 }
 
 fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {

@@ -388,14 +388,7 @@ fn a_run_says_what_came_from_the_cache_and_how_old_it_is() {
     world.sim.set_clock(Clock::Normal);
     let events = |prompt: &str| {
         let (handle, driven) = agent.run(prompt.into(), RunOptions::default());
-        let read = async {
-            let mut events: Vec<Value> = Vec::new();
-            while let Some(batch) = handle.next_events().await {
-                events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-            }
-            events
-        };
-        let events = world.run(async { futures_util::future::join(driven, read).await.1 });
+        let events = world.run(async { futures_util::future::join(driven, handle.all_events()).await.1 });
         events.into_iter().find(|event| event["type"] == "tool_result").unwrap_or_default()
     };
     let first = events("What is 17 + 25?");

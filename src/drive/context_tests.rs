@@ -250,15 +250,7 @@ fn run(sim: &SimPlatform, agent: &Agent<SimPlatform>, prompt: &str) -> Vec<Value
 fn run_on(sim: &SimPlatform, agent: &Agent<SimPlatform>, prompt: &str, options: RunOptions) -> Vec<Value> {
     let (handle, driven) = agent.run(prompt.into(), options);
     sim.spawn("run", driven);
-    let events = async {
-        let mut events = Vec::new();
-        while let Some(batch) = handle.next_events().await {
-            let batch: Value = serde_json::from_str(&batch).unwrap();
-            events.extend(batch.as_array().unwrap().iter().cloned());
-        }
-        events
-    };
-    sim.block_on(events).unwrap()
+    sim.block_on(handle.all_events()).unwrap()
 }
 
 #[test]

@@ -258,6 +258,18 @@ impl RunHandle {
 }
 
 #[cfg(test)]
+impl RunHandle {
+    /// Reads a run to its end, as a loop of the app does.
+    pub(crate) async fn all_events(&self) -> Vec<Value> {
+        let mut events = Vec::new();
+        while let Some(batch) = self.next_events().await {
+            events.extend(serde_json::from_str::<Vec<Value>>(&batch).expect("a JSON array"));
+        }
+        events
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Error;

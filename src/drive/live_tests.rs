@@ -207,15 +207,7 @@ fn what_is_followed_is_listed_and_can_be_given_up() {
 fn send(sim: &SimPlatform, agent: &Agent<SimPlatform>, prompt: &str) -> Vec<Value> {
     let (handle, driven) = agent.send(Some("c"), prompt.into(), RunOptions::default()).unwrap();
     sim.spawn("run", driven);
-    let events = async {
-        let mut events = Vec::new();
-        while let Some(batch) = handle.next_events().await {
-            let batch: Value = serde_json::from_str(&batch).unwrap();
-            events.extend(batch.as_array().unwrap().iter().cloned());
-        }
-        events
-    };
-    sim.block_on(events).unwrap()
+    sim.block_on(handle.all_events()).unwrap()
 }
 
 fn of_type<'a>(events: &'a [Value], wanted: &str) -> Vec<&'a Value> {

@@ -347,14 +347,7 @@ fn a_run_is_told_what_had_to_be_left_out() {
     let sim = SimPlatform::new(3);
     let agent = agent(&sim);
     let (handle, driven) = agent.run("hello".into(), RunOptions::default());
-    let read = async {
-        let mut events = Vec::new();
-        while let Some(batch) = handle.next_events().await {
-            events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-        }
-        events
-    };
-    let events = sim.block_on(futures_util::future::join(driven, read)).unwrap().1;
+    let events = sim.block_on(futures_util::future::join(driven, handle.all_events())).unwrap().1;
     let warnings: Vec<&Value> = events.iter().filter(|event| event["type"] == "warning").collect();
     let message = "tool bad left out: x-mcp-header on what is no integer, string or boolean";
     assert_eq!(warnings, [&json!({ "type": "warning", "server": "docs", "message": message })]);
