@@ -3,31 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { installed, project, rejected } from "./lib.mjs";
+import { installed, project, rejected, Shelf } from "./lib.mjs";
 
 const { path } = await project();
 const { Agent } = await installed(path);
-
-/** A store that outlives agents. */
-class Shelf {
-  records = new Map();
-
-  async read(keys) {
-    return keys.map((key) => this.records.get(key));
-  }
-
-  async list(prefix) {
-    return [...this.records].filter(([key]) => key.startsWith(prefix));
-  }
-
-  async write(changes) {
-    for (const { key, value, prefix } of changes) {
-      if (prefix !== undefined) for (const known of [...this.records.keys()]) if (known.startsWith(prefix)) this.records.delete(known);
-      if (value) this.records.set(key, value);
-      else if (key !== undefined) this.records.delete(key);
-    }
-  }
-}
 
 function agentOn(t, store, asked) {
   const model = {

@@ -125,3 +125,24 @@ export const rejected = (promise) =>
 
 /** The installed package, as Node imports it. */
 export const installed = (path) => import(pathToFileURL(join(path, "node_modules/edgewise/node.js")));
+
+/** A store as an app would write it; it outlives agents. */
+export class Shelf {
+  records = new Map();
+
+  async read(keys) {
+    return keys.map((key) => this.records.get(key));
+  }
+
+  async list(prefix) {
+    return [...this.records].filter(([key]) => key.startsWith(prefix));
+  }
+
+  async write(changes) {
+    for (const { key, value, prefix } of changes) {
+      if (prefix !== undefined) for (const known of [...this.records.keys()]) if (known.startsWith(prefix)) this.records.delete(known);
+      if (value) this.records.set(key, value);
+      else if (key !== undefined) this.records.delete(key);
+    }
+  }
+}

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { root } from "./lib.mjs";
+import { root, Shelf } from "./lib.mjs";
 
 const { MemoryStore, storeOf } = await import(join(root, "pkg/store.js"));
 
@@ -34,25 +34,11 @@ function durable() {
   return storage;
 }
 
-/** A store as an app would write it. */
-class Own {
-  records = new Map();
-
-  async read(keys) {
-    return keys.map((key) => this.records.get(key));
-  }
-
-  async list(prefix) {
-    return [...this.records].filter(([key]) => key.startsWith(prefix));
-  }
-
+/** A store that has no room for records of 13 bytes. */
+class Own extends Shelf {
   async write(changes) {
     if (changes.some(({ value }) => value?.length === 13)) throw Object.assign(new Error("full"), { name: "QuotaExceededError" });
-    for (const { key, value, prefix } of changes) {
-      if (prefix !== undefined) for (const known of [...this.records.keys()]) if (known.startsWith(prefix)) this.records.delete(known);
-      if (value) this.records.set(key, value);
-      else if (key !== undefined) this.records.delete(key);
-    }
+    await super.write(changes);
   }
 }
 
