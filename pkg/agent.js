@@ -178,6 +178,22 @@ export class Agent {
     };
   }
 
+  resume(from, options) {
+    const { decisions, ...rest } = options ?? {};
+    const given = encodePlain(decisions ?? null, "decisions");
+    const unknown = Object.keys(rest).find((name) => !["signal", "unattended"].includes(name));
+    if (unknown) throw config(unknown, "unknown option; known are decisions, signal, unattended");
+    return this.#start("", rest, (agent) => agent.resume(text(from, "from"), given));
+  }
+
+  openRuns() {
+    return this.#core.call("openRuns", {});
+  }
+
+  async forgetRun(runId) {
+    await this.#core.call("forgetRun", { id: text(runId, "runId") });
+  }
+
   runPlan(plan, options) {
     const data = encodePlain(plan ?? null, "plan");
     return this.#start("Run this plan.", options, (agent, json) => agent.runPlan(data, json));

@@ -211,6 +211,17 @@ export interface AgentOptions {
    */
   plans?: boolean;
   /**
+   * The log of each run is kept in the agent's store until the run has ended, so that `resume` can take it up when its page or
+   * process is gone at whatever instant. A call that may change something is made only when its beginning is stored. Default:
+   * false. Plans of `runPlan` are not recorded.
+   */
+  journal?: boolean;
+  /**
+   * Seals the snapshots of runs that are put away (HMAC-SHA-256), and has `resume` refuse those that are not sealed with it: for
+   * snapshots that pass through a client. It is in no snapshot. Default: none.
+   */
+  snapshotSecret?: string;
+  /**
    * Given every span of the agent's runs when it has ended, that of the run last and before the run's terminal event.
    * Nobody waits for what it returns. `edgewise/otlp` makes an export of them.
    */
@@ -996,6 +1007,41 @@ export class Agent {
   conversation(id: string): Conversation;
 
   /**
+   * Takes up a run where it stood: one that was put away (`run.onSuspend`), from its snapshot; one whose page or process is gone, by
+   * its id, where the agent has `journal`; or a log that was saved. The agent has to have the same tools and servers.
+   *
+   * Its events begin with `run_start { resumed: true }`; the turn that was open is told again, as far as it had come, with results
+   * of 0 ms. No call that is complete is made again. One that was at work is made again only if its tool is read-only or
+   * idempotent; else its outcome is `unknown`. An answer of the model that was cut is gone on with.
+   *
+   * A snapshot can be resumed as often as somebody has it, and each time the calls are made that waited. Where it passes through
+   * other hands, use `snapshotSecret`. A run that goes on in another tab is waited for.
+   *
+   * @param from The snapshot, the log, or the run's id. What keeps the run from going on is its `error` event: `misuse` for a run
+   * that has ended or is not stored, or whose conversation went on without it; `protocol` for what is no log, or is not sealed
+   * as it has to be.
+   * @throws {EdgewiseError} `config` for options that are wrong.
+   */
+  resume(
+    from: string,
+    options?: {
+      /** What the user has said of calls that wait, by their ids: true, false, or why not. Others are asked for again. */
+      decisions?: { [callId: string]: boolean | string };
+      signal?: AbortSignal;
+      unattended?: boolean;
+    },
+  ): Run;
+
+  /**
+   * The runs whose logs are stored (option `journal`): those that can be resumed, and those that go on in some tab right now. `at` is
+   * when it was last written, in milliseconds since 1970, to the minute.
+   */
+  openRuns(): Promise<{ runId: string; bytes: number; at: number }[]>;
+
+  /** Removes the stored log of a run. */
+  forgetRun(runId: string): Promise<void>;
+
+  /**
    * Runs a plan of tool calls, without a model: what does not wait for each other runs at once, and every call is approved like
    * one of a model. Its events are read like those of `run`; `result` has `value` and a row for each step.
    *
@@ -1082,6 +1128,15 @@ export interface Conversation {
    * found by comparing the contents. A resource that keeps changing is read ever more rarely, up to once a minute.
    */
   changes(options?: { signal?: AbortSignal }): AsyncGenerator<ContextChanged, void, void>;
+}
+
+/** A run that was put away. */
+export interface Suspended {
+  runId: string;
+  /** All that it takes to go on: its log, with prompt, answers and results, without keys; sealed with `snapshotSecret`. */
+  snapshot: string;
+  /** The calls that wait for an approval. */
+  waitingFor: { id: string; name: string; input: Json }[];
 }
 
 /** What a watch is to be told; at least one. */
@@ -1506,6 +1561,21 @@ export class Run implements AsyncIterable<AgentEvent> {
   /** The same, but it waits until the model has no more to say. Each follow-up is answered before the next one joins. */
   followUp(text: string): void;
 
+  /**
+   * Has the run put away as soon as all that is left of it waits for approvals: its last event is `suspended` then, and the callback
+   * is given the same. `agent.resume` goes on with it, here, in another tab, or in a Worker. To be called right after the run was
+   * started, unless the agent has `journal`. Such a run needs no reader that could approve.
+   *
+   * @throws {EdgewiseError} `misuse` when the run has begun and is not recorded.
+   */
+  onSuspend(callback: (suspended: Suspended) => void): void;
+
+  /**
+   * The log of the run, once it has ended: lines of JSON, with prompt, answers and results, without keys. Undefined before, and for
+   * a run that is not recorded: it is with the option `journal`, and after `onSuspend`.
+   */
+  readonly log: string | undefined;
+
   /** Cancels: the run ends with an `error` event of code `cancelled`. Again, or after the end, does nothing. */
   cancel(): void;
 
@@ -1661,6 +1731,10 @@ export interface RunResult {
   usage: Usage;
   /** How the goal ended; only with `mode: "goal"`. */
   goal?: GoalEnd;
+  /** Set when the run was put away instead of ending, see `onSuspend`. */
+  snapshot?: string;
+  /** The calls that wait, when it was put away. */
+  waitingFor?: Suspended["waitingFor"];
 }
 
 /** How a run with `mode: "goal"` ended, in the model's words. */
@@ -1682,7 +1756,7 @@ export interface GoalEnd {
  */
 export type AgentEvent =
   /** The run begins. */
-  | { type: "run_start"; runId: string }
+  | { type: "run_start"; runId: string; resumed?: true }
   /** A server's state changed while the run was looking for tools. */
   | { type: "server_status"; server: string; state: ServerState; reason?: ErrorInfo }
   /**
@@ -1792,6 +1866,11 @@ export type AgentEvent =
       /** With `mode: "goal"`. */
       goal?: GoalEnd;
     }
+  /**
+   * The run waits for approvals alone and was put away, see `onSuspend`. Terminal. `messages` is the history of the turns that are
+   * over.
+   */
+  | ({ type: "suspended"; messages: Message[]; usage: Usage } & Suspended)
   /** The run cannot go on. Terminal. `messages` is the history so far. */
   | { type: "error"; runId: string; error: ErrorInfo; messages: Message[]; usage: Usage };
 

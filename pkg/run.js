@@ -35,7 +35,8 @@ export class Run {
     // Made on first use: whoever does not ask for it never sees an unhandled rejection.
     this.#result ??= this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => {
       if (event.type === "error") throw new EdgewiseError(event.error);
-      const { text, output, messages, usage, plan, goal } = event;
+      const { text = "", output, messages, usage, plan, goal, snapshot, waitingFor } = event;
+      if (snapshot !== undefined) return { text, messages, usage, snapshot, waitingFor };
       return {
         text,
         ...(output === undefined ? undefined : { output }),
@@ -68,6 +69,20 @@ export class Run {
 
   followUp(text) {
     this.#say(text, true);
+  }
+
+  onSuspend(callback) {
+    if (typeof callback !== "function") throw config("callback", "expected a function");
+    this.#host.enter(() => this.#core.suspend());
+    const told = ({ type, runId, snapshot, waitingFor }) => {
+      if (type === "suspended") callback({ runId, snapshot, waitingFor });
+    };
+    // A run whose instance is dead is not put away. What the callback throws is reported as its own.
+    this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => queueMicrotask(() => told(event)), () => {});
+  }
+
+  get log() {
+    return this.#host.error ? undefined : this.#host.enter(() => this.#core.log());
   }
 
   cancel() {
@@ -159,7 +174,7 @@ export class Run {
     if (event.type === "run_start") this.#runId = event.runId;
     else if (event.type === "tool_call") this.#calls.add(event.id);
     else if (event.type === "tool_result") this.#calls.delete(event.id);
-    else if (event.type === "done" || event.type === "error") this.#ended = true;
+    else if (["done", "error", "suspended"].includes(event.type)) this.#ended = true;
   }
 
   /** The laws hold here too: every call has its result, and one terminal event is last. */

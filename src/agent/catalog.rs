@@ -61,6 +61,19 @@ pub enum Builtin {
     Find,
 }
 
+impl Builtin {
+    /// The tool of that name in a log.
+    pub(crate) fn read(name: &str) -> Option<Builtin> {
+        match name {
+            "plan" => Some(Builtin::Plan),
+            "goal" => Some(Builtin::Goal),
+            "read" => Some(Builtin::Read),
+            "find" => Some(Builtin::Find),
+            _ => None,
+        }
+    }
+}
+
 impl ToolEntry {
     /// A tool of the agent itself, under a name that none of `others` has.
     pub fn builtin(builtin: Builtin, others: &[ToolEntry]) -> ToolEntry {

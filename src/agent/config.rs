@@ -12,6 +12,7 @@ use crate::mcp::call_options::read_meta;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::types::Annotations;
 use crate::options::{Fields, FunctionId, expected};
+use crate::secret::Secret;
 use crate::time::Millis;
 
 /// When the user is asked before a tool is called.
@@ -146,6 +147,10 @@ pub struct AgentConfig {
     pub plans: bool,
     /// What may be answered from what was said before.
     pub cache: CacheConfig,
+    /// The logs of runs are stored until they have ended, so that they can be resumed; default false.
+    pub journal: bool,
+    /// Seals the snapshots of runs that are put away, and only such are resumed.
+    pub snapshot_secret: Option<Secret>,
 }
 
 impl AgentConfig {
@@ -192,6 +197,8 @@ impl AgentConfig {
             on_span: fields.function("onSpan")?,
             span_content: fields.boolean("spanContent")?.unwrap_or(false),
             cache: CacheConfig::read(fields.value("cache"))?,
+            journal: fields.boolean("journal")?.unwrap_or(false),
+            snapshot_secret: fields.string("snapshotSecret")?.map(Secret::new),
         };
         fields.finish()?;
         Ok(config)

@@ -1,6 +1,6 @@
 //! What a run tells the app: one flat union, discriminated by `type`.
 //!
-//! Laws, for every run: exactly one terminal event ([`Event::Done`] or [`Event::Error`]), and it is last. Between a
+//! Laws, for every run: exactly one terminal event ([`Event::Done`], [`Event::Error`] or [`Event::Suspended`]), and it is last. Between a
 //! `tool_call` and the end of its turn there is exactly one `tool_result` with its id. The `text_delta`s of a turn
 //! join to the text of its `turn_end.message`. Readers ignore types they do not know.
 
@@ -32,6 +32,21 @@ pub enum Outcome {
     Cached,
 }
 
+impl Outcome {
+    /// The outcome of that name.
+    pub(crate) fn read(name: &str) -> Option<Outcome> {
+        Some(match name {
+            "ok" => Outcome::Ok,
+            "failed" => Outcome::Failed,
+            "unknown" => Outcome::Unknown,
+            "denied" => Outcome::Denied,
+            "cancelled" => Outcome::Cancelled,
+            "cached" => Outcome::Cached,
+            _ => return None,
+        })
+    }
+}
+
 /// What a retry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +65,9 @@ pub enum Event {
     RunStart {
         /// Unique id of the run.
         run_id: String,
+        /// It began earlier and goes on from its log; the turn that was open is told again.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        resumed: bool,
     },
     /// A server's state changed while this run was looking for tools.
     ServerStatus {
@@ -303,6 +321,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         goal: Option<GoalEnd>,
     },
+    /// The run waits for approvals alone and was put away; `agent.resume` goes on with it, here or elsewhere. Terminal.
+    Suspended {
+        /// Unique id of the run.
+        run_id: String,
+        /// Its log, sealed where the agent has a secret for it.
+        snapshot: String,
+        /// The calls that wait: `{ id, name, input }`.
+        waiting_for: Value,
+        /// The history of the turns that are over; in a conversation what this run has added to it.
+        messages: Vec<Message>,
+        /// Tokens of those turns.
+        usage: Usage,
+    },
     /// The run cannot go on. Terminal. Cancelling gives code `cancelled`.
     Error {
         /// Unique id of the run.
@@ -319,6 +350,6 @@ pub enum Event {
 impl Event {
     /// True for the last event of a run.
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Event::Done { .. } | Event::Error { .. })
+        matches!(self, Event::Done { .. } | Event::Error { .. } | Event::Suspended { .. })
     }
 }

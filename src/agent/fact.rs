@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agent::catalog::ToolEntry;
+use crate::agent::config::Approval;
 use crate::agent::event::Outcome;
 use crate::agent::recovery::Ask;
 use crate::agent::told::tells;
@@ -54,6 +55,8 @@ pub enum Step {
     Reply(String, Value),
     /// Note that the model is shown these changes: `[{ server, uri, version }]`.
     Noted(Value),
+    /// Put the run away: [`Fact::Suspended`]. It waits for approvals alone, and somebody wants that.
+    Suspend,
     /// Nothing to start; wait for a fact.
     Wait,
     /// The run is over. Whatever is still in flight is to be dropped.
@@ -259,10 +262,32 @@ pub enum Fact {
         /// It waits until the model has no more to say, instead of joining at the next turn.
         follow_up: bool,
     },
+    /// The app wants the run to be put away when it waits for approvals alone.
+    Suspending,
+    /// It was put away; this is all that it takes to go on.
+    Suspended(String),
+    /// It goes on after its driver was gone: what was in flight is not any more.
+    Resumed {
+        /// When the user is asked from now on.
+        approval: Approval,
+        /// What the user has said meanwhile.
+        decisions: Vec<Decision>,
+    },
     /// Whether anyone is there who could answer an approval request.
     Listening(bool),
     /// The app or the user cancelled the run.
     Cancelled,
+}
+
+/// What the user has said of a call that waited for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Id of the call.
+    pub id: String,
+    /// Whether it may be made.
+    pub approve: bool,
+    /// Why not, for the model.
+    pub why: Option<String>,
 }
 
 /// A call that a plan asks for.

@@ -77,7 +77,11 @@ impl Rules {
     /// Calls of a tool with the arguments of that digest were allowed in an earlier run, whatever the policy; but nobody
     /// knew then what this conversation holds.
     pub(crate) fn recall(&mut self, tool: String, input: String) {
-        self.allowed.push(Allowed { tool, input: Some(input), out: false });
+        let allowed = Allowed { tool, input: Some(input), out: false };
+        // A run that is taken up again is told so again.
+        if !self.allowed.contains(&allowed) {
+            self.allowed.push(allowed);
+        }
     }
 
     /// A call that is asked for is allowed, and with it all that are alike: with the same arguments, or with any.

@@ -9,6 +9,7 @@ pub(crate) mod flow;
 pub mod goal;
 pub mod kept;
 pub mod live;
+pub mod log;
 pub mod plan;
 pub mod policy;
 pub mod recovery;

@@ -199,6 +199,18 @@ impl Recovery {
         Mend::Again { attempt: self.tries, delay }
     }
 
+    /// Whoever listened to the model was gone after `turn` had come, of which calls have begun or not. True when the answer
+    /// counts as complete; else it is gone on with, as no fault of the model's.
+    pub(crate) fn interrupted(&mut self, (turn, begun): (&mut Turn, bool)) -> bool {
+        if begun || turn.has_complete_call() {
+            turn.drop_open_calls();
+            return true;
+        }
+        self.tries += 1;
+        self.go_on(turn, true);
+        false
+    }
+
     /// A model declined to answer: the next one is asked, as the try of that number. `None` when there is none.
     pub(crate) fn declined(&mut self, turn: &mut Turn, limits: &Limits) -> Option<u32> {
         if self.ask.model + 1 >= self.candidates.len() || turn.has_complete_call() || !self.spend(limits) {

@@ -1,6 +1,7 @@
 //! The tool calls of one turn: judged in order, called at once within a limit, recorded in call order.
 
 mod planned;
+mod resume;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -219,12 +220,7 @@ impl Round {
 
     /// The user said no.
     pub(crate) fn denied(&mut self, id: &str, why: Option<String>, events: &mut Vec<Event>) -> Result<()> {
-        let slot = self.waiting(id, "deny")?;
-        let why = match why {
-            Some(why) => ["the user denied this call: ", &why].concat(),
-            None => "the user denied this call".into(),
-        };
-        slot.settle(ToolOutput::failed(Outcome::Denied, why), Millis(0), events);
+        self.waiting(id, "deny")?.deny(why.as_deref(), events);
         Ok(())
     }
 
@@ -369,18 +365,30 @@ impl Slot {
         self.settle(ToolOutput::failed(Outcome::Failed, why), Millis(0), events);
     }
 
+    fn deny(&mut self, why: Option<&str>, events: &mut Vec<Event>) {
+        let why = match why {
+            Some(why) => ["the user denied this call: ", why].concat(),
+            None => "the user denied this call".into(),
+        };
+        self.settle(ToolOutput::failed(Outcome::Denied, why), Millis(0), events);
+    }
+
     fn settle(&mut self, output: ToolOutput, duration: Millis, events: &mut Vec<Event>) {
-        events.push(Event::ToolResult {
+        events.push(self.result(&output, duration));
+        self.state = State::Settled(output);
+    }
+
+    fn result(&self, output: &ToolOutput, duration_ms: Millis) -> Event {
+        Event::ToolResult {
             id: self.id.clone(),
             content: output.content.clone(),
             structured_content: output.structured_content.clone(),
             is_error: output.is_error,
             outcome: output.outcome,
-            duration_ms: duration,
+            duration_ms,
             cached: output.cached,
             handle: output.handle.clone(),
-        });
-        self.state = State::Settled(output);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod end;
 mod live;
 pub mod output;
 mod planned;
+mod resume;
 mod steer;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,7 @@ use crate::agent::goal::Goal;
 use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
 use crate::agent::run::output::Wanted;
+use crate::agent::run::resume::Parked;
 use crate::agent::view::{Meter, Rate, View};
 use crate::error::Result;
 use crate::llm::turn::Turn;
@@ -139,6 +141,12 @@ pub struct Run {
     /// What it is shown of them, to be told to whoever watches.
     #[serde(default)]
     noted: Vec<Value>,
+    /// Where the run stood before it was resumed, until its tools are known again.
+    #[serde(default)]
+    parked: Option<Box<Parked>>,
+    /// Put away when it waits for approvals alone: wanted, and asked for.
+    #[serde(default)]
+    suspends: (bool, bool),
     /// Not part of a snapshot: whoever takes one has taken the events before.
     #[serde(skip)]
     events: Vec<Event>,
@@ -203,7 +211,7 @@ impl Run {
         let (begun_with, view) = (messages.len(), View::of(&messages));
         messages.push(prompt);
         Run {
-            events: vec![Event::RunStart { run_id: id.clone() }],
+            events: vec![Event::RunStart { run_id: id.clone(), resumed: false }],
             id,
             limits,
             approval,
@@ -233,6 +241,8 @@ impl Run {
             goal: goal.then(Goal::default),
             notes: Vec::new(),
             noted: Vec::new(),
+            parked: None,
+            suspends: (false, false),
         }
     }
 
@@ -314,7 +324,14 @@ impl Run {
                 self.early.next(&self.tools, self.limits.max_parallel_tools, now)
             }
             Phase::Offering { .. } | Phase::Asking { .. } | Phase::Resting { .. } => Step::Wait,
-            Phase::Calling { round, .. } => round.next(&self.tools, self.limits.max_parallel_tools, now),
+            Phase::Calling { round, .. } => {
+                let step = round.next(&self.tools, self.limits.max_parallel_tools, now);
+                if step == Step::Wait && self.suspends == (true, false) && round.waits_for_approval(&self.tools) {
+                    self.suspends.1 = true;
+                    return Step::Suspend;
+                }
+                step
+            }
             Phase::Ended => Step::Done,
         }
     }
@@ -344,7 +361,7 @@ impl Run {
             }
             Fact::Context(context) => self.take_context(context),
             Fact::SourceChanged(change) => self.take_change(change),
-            Fact::Tools(tools) => self.take_tools(tools),
+            Fact::Tools(tools) => self.take_tools(tools, now),
             Fact::MoreTools(tools) => self.take_more_tools(tools),
             Fact::Fixed(chars) => self.meter.fixed = chars,
             Fact::Compacted(compacted) => self.take_compacted(compacted),
@@ -360,6 +377,9 @@ impl Run {
             Fact::Checked(problems) => self.take_check(&problems),
             Fact::Steered { text, follow_up } => self.note_steer(text, follow_up),
             Fact::Listening(listening) => self.listening = listening,
+            Fact::Suspending => (self.listening, self.suspends.0) = (true, true),
+            Fact::Suspended(snapshot) => self.suspend(snapshot),
+            Fact::Resumed { approval, decisions } => self.park(approval, decisions),
             Fact::Cancelled => self.cancel(now),
             Fact::Judged { id, ask } => self.in_round(|round, events, listening| {
                 round.judged(&id, ask, listening, events);

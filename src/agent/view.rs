@@ -163,6 +163,16 @@ impl Rate {
         sane.then_some(Rate { chars: chars.max(1), tokens })
     }
 
+    /// So many characters are so many tokens.
+    pub(crate) fn of(chars: u64, tokens: u64) -> Rate {
+        Rate { chars: chars.max(1), tokens: tokens.max(1) }
+    }
+
+    /// How many characters are how many tokens.
+    pub(crate) fn parts(self) -> (u64, u64) {
+        (self.chars, self.tokens)
+    }
+
     /// About how many tokens so many characters are.
     pub fn tokens(self, chars: u64) -> u64 {
         (u128::from(chars) * u128::from(self.tokens) / u128::from(self.chars.max(1))) as u64

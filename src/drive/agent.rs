@@ -11,6 +11,7 @@ use crate::agent::catalog::{Catalog, Target, ToolEntry};
 use crate::agent::config::{AgentConfig, Approval, RunOptions};
 use crate::agent::context::ContextConfig;
 use crate::agent::goal;
+use crate::agent::log::{Header, Log, Told};
 use crate::agent::run::output::instructions;
 use crate::agent::run::{Run, Setup};
 use crate::agent::view::Rate;
@@ -19,7 +20,7 @@ use crate::drive::cache::{Cache, Question};
 use crate::drive::context::Lists;
 use crate::drive::conversation::{Conversation, Conversations};
 use crate::drive::handle::RunHandle;
-use crate::drive::keep::Keeper;
+use crate::drive::keep::{Journal, Keeper};
 use crate::drive::live::Watchers;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::Model;
@@ -39,7 +40,7 @@ use crate::mcp::server::State as ServerState;
 use crate::mcp::tools::read_call_result;
 use crate::mcp::types::{CallToolResult, Progress, Tool};
 use crate::options::FunctionId;
-use crate::platform::Platform;
+use crate::platform::{Platform, key};
 use crate::schema::Outcome;
 use crate::time::Millis;
 
@@ -601,16 +602,7 @@ impl<P: Platform> Agent<P> {
         let approval = config.approval;
         let mut prompt = Message::user(prompt);
         prompt.content.splice(0..0, attachments);
-        let mut system = config.system.clone();
-        if goal {
-            system = Some(goal::system(system.as_deref()));
-        }
-        if let Some(told) = output.as_ref().map(instructions) {
-            system = Some(match system {
-                Some(system) => [&system, "\n\n", &told].concat(),
-                None => told,
-            });
-        }
+        let system = self.system(goal, output.as_ref());
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), &limits, system, output.clone());
         if self.0.closed.get() {
@@ -630,8 +622,21 @@ impl<P: Platform> Agent<P> {
                     (entered, setup.messages) = (Some(turn), messages);
                 }
             }
+            let mut journal = None;
+            if run_handle.begin() || agent.0.config.journal {
+                run_handle.set_recorded();
+                let conversation = entered.as_ref().map(|turn| {
+                    let count = setup.messages.len();
+                    Told { id: turn.id().to_owned(), from: (turn.count() - count) as u64, count: count as u64 }
+                });
+                let setup = Setup { messages: Vec::new(), ..setup.clone() };
+                let header = Header { at: platform.now(), setup, inline: false, plan: None, conversation };
+                let name = key(&["run", &header.setup.id]);
+                let lock = if agent.0.config.journal { Some(platform.lock(&name).await) } else { None };
+                journal = Some(Journal::new(header, Log::default(), lock));
+            }
             let run = Run::new(setup);
-            let keeper = Keeper::new(entered, &run);
+            let keeper = Keeper::new(entered, run.begun_with(), journal);
             drive(agent, run, model, run_handle, meta, keeper).await;
         };
         (handle, driven)
@@ -670,12 +675,36 @@ impl<P: Platform> Agent<P> {
         let handle = RunHandle::default();
         let model = Model::new(self.0.model.clone(), &limits, None, None);
         let run = Run::of_plan(setup, plan);
-        let keeper = Keeper::new(None, &run);
+        let keeper = Keeper::new(None, 0, None);
         let driven = drive(self.clone(), run, model, handle.clone(), options.meta, keeper);
         if self.0.closed.get() {
             handle.cancel();
         }
         (handle, driven)
+    }
+
+    /// What the model is told first, with what is demanded of the final answer.
+    pub(crate) fn system(&self, goal: bool, output: Option<&Value>) -> Option<String> {
+        let mut system = self.0.config.system.clone();
+        if goal {
+            system = Some(goal::system(system.as_deref()));
+        }
+        match (system, output.map(instructions)) {
+            (Some(system), Some(told)) => Some([&system, "\n\n", &told].concat()),
+            (system, told) => told.or(system),
+        }
+    }
+
+    pub(crate) fn model_config(&self) -> Rc<ModelConfig> {
+        self.0.model.clone()
+    }
+
+    pub(crate) fn conversations(&self) -> &Conversations {
+        &self.0.conversations
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.get()
     }
 
     /// When the user is asked.

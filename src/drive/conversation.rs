@@ -195,6 +195,16 @@ impl<P: Platform> Entered<P> {
         &self.conversation.id
     }
 
+    /// Everything that was said.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        self.conversation.kept.borrow().messages.clone()
+    }
+
+    /// How many messages there are.
+    pub(crate) fn count(&self) -> usize {
+        self.conversation.kept.borrow().messages.len()
+    }
+
     /// Adds messages: here at once, and as changes of the store that are to be made.
     pub(crate) fn append(&self, platform: &P, messages: &[Message]) -> Vec<Write> {
         let Conversation { kept, .. } = &*self.conversation;

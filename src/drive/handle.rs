@@ -36,6 +36,12 @@ struct Shared {
     asked: RefCell<Vec<(String, String, Ask)>>,
     facts: RefCell<VecDeque<Fact>>,
     cancelled: Cell<bool>,
+    /// The driver has begun, and whether it records the run.
+    begun: Cell<bool>,
+    recorded: Cell<bool>,
+    /// The run has ended; its last events may still wait for what is stored before them.
+    over: Cell<bool>,
+    log: RefCell<Option<Rc<str>>>,
     wakers: RefCell<Vec<Waker>>,
 }
 
@@ -145,7 +151,7 @@ impl RunHandle {
     ///
     /// `misuse` when the run has ended.
     pub fn steer(&self, text: String, follow_up: bool) -> Result<()> {
-        if self.0.terminal.borrow().is_some() {
+        if self.0.over.get() || self.0.terminal.borrow().is_some() {
             let action = if follow_up { "followUp" } else { "steer" };
             return Err(Error::new(Code::Misuse, [action, ": the run has ended; start another one"].concat()));
         }
@@ -156,6 +162,47 @@ impl RunHandle {
         drop(facts);
         self.wake();
         Ok(())
+    }
+
+    /// Has the run put away when it waits for approvals alone: its last event is `suspended` then.
+    ///
+    /// # Errors
+    ///
+    /// `misuse` when the run has begun and is not recorded: call it right after the run was started.
+    pub fn suspend(&self) -> Result<()> {
+        if self.0.begun.get() && !self.0.recorded.get() {
+            let words = "onSuspend: the run has begun and is not recorded; call it right after run(), or set `journal`";
+            return Err(Error::new(Code::Misuse, words));
+        }
+        self.set_recorded();
+        self.push(Fact::Suspending);
+        Ok(())
+    }
+
+    /// The log of a run that has ended; `None` before, and for one that is not recorded.
+    pub fn log(&self) -> Option<Rc<str>> {
+        self.0.log.borrow().clone()
+    }
+
+    pub(crate) fn set_log(&self, log: Option<String>) {
+        *self.0.log.borrow_mut() = log.map(Rc::from);
+    }
+
+    /// The run has ended: it takes nothing in any more.
+    pub(crate) fn set_over(&self) {
+        self.0.over.set(true);
+        self.0.waiting.borrow_mut().clear();
+    }
+
+    /// The run is to be recorded.
+    pub(crate) fn set_recorded(&self) {
+        self.0.recorded.set(true);
+    }
+
+    /// The driver begins: whether the run is to be recorded.
+    pub(crate) fn begin(&self) -> bool {
+        self.0.begun.set(true);
+        self.0.recorded.get()
     }
 
     fn answered(&self, action: &str, id: &str) -> Result<()> {
@@ -294,6 +341,19 @@ mod tests {
         assert!(handle.next_events().now_or_never().unwrap().is_some());
         assert_eq!(handle.next_events().now_or_never(), Some(None));
         assert!(handle.terminal().now_or_never().unwrap().contains("enough"));
+    }
+
+    #[test]
+    fn a_run_that_has_ended_takes_nothing_in_while_its_last_events_wait() {
+        let handle = RunHandle::default();
+        let (id, name, reason) = ("t1".to_owned(), "s.t".to_owned(), String::new());
+        handle.publish(vec![Event::ApprovalRequest { id, name, input: json!({}), reason }]);
+        handle.steer("also that".into(), false).unwrap();
+        assert_eq!(handle.take_fact(), Some(Fact::Steered { text: "also that".into(), follow_up: false }));
+        handle.set_over();
+        assert_eq!(handle.steer("and that".into(), true).unwrap_err().code, Code::Misuse);
+        assert_eq!(handle.approve("t1").unwrap_err().code, Code::Misuse);
+        assert!(!handle.has_facts());
     }
 
     #[test]

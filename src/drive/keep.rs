@@ -1,17 +1,21 @@
-//! What a run keeps in the store, in the order in which it happened.
+//! What a run keeps in the store, in the order in which it happened: its log, and what it has said in its conversation.
 
 use std::cell::{Cell, RefCell};
 
+use crate::agent::fact::Fact;
+use crate::agent::log::{Header, Log};
 use crate::agent::run::Run;
 use crate::agent::view::is_mark;
 use crate::drive::conversation::Entered;
 use crate::drive::line::Line;
 use crate::drive::wait::{Cancel, within};
-use crate::platform::{Platform, Write};
-use crate::time::Millis;
+use crate::platform::{Platform, Space, Write, key};
+use crate::time::{Millis, UnixMillis};
 
 /// How long a store may hold a run up.
 const PATIENCE: Millis = Millis::from_secs(5);
+/// Bytes of an answer from which on its beginning is stored while it is coming; then whenever it has doubled.
+const WORTH_KEEPING: usize = 1024;
 
 /// What one run has to keep.
 pub(crate) struct Keeper<P: Platform> {
@@ -19,29 +23,137 @@ pub(crate) struct Keeper<P: Platform> {
     entered: RefCell<Option<Entered<P>>>,
     /// How many messages of its history are in the conversation.
     settled: Cell<usize>,
+    journal: Option<Journal<P>>,
     pending: RefCell<Vec<Write>>,
     line: Line,
 }
 
-impl<P: Platform> Keeper<P> {
-    pub(crate) fn new(entered: Option<Entered<P>>, run: &Run) -> Keeper<P> {
-        let settled = Cell::new(run.begun_with());
-        Keeper { entered: RefCell::new(entered), settled, pending: RefCell::default(), line: Line::default() }
+/// The log of a run that is recorded.
+pub(crate) struct Journal<P: Platform> {
+    /// Without its history.
+    header: Header,
+    log: RefCell<Log>,
+    /// Where it is stored, and the lock of the run; `None` for one that is in memory only.
+    stored: Option<Records<P>>,
+}
+
+struct Records<P: Platform> {
+    /// The first record is there.
+    begun: Cell<bool>,
+    /// Number of the next record.
+    number: Cell<u64>,
+    /// Bytes of the log that are in records which do not change any more.
+    written: Cell<usize>,
+    /// Bytes of the open answer at which it is stored.
+    enough: Cell<usize>,
+    lock: RefCell<Option<P::Lock>>,
+}
+
+impl<P: Platform> Journal<P> {
+    /// Goes on with a log of that many lines. With a lock it is stored.
+    pub(crate) fn new(header: Header, log: Log, lock: Option<P::Lock>) -> Journal<P> {
+        let stored = lock.map(|lock| Records {
+            begun: Cell::new(false),
+            number: Cell::new(1),
+            written: Cell::new(0),
+            enough: Cell::new(WORTH_KEEPING),
+            lock: RefCell::new(Some(lock)),
+        });
+        Journal { header, log: RefCell::new(log), stored }
     }
 
-    /// Looks at what the run has come to. True when there is something to be written.
-    pub(crate) fn note(&self, platform: &P, run: &Run) -> bool {
+    /// The whole log, with the history that the run began with.
+    fn text(&self, run: &Run) -> String {
+        let mut header = self.header.clone();
+        header.setup.messages = run.messages().get(..run.begun_with()).unwrap_or_default().to_vec();
+        [&header.write(true), self.log.borrow().text()].concat()
+    }
+
+    /// Changes of the store that bring it up to the log.
+    fn writes(&self, run: &Run, writes: &mut Vec<Write>) {
+        let (Some(stored), log) = (&self.stored, self.log.borrow()) else { return };
+        let id = &self.header.setup.id;
+        let record = |number: u64, text: String| {
+            let digits = number.to_string();
+            let name = [&"000000"[digits.len().min(6)..], &digits].concat();
+            Write::put(Space::Journal, key(&[id, &name]), text)
+        };
+        if !stored.begun.replace(true) {
+            writes.push(Write::remove_prefix(Space::Journal, key(&[id, ""])));
+            let header = match self.header.conversation {
+                Some(_) => self.header.write(false),
+                None => {
+                    let mut header = self.header.clone();
+                    header.setup.messages = run.messages().get(..run.begun_with()).unwrap_or_default().to_vec();
+                    header.write(true)
+                }
+            };
+            writes.push(record(0, header));
+        }
+        let (whole, number) = (log.text().len(), stored.number.get());
+        if whole > stored.written.get() {
+            writes.push(record(number, log.text()[stored.written.replace(whole)..].to_owned()));
+            stored.number.set(number + 1);
+            stored.enough.set(WORTH_KEEPING);
+        } else if log.open_bytes() >= stored.enough.get() {
+            writes.push(record(number, log.open_line()));
+            stored.enough.set(2 * log.open_bytes());
+        }
+    }
+}
+
+impl<P: Platform> Keeper<P> {
+    /// For a run of which `settled` messages are in the conversation.
+    pub(crate) fn new(entered: Option<Entered<P>>, settled: usize, journal: Option<Journal<P>>) -> Keeper<P> {
+        let (pending, line) = (RefCell::default(), Line::default());
+        Keeper { entered: RefCell::new(entered), settled: Cell::new(settled), journal, pending, line }
+    }
+
+    /// The run is recorded.
+    pub(crate) fn records(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// The run is about to be told that.
+    pub(crate) fn fact(&self, fact: &Fact, now: UnixMillis) {
+        if let Some(journal) = &self.journal {
+            journal.log.borrow_mut().note(fact, now);
+        }
+    }
+
+    /// It was told all of this moment, and is asked for its next steps.
+    pub(crate) fn end_line(&self) {
+        if let Some(journal) = &self.journal {
+            journal.log.borrow_mut().end_line();
+        }
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self, run: &Run) -> Option<String> {
+        self.journal.as_ref().map(|journal| journal.text(run))
+    }
+
+    /// Looks at what the run has come to, when it has taken its steps. True when there is something to be written.
+    pub(crate) fn note(&self, platform: &P, run: &Run, keeps_log: bool) -> bool {
         // What says how the history is shown belongs to the answer behind it.
         let said = run.messages().iter().rposition(|message| !is_mark(message)).map_or(0, |last| last + 1);
         let messages = &run.messages()[..said];
+        let mut pending = self.pending.borrow_mut();
         // A prompt that nothing was answered to is none of the conversation.
         if let Some(entered) = &*self.entered.borrow()
             && messages.len() > self.settled.get().max(run.begun_with() + 1)
         {
             let news = &messages[self.settled.replace(messages.len())..];
-            self.pending.borrow_mut().extend(entered.append(platform, news));
+            pending.extend(entered.append(platform, news));
         }
-        !self.pending.borrow().is_empty()
+        if let Some(journal) = &self.journal {
+            if keeps_log {
+                journal.writes(run, &mut pending);
+            } else if journal.stored.is_some() {
+                pending.push(Write::remove_prefix(Space::Journal, key(&[run.id(), ""])));
+            }
+        }
+        !pending.is_empty()
     }
 
     /// Writes what was noted so far. What could not be stored is kept in memory, so nothing fails by it.
@@ -59,8 +171,11 @@ impl<P: Platform> Keeper<P> {
         self.entered.borrow().as_ref().map(|entered| entered.id().to_owned())
     }
 
-    /// Lets the next run into the conversation.
+    /// Lets the next run into the conversation, and others take up this one.
     pub(crate) fn leave(&self) {
         self.entered.take();
+        if let Some(Journal { stored: Some(stored), .. }) = &self.journal {
+            stored.lock.take();
+        }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod oauth;
 mod offer;
 mod plan;
 mod question;
+pub mod resume;
 mod run;
 mod server;
 mod share;

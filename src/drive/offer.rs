@@ -47,12 +47,13 @@ impl Wish {
                 Block::ToolUse { name, .. } => Some(name.clone()),
                 _ => None,
             });
-            (messages.last().map(Message::text).unwrap_or_default(), used.collect())
+            // A run that is taken up again has more behind its prompt.
+            (messages.get(run.begun_with()).map(Message::text).unwrap_or_default(), used.collect())
         });
         let follows = agent.may_follow(conversation);
         let run_id = || follows.then(|| run.id().to_owned());
-        let prompt = agent.has_context().then(|| Prompt::of(messages, run_id()));
-        let reads = tells_of_kept(messages);
+        let prompt = (agent.has_context() && !run.has_context()).then(|| Prompt::of(messages, run_id()));
+        let reads = tells_of_kept(messages) || run.was_offered(Builtin::Read);
         let any = prompt.is_some() || reads || narrow.is_some() || follows || agent.offers_plans();
         any.then_some(Wish { prompt, pursues: run.has_goal(), reads, narrow, follows })
     }

@@ -9,9 +9,10 @@ use std::task::Poll;
 use serde_json::{Map, Value, json};
 
 use crate::agent::catalog::{Builtin, ToolEntry};
-use crate::agent::event::Outcome;
+use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::{Call, Fact, Step, ToolOutput};
 use crate::agent::goal;
+use crate::agent::log::seal::seal;
 use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
@@ -118,18 +119,22 @@ pub(crate) async fn drive<P: Platform>(
     let mut jobs = Jobs::default();
     context.agent.recall_approvals().await;
     loop {
+        // One moment for all of them, and for the steps that follow: the log has no finer.
+        let now = platform.now();
         while let Some(fact) = context.handle.take_fact() {
             if let Fact::Remember { id, always: true } = &fact
                 && let Some(key) = context.agent.approval_of(&run, id)
             {
                 jobs.push(perform(context.clone(), Job::KeepApproval(key)));
             }
-            context.trace.fact(&fact, platform.now());
+            context.trace.fact(&fact, now);
+            context.keeper.fact(&fact, now);
             // Fails only for an answer of the app that came too late, and the handle told the app so.
-            let _ = run.apply(fact, platform.now());
+            let _ = run.apply(fact, now);
         }
+        context.keeper.end_line();
         let done = loop {
-            match run.next(platform.now()) {
+            match run.next(now) {
                 Step::Wait => break false,
                 Step::Done => break true,
                 step => {
@@ -139,11 +144,15 @@ pub(crate) async fn drive<P: Platform>(
                 }
             }
         };
+        if done {
+            context.handle.set_over();
+        }
         let events = run.take_events();
         if context.trace.events(&events, platform.now()) && !done {
             jobs.push(perform(context.clone(), Job::Trace));
         }
-        let keeps = context.keeper.note(&platform, &run);
+        let put_away = matches!(events.last(), Some(Event::Suspended { .. }));
+        let keeps = context.keeper.note(&platform, &run, !done || put_away);
         if keeps && !done {
             jobs.push(perform(context.clone(), Job::Keep));
         }
@@ -163,6 +172,9 @@ pub(crate) async fn drive<P: Platform>(
                 last.as_mut().poll(task)
             })
             .await;
+        }
+        if done {
+            context.handle.set_log(context.keeper.log(&run));
         }
         context.handle.publish(events);
         if done {
@@ -258,6 +270,11 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
         }
         Step::Reply(id, answer) => {
             context.questions.answer(&id, answer);
+            Vec::new()
+        }
+        Step::Suspend => {
+            let snapshot = context.keeper.log(run).unwrap_or_default();
+            handle.push(Fact::Suspended(seal(snapshot, context.agent.config().snapshot_secret.as_ref())));
             Vec::new()
         }
         Step::Wait | Step::Done => Vec::new(),
@@ -367,6 +384,10 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                 let Progress { progress, total, message } = progress;
                 handle.push(Fact::ToolProgress { id: id.clone(), progress, total, message });
             };
+            if context.keeper.records() && !(call.tool.read_only || call.tool.idempotent) {
+                // Should this page go now, it has to be known that the call may have been made.
+                context.keeper.flush(platform).await;
+            }
             let fact = match agent.confirm(&call.tool).await {
                 Some(why) => Fact::ToolEnded { id, output: ToolOutput::failed(Outcome::Failed, why) },
                 None => {

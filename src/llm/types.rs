@@ -305,6 +305,21 @@ pub enum StopReason {
     Other,
 }
 
+impl StopReason {
+    /// The reason of that name.
+    pub(crate) fn read(name: &str) -> StopReason {
+        match name {
+            "end_turn" => StopReason::EndTurn,
+            "tool_use" => StopReason::ToolUse,
+            "max_tokens" => StopReason::MaxTokens,
+            "stop_sequence" => StopReason::StopSequence,
+            "refusal" => StopReason::Refusal,
+            "pause_turn" => StopReason::PauseTurn,
+            _ => StopReason::Other,
+        }
+    }
+}
+
 /// One step of a model's answer, in the order of arrival.
 ///
 /// Laws that every wire keeps: `ToolStart` with an index comes before every `ToolInput` of that index and comes

@@ -18,6 +18,7 @@ use crate::drive::agent::Agent;
 use crate::drive::diagnose::Patient;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
+use crate::drive::resume::read_decisions;
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Error, Result};
 use crate::json;
@@ -97,6 +98,14 @@ impl AgentCore {
         Ok(RunCore { handle })
     }
 
+    /// Takes up a run, from its snapshot or, by its id, from the store.
+    pub fn resume(&self, from: String, decisions: &str) -> std::result::Result<RunCore, String> {
+        let decisions = read_decisions(&parse(decisions, "decisions")?).map_err(|error| thrown(&error))?;
+        let (handle, driven) = self.agent.resume(from, decisions);
+        door::spawn(driven);
+        Ok(RunCore { handle })
+    }
+
     /// Starts a run of a plan.
     #[wasm_bindgen(js_name = runPlan)]
     pub fn run_plan(&self, plan: &str, options: &str) -> std::result::Result<RunCore, String> {
@@ -169,6 +178,11 @@ async fn perform(
         }
         "acceptTool" => {
             agent.accept_tool(&given.text("name")?).await?;
+            Value::Null
+        }
+        "openRuns" => agent.open_runs().await,
+        "forgetRun" => {
+            agent.forget_run(&given.text("id")?).await;
             Value::Null
         }
         "messages" => json::tree(&agent.messages(&given.text("id")?).await?),
@@ -303,6 +317,16 @@ impl RunCore {
     /// Says something while the run is under way.
     pub fn steer(&self, text: String, follow_up: bool) -> std::result::Result<(), String> {
         self.handle.steer(text, follow_up).map_err(|error| thrown(&error))
+    }
+
+    /// Has the run put away when it waits for approvals alone.
+    pub fn suspend(&self) -> std::result::Result<(), String> {
+        self.handle.suspend().map_err(|error| thrown(&error))
+    }
+
+    /// The log of a run that has ended.
+    pub fn log(&self) -> Option<String> {
+        self.handle.log().map(|log| log.as_ref().to_owned())
     }
 
     /// Cancels the run.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use edgewise::agent::config::{AgentConfig, RunOptions};
+use edgewise::agent::log::Replay;
 use edgewise::drive::agent::Agent;
 use edgewise::drive::handle::RunHandle;
 use edgewise::drive::wait::Cancel;
@@ -54,7 +55,10 @@ pub fn play(seed: u64, stored: bool) -> Story {
         servers.push(add_server(&sim, &plan, index, &mut rng));
     }
     add_functions(&sim, &plan);
-    let options = options(&plan, &mut rng);
+    let mut options = options(&plan, &mut rng);
+    if Rng::new(seed).fork("journal").chance(400) {
+        options["journal"] = true.into();
+    }
     let config = AgentConfig::read(&options).expect("the scenario writes valid options");
     let agent = Agent::new(Rc::new(sim.clone()), config);
     if stored {
@@ -373,6 +377,14 @@ impl Stage {
             self.wrong(format!("{}: {law}", run.prompt));
         }
         let terminal = events.last().cloned().unwrap_or_default();
+        if let Some(log) = run.handle.log() {
+            self.sim.note("a log is told again");
+            let again = Replay::read(&log).map(|replay| replay.run(None).take_events());
+            let last = again.ok().and_then(|events| serde_json::to_value(events.last()?).ok());
+            if last.as_ref() != Some(&terminal) {
+                self.wrong(format!("{}: its log, told again, ends otherwise: {last:?}", run.prompt));
+            }
+        }
         let code = terminal["error"]["code"].as_str().unwrap_or("");
         if ["crashed", "misuse", "config"].contains(&code) {
             self.wrong(format!("{}: ended with {code}", run.prompt));

@@ -16,6 +16,9 @@ use crate::time::Millis;
 pub(super) struct OfPlan {
     /// Id of the call of `run_plan`.
     pub(super) call: String,
+    /// Id of the step.
+    #[serde(default)]
+    pub(super) step: String,
     /// The plan has its result.
     told: bool,
 }
@@ -52,9 +55,9 @@ impl Round {
                 server: tool.and_then(|tool| tool.server.clone()),
                 input: input.clone(),
                 call_id: Some(call.to_owned()),
-                step: Some(step),
+                step: Some(step.clone()),
             });
-            let of = OfPlan { call: call.to_owned(), told: false };
+            let of = OfPlan { call: call.to_owned(), step, told: false };
             let mut slot = Slot::new(id, place, name, input);
             slot.plan = Some(of);
             match tool {

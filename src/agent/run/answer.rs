@@ -62,7 +62,7 @@ impl Run {
         self.complete(answer);
     }
 
-    fn complete(&mut self, turn: Turn) {
+    pub(super) fn complete(&mut self, turn: Turn) {
         let answer = self.finish(turn);
         self.open_round(answer);
     }

@@ -15,8 +15,8 @@ use crate::time::UnixMillis;
 
 impl Run {
     /// The tools are known: the first turn begins.
-    pub(super) fn take_tools(&mut self, tools: Vec<ToolEntry>) {
-        if matches!(self.phase, Phase::Offering { .. }) {
+    pub(super) fn take_tools(&mut self, tools: Vec<ToolEntry>, now: UnixMillis) {
+        if matches!(self.phase, Phase::Offering { .. }) && !self.unpark(&tools, now) {
             self.events.extend(tools.iter().filter_map(changed));
             self.tools = tools;
             self.hear();
@@ -38,7 +38,7 @@ impl Run {
     }
 
     /// What the history has of private servers is in this conversation.
-    fn hold_history(&mut self) {
+    pub(super) fn hold_history(&mut self) {
         if !self.tools.iter().any(|tool| tool.private) {
             return;
         }

@@ -52,6 +52,10 @@ impl Run {
     pub(super) fn cancel(&mut self, now: UnixMillis) {
         self.inputs.clear();
         self.replies.clear();
+        if let Some(parked) = self.parked.take() {
+            self.phase = parked.phase;
+            self.retell();
+        }
         match &mut self.phase {
             Phase::Ended => return,
             Phase::Asking { turn, .. } if !self.early.is_empty() => {

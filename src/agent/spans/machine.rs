@@ -183,7 +183,7 @@ impl Spans {
             }
             "tool_result" => self.end_call(event, at, out),
             "turn_end" => self.end_chat(Some(event), None, at, out),
-            "done" => {
+            "done" | "suspended" => {
                 self.end_run(event, None, at, out);
                 return true;
             }

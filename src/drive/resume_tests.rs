@@ -1,0 +1,279 @@
+//! Runs whose page is gone at any instant, taken up again by another one over the same store.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::*;
+use crate::agent::config::{AgentConfig, RunOptions};
+use crate::options::FunctionId;
+use crate::sim::{AppAnswer, SimPlatform};
+use crate::time::Millis;
+
+const NOTE: FunctionId = FunctionId(4);
+const READ: FunctionId = FunctionId(5);
+
+/// What the functions of the app have done, across all pages.
+#[derive(Clone, Default)]
+struct Done(Rc<RefCell<Vec<String>>>);
+
+/// A browser: its pages share the store and what the app does.
+fn world(seed: u64, done: &Done) -> SimPlatform {
+    let sim = SimPlatform::new(seed);
+    for (function, takes) in [(NOTE, 40), (READ, 25)] {
+        let done = done.clone();
+        sim.function(function, move |input, _| {
+            done.0.borrow_mut().push(format!("{}: {}", function.0, input["text"].as_str().unwrap_or("")));
+            AppAnswer::value(Millis(takes), json!({ "done": input["text"] }))
+        });
+    }
+    sim
+}
+
+fn agent(sim: &SimPlatform, more: Value) -> Agent<SimPlatform> {
+    let schema = json!({ "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] });
+    let tool = |name: &str, words: &str, function: FunctionId, read_only: bool| {
+        json!({
+            "name": name, "description": words, "execute": { "$function": function.0 }, "inputSchema": schema,
+            "annotations": { "readOnlyHint": read_only },
+        })
+    };
+    let mut options = json!({
+        "model": { "provider": "offline" }, "approval": "never", "journal": true,
+        "tools": [tool("shout", "Shout a text", NOTE, false), tool("whisper", "Whisper a text", READ, true)],
+    });
+    for (name, value) in more.as_object().unwrap() {
+        options[name] = value.clone();
+    }
+    Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap())
+}
+
+/// Reads a run to its end, as a page does.
+async fn read(handle: RunHandle) -> Vec<Value> {
+    let mut events = Vec::new();
+    while let Some(batch) = handle.next_events().await {
+        events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
+    }
+    events
+}
+
+async fn finish(run: (RunHandle, impl Future<Output = ()>)) -> Vec<Value> {
+    run.0.set_answerable(true);
+    futures_util::future::join(run.1, read(run.0)).await.1
+}
+
+fn open(sim: &SimPlatform) -> Vec<String> {
+    let runs = sim.block_on(agent(&sim.tab(), json!({})).open_runs()).unwrap();
+    runs.as_array().unwrap().iter().map(|run| run["runId"].as_str().unwrap().to_owned()).collect()
+}
+
+const PROMPT: &str = "shout \"one\" and whisper \"two\"";
+
+#[test]
+fn a_run_whose_page_is_gone_at_any_instant_goes_on_and_repeats_no_call() {
+    let whole = {
+        let sim = world(7, &Done::default());
+        let agent = agent(&sim, json!({}));
+        let run = agent.send(Some("c"), PROMPT.into(), RunOptions::default()).unwrap();
+        sim.run(finish(run));
+        assert_eq!(open(&sim), [""; 0], "the log of a run that has ended is gone");
+        sim.polls()
+    };
+    let (mut unknown, mut resumed) = (0, 0);
+    for kill in 1..whole {
+        let done = Done::default();
+        let sim = world(7, &done);
+        let here = agent(&sim, json!({}));
+        let (handle, driven) = here.send(Some("c"), PROMPT.into(), RunOptions::default()).unwrap();
+        handle.set_answerable(true);
+        let killed = Rc::new(std::cell::Cell::new(false));
+        let also = killed.clone();
+        sim.at_poll(kill, move || also.set(true));
+        sim.spawn("page", async move {
+            let (mut driven, mut reader) = (Box::pin(driven), Box::pin(read(handle)));
+            poll_fn(|task| {
+                if killed.get() {
+                    return Poll::Ready(());
+                }
+                let over = driven.as_mut().poll(task).is_ready();
+                let _ = reader.as_mut().poll(task);
+                if over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+        sim.block_on(sim.sleep(Millis(20_000))).unwrap();
+        sim.drop_tasks();
+        let made = done.0.borrow().clone();
+        let there = agent(&sim.tab(), json!({}));
+        if let [id] = &open(&sim)[..] {
+            resumed += 1;
+            let events = sim.block_on(finish(there.resume(id.clone(), Vec::new()))).unwrap();
+            let last = events.last().unwrap();
+            assert_eq!(last["type"], "done", "killed before poll {kill}: {last}");
+            assert_eq!((&events[0]["type"], &events[0]["resumed"]), (&json!("run_start"), &json!(true)));
+            let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+            assert_eq!(of("tool_call"), of("tool_result"), "{events:?}");
+            unknown += usize::from(events.iter().any(|event| event["outcome"] == "unknown"));
+            // Deltas of a turn join to its text, also where a part was told again.
+            let mut text = String::new();
+            for event in &events {
+                match event["type"].as_str().unwrap() {
+                    "turn_start" => text.clear(),
+                    "text_delta" => text.push_str(event["text"].as_str().unwrap()),
+                    "turn_end" => {
+                        let content = event["message"]["content"].as_array().unwrap();
+                        let said: String = content.iter().filter_map(|block| block["text"].as_str()).collect();
+                        assert_eq!(text, said, "killed before poll {kill}");
+                    }
+                    _ => {}
+                }
+            }
+            assert_eq!(open(&sim), [""; 0]);
+        }
+        let calls = done.0.borrow();
+        let shouts = calls.iter().filter(|call| call.starts_with("4:")).count();
+        assert!(shouts <= 1, "killed before poll {kill}: {calls:?} (made before: {made:?})");
+        // What the conversation has can be gone on from, and has nothing twice.
+        let messages = sim.block_on(there.messages("c")).unwrap().unwrap();
+        let prompts = messages.iter().filter(|message| message.text() == PROMPT).count();
+        assert!(prompts <= 1, "killed before poll {kill}: {messages:?}");
+    }
+    assert!(resumed > 10 && unknown > 2, "{resumed} of {whole} were resumed, {unknown} with a call of unknown outcome");
+}
+
+#[test]
+fn a_run_is_put_away_for_an_approval_and_goes_on_elsewhere() {
+    let done = Done::default();
+    let sim = world(7, &done);
+    let options = json!({ "approval": "writes", "journal": false, "snapshotSecret": "of the app" });
+    let here = agent(&sim, options.clone());
+    let (handle, driven) = here.run(PROMPT.into(), RunOptions::default());
+    handle.suspend().unwrap();
+    let events = sim.run(finish((handle.clone(), driven)));
+    let last = events.last().unwrap();
+    assert_eq!((&last["type"], &last["waitingFor"][0]["name"]), (&json!("suspended"), &json!("shout")));
+    assert_eq!(*done.0.borrow(), ["5: two"], "what needs no approval is done");
+    let snapshot = last["snapshot"].as_str().unwrap().to_owned();
+    assert!(!snapshot.contains("of the app"));
+    let id = last["waitingFor"][0]["id"].as_str().unwrap().to_owned();
+    let decide = |decision: Value| read_decisions(&json!({ &id: decision })).unwrap();
+
+    // Somewhere else, with a store of its own.
+    let far = Done::default();
+    let elsewhere = world(8, &far);
+    let there = agent(&elsewhere, options.clone());
+    let events = elsewhere.run(finish(there.resume(snapshot.clone(), decide(json!(true)))));
+    assert_eq!(events.last().unwrap()["type"], "done");
+    assert_eq!(*far.0.borrow(), ["4: one"], "only what was waiting");
+    let told: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).take(5).collect();
+    assert_eq!(told, ["run_start", "turn_start", "tool_call", "tool_call", "tool_result"]);
+
+    let events = elsewhere.run(finish(there.resume(snapshot.clone(), decide(json!("not today")))));
+    let denied = events.iter().find(|event| event["outcome"] == "denied").unwrap();
+    assert!(denied["content"][0]["text"].as_str().unwrap().contains("not today"));
+
+    // Nobody has decided, and nobody is there.
+    let (handle, driven) = there.resume(snapshot.clone(), Vec::new());
+    let events = elsewhere.run(futures_util::future::join(driven, read(handle))).1;
+    assert!(events.iter().any(|event| event["outcome"] == "denied"), "{events:?}");
+
+    // It may be put away again.
+    let (handle, driven) = there.resume(snapshot.clone(), Vec::new());
+    handle.suspend().unwrap();
+    let events = elsewhere.run(futures_util::future::join(driven, read(handle))).1;
+    assert_eq!(events.last().unwrap()["type"], "suspended", "{events:?}");
+    let again = events.last().unwrap()["snapshot"].as_str().unwrap().to_owned();
+    let events = elsewhere.run(finish(there.resume(again, decide(json!(true)))));
+    assert_eq!(events.last().unwrap()["type"], "done");
+
+    // What the client has changed is not resumed.
+    let forged = snapshot.replace("one", "two");
+    let events = elsewhere.run(finish(there.resume(forged, decide(json!(true)))));
+    assert_eq!(events.last().unwrap()["error"]["code"], "protocol");
+    assert_eq!(*far.0.borrow(), ["4: one", "4: one"]);
+}
+
+#[test]
+fn a_run_in_a_conversation_that_was_made_less_of_goes_on() {
+    let done = Done::default();
+    let sim = world(7, &done);
+    let mark = json!({ "role": "user", "content": [{ "type": "compaction", "keeps": 1, "summary": "They met.", "results": {} }] });
+    let said = |role: &str, text: &str| json!({ "role": role, "content": [{ "type": "text", "text": text }] });
+    let messages =
+        [said("user", "hi"), said("assistant", "hello"), said("user", "well"), mark, said("assistant", "yes")];
+    let mut writes = vec![Write::put(Space::Conversations, "c/head", "{\"count\":5,\"epoch\":\"1\"}")];
+    writes.extend(
+        messages
+            .iter()
+            .enumerate()
+            .map(|(number, message)| Write::put(Space::Conversations, format!("c/{number:06}"), message.to_string())),
+    );
+    sim.block_on(sim.write(writes)).unwrap().unwrap();
+    let options = json!({ "approval": "writes", "snapshotSecret": "of the app" });
+    let here = agent(&sim, options.clone());
+    let (handle, driven) = here.send(Some("c"), PROMPT.into(), RunOptions::default()).unwrap();
+    handle.suspend().unwrap();
+    let events = sim.run(finish((handle, driven)));
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "suspended");
+    let (snapshot, id) = (last["snapshot"].as_str().unwrap().to_owned(), last["waitingFor"][0]["id"].clone());
+    let decisions = read_decisions(&json!({ id.as_str().unwrap(): true })).unwrap();
+    // Elsewhere the conversation is what the run knows of it, and can be put away again.
+    let elsewhere = world(8, &Done::default());
+    let there = agent(&elsewhere, options);
+    let (handle, driven) = there.resume(snapshot.clone(), Vec::new());
+    handle.suspend().unwrap();
+    let events = elsewhere.run(finish((handle, driven)));
+    let again = events.last().unwrap()["snapshot"].as_str().unwrap().to_owned();
+    let events = elsewhere.run(finish(there.resume(again, decisions.clone())));
+    assert_eq!(events.last().unwrap()["type"], "done", "{:?}", events.last());
+    let there = elsewhere.block_on(there.messages("c")).unwrap().unwrap();
+    // Here it is what it was, and more: from the store, and from the snapshot.
+    let stored = open(&sim).remove(0);
+    let events = sim.run(finish(here.resume(stored, decisions)));
+    assert_eq!(events.last().unwrap()["type"], "done", "{:?}", events.last());
+    let here = sim.block_on(here.messages("c")).unwrap().unwrap();
+    assert_eq!(here.len(), 5 + (there.len() - 3));
+    assert_eq!((here[1].text(), there[0].text()), ("hello".into(), "well".into()));
+    assert_eq!(here[5].text(), PROMPT);
+    assert_eq!(here[2..], there[..]);
+}
+
+#[test]
+fn what_cannot_be_resumed_says_why() {
+    let sim = world(7, &Done::default());
+    let agent = agent(&sim, json!({}));
+    let why = |from: &str| {
+        let events = sim.run(finish(agent.resume(from.into(), Vec::new())));
+        assert_eq!(events.len(), 2);
+        let error = &events[1]["error"];
+        (error["code"].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(why("run_1"), ("misuse".into(), "resume: no run of that id is stored".into()));
+    assert_eq!(why("nonsense").0, "protocol");
+    let (handle, driven) = agent.send(Some("c"), PROMPT.into(), RunOptions::default()).unwrap();
+    sim.run(finish((handle.clone(), driven)));
+    let log = handle.log().unwrap();
+    assert_eq!(why(&log), ("misuse".into(), "resume: the run has ended".into()));
+    let cut = log.rfind("[\"model_ended\"]").unwrap();
+    let half = &log[..log[..cut].rfind('\n').unwrap() + 1];
+    sim.run(async { finish(agent.send(Some("c"), "hello".into(), RunOptions::default()).unwrap()).await });
+    assert_eq!(why(half), ("misuse".into(), "resume: its conversation has gone on without it".into()));
+    // Another tab has it, and the user does not want to wait.
+    let (first, driven) = agent.send(Some("d"), PROMPT.into(), RunOptions::default()).unwrap();
+    sim.spawn("page", driven);
+    sim.block_on(sim.sleep(Millis(1))).unwrap();
+    let (handle, driven) = agent.resume(open(&sim)[0].clone(), Vec::new());
+    let user = async {
+        sim.sleep(Millis(1)).await;
+        handle.cancel();
+    };
+    let events = sim.block_on(futures_util::future::join3(driven, read(handle.clone()), user)).unwrap().1;
+    assert_eq!(events[1]["error"]["code"], "cancelled");
+    sim.block_on(first.terminal()).unwrap();
+    let handle = RunHandle::default();
+    handle.begin();
+    assert_eq!(handle.suspend().unwrap_err().code, Code::Misuse);
+    assert_eq!(read_decisions(&json!({ "a": 7 })).unwrap_err().path.as_deref(), Some("decisions.a"));
+}
