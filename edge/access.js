@@ -38,7 +38,7 @@ export function preflight(headers) {
     status: 204,
     headers: {
       ...headers,
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": "GET, POST, DELETE",
       "access-control-allow-headers": "authorization, content-type",
       "access-control-max-age": "7200",
     },

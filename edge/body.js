@@ -1,41 +1,57 @@
-// Reads the body of `POST /v1/run`, strictly: a field that is misspelt is a mistake, not a default.
+// Reads the bodies of requests, strictly: a field that is misspelt is a mistake, not a default.
 
 import { Refusal } from "./answers.js";
 
 const MAX_BYTES = 1024 * 1024;
-const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps"];
+/** A run may be put away with results of tools in it. */
+const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024;
+const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend"];
 
 /**
- * The checked body. The core checks the inside of `messages`.
+ * The checked body of a run. The core checks the inside of `messages`.
  *
  * @param {number} mostTurns What the deployment allows.
+ * @param {string[]} [fields] Those that it may have.
  * @throws {Refusal} 400, 413 over 1 MiB, 415 for anything but JSON.
  */
-export async function readBody(request, mostTurns) {
+export async function readBody(request, mostTurns, fields = FIELDS) {
+  const body = await readObject(request, fields, MAX_BYTES);
+  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [], suspend = false } = body;
+  if (typeof prompt !== "string" || prompt.trim() === "") throw wrong("prompt", "expected text that is not empty");
+  if (messages !== undefined && !Array.isArray(messages)) throw wrong("messages", "expected an array");
+  if (!Number.isInteger(maxTurns) || maxTurns < 1 || maxTurns > mostTurns) {
+    throw wrong("maxTurns", `expected a whole number from 1 to ${mostTurns}`);
+  }
+  if (mode !== undefined && mode !== "chat" && mode !== "goal") throw wrong("mode", 'expected "chat" or "goal"');
+  const isText = (text) => typeof text === "string" && text.trim() !== "";
+  if (!Array.isArray(followUps) || !followUps.every(isText)) throw wrong("followUps", "expected an array of texts that are not empty");
+  if (typeof suspend !== "boolean") throw wrong("suspend", "expected true or false");
+  return { prompt, messages, maxTurns, mode, followUps, suspend };
+}
+
+/** The same for one that is resumed; the core checks the inside of both. */
+export async function readResume(request) {
+  const { snapshot, decisions } = await readObject(request, ["snapshot", "decisions"], MAX_SNAPSHOT_BYTES);
+  if (typeof snapshot !== "string" || snapshot === "") throw wrong("snapshot", "expected that of a `suspended` event");
+  return { snapshot, decisions };
+}
+
+async function readObject(request, fields, mostBytes) {
   const type = request.headers.get("content-type")?.split(";")[0].trim().toLowerCase();
   // Also what makes a browser ask first (a preflight) before a page of another origin may send this.
   if (type !== "application/json") throw new Refusal(415, "protocol", "the body must be application/json");
   let body;
   try {
-    body = JSON.parse(await readText(request));
+    body = JSON.parse(await readText(request, mostBytes));
   } catch (error) {
     if (error instanceof Refusal) throw error;
     throw new Refusal(400, "protocol", "the body is no valid JSON in UTF-8");
   }
   if (body === null || typeof body !== "object" || Array.isArray(body)) throw wrong("body", "expected an object");
   for (const field of Object.keys(body)) {
-    if (!FIELDS.includes(field)) throw wrong(field, `unknown field; known are ${FIELDS.join(", ")}`);
+    if (!fields.includes(field)) throw wrong(field, `unknown field; known are ${fields.join(", ")}`);
   }
-  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [] } = body;
-  if (typeof prompt !== "string" || prompt.trim() === "") throw wrong("prompt", "expected text that is not empty");
-  if (messages !== undefined && !Array.isArray(messages)) throw wrong("messages", "expected an array");
-  if (mode !== undefined && mode !== "chat" && mode !== "goal") throw wrong("mode", 'expected "chat" or "goal"');
-  const isText = (text) => typeof text === "string" && text.trim() !== "";
-  if (!Array.isArray(followUps) || !followUps.every(isText)) throw wrong("followUps", "expected an array of texts that are not empty");
-  if (!Number.isInteger(maxTurns) || maxTurns < 1 || maxTurns > mostTurns) {
-    throw wrong("maxTurns", `expected a whole number from 1 to ${mostTurns}`);
-  }
-  return { prompt, messages, maxTurns, mode, followUps };
+  return body;
 }
 
 function wrong(path, message) {
@@ -43,13 +59,13 @@ function wrong(path, message) {
 }
 
 /** Counts what arrives: `content-length` may be absent or wrong. */
-async function readText(request) {
+async function readText(request, mostBytes) {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let bytes = 0;
   for await (const chunk of request.body ?? []) {
     bytes += chunk.byteLength;
-    if (bytes > MAX_BYTES) throw new Refusal(413, "limit", `the body is larger than ${MAX_BYTES} bytes`);
+    if (bytes > mostBytes) throw new Refusal(413, "limit", `the body is larger than ${mostBytes} bytes`);
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

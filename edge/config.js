@@ -15,6 +15,7 @@ const VARIABLES = {
   approval: "APPROVAL",
   context: "CONTEXT",
   "limits.maxTurns": "MAX_TURNS",
+  snapshotSecret: "SNAPSHOT_SECRET",
 };
 
 function mistake(path, message) {
@@ -54,6 +55,7 @@ export function options(env) {
     approval: text(env, "APPROVAL") ?? "writes",
     context: context === "auto" ? {} : undefined,
     limits: { maxTurns: turns ?? 10 },
+    snapshotSecret: text(env, "SNAPSHOT_SECRET"),
   };
 }
 

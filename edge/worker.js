@@ -1,14 +1,20 @@
-// The deployable worker: `POST /v1/run` streams a run, `GET /v1/health` says what is configured; everything else is a
-// static file, which never reaches this code.
+// The deployable worker: `POST /v1/run` streams a run, `POST /v1/resume` goes on with one that was put away, and
+// `/v1/conversations/<id>` is a conversation that is kept in a Durable Object; `GET /v1/health` says what is configured.
+// Everything else is a static file, which never reaches this code.
 
-import { Agent, version } from "edgewise";
+import { version } from "edgewise";
 
 import { authorise, cors, preflight } from "./access.js";
 import { failure, json, Refusal } from "./answers.js";
-import { readBody } from "./body.js";
-import { demandKey, explain, options } from "./config.js";
+import { readBody, readResume } from "./body.js";
+import { options } from "./config.js";
+import { placeOf, toObject } from "./conversation.js";
+import { agentOf, demandSecret, stream } from "./runs.js";
 
-const ROUTES = { "/v1/run": { POST: run }, "/v1/health": { GET: health } };
+export { Conversation } from "./conversation.js";
+
+const ROUTES = { "/v1/run": { POST: run }, "/v1/resume": { POST: resume }, "/v1/health": { GET: health } };
+const IN_CONVERSATION = { "": { GET: toObject, POST: toObject, DELETE: toObject }, "/resume": { POST: toObject } };
 
 export default {
   async fetch(request, env, ctx) {
@@ -20,7 +26,9 @@ export default {
       headers = cors(request, env, url);
       if (request.method === "OPTIONS") return preflight(headers);
       await authorise(request, env, url);
-      response = await route(request, url)(request, env, ctx);
+      const answer = await route(request, url)(request, env, ctx);
+      // One that comes from an object cannot be changed.
+      response = new Response(answer.body, answer);
     } catch (error) {
       response = failure(error);
     }
@@ -30,9 +38,10 @@ export default {
 };
 
 function route(request, url) {
-  const methods = Object.hasOwn(ROUTES, url.pathname) ? ROUTES[url.pathname] : undefined;
+  const place = placeOf(url);
+  const methods = place ? IN_CONVERSATION[place.rest] : Object.hasOwn(ROUTES, url.pathname) ? ROUTES[url.pathname] : undefined;
   if (methods === undefined) {
-    throw new Refusal(404, "misuse", `no such route; there are ${Object.keys(ROUTES).join(" and ")}`);
+    throw new Refusal(404, "misuse", `no such route; there are ${Object.keys(ROUTES).join(", ")} and /v1/conversations/<id>`);
   }
   if (Object.hasOwn(methods, request.method)) return methods[request.method];
   const allow = Object.keys(methods).join(", ");
@@ -42,25 +51,21 @@ function route(request, url) {
 async function run(request, env, ctx) {
   const config = options(env);
   const agent = agentOf(config);
-  const { prompt, followUps, ...body } = await readBody(request, config.limits.maxTurns);
+  const { prompt, followUps, suspend, ...body } = await readBody(request, config.limits.maxTurns);
+  if (suspend) demandSecret(config);
   // Whoever reads the stream has no way back into it: a call that needs approval is denied, it does not wait.
   const run = agent.run(prompt, { ...body, signal: request.signal, unattended: true });
   for (const text of followUps) run.followUp(text);
-  // Legacy MCP sessions are ended at the server, also when the caller has gone.
-  ctx.waitUntil(run.result.catch(() => {}).then(() => agent.close()));
-  return run.toResponse({ headers: { "cache-control": "no-store" } });
+  return stream(run, suspend, ctx, () => agent.close());
 }
 
-// One agent per request: a Worker may not use a connection that another request opened.
-function agentOf(config) {
-  let agent;
-  try {
-    agent = new Agent(config);
-  } catch (error) {
-    throw explain(error);
-  }
-  demandKey(config.model);
-  return agent;
+async function resume(request, env, ctx) {
+  const config = options(env);
+  demandSecret(config);
+  const agent = agentOf(config);
+  const { snapshot, decisions } = await readResume(request);
+  const run = agent.resume(snapshot, { decisions, signal: request.signal, unattended: true });
+  return stream(run, true, ctx, () => agent.close());
 }
 
 function health(_request, env) {

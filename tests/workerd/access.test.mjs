@@ -81,7 +81,7 @@ describe("a deployed worker", () => {
     const response = await worker.fetch("/v1/run", { method: "OPTIONS", headers });
     assert.equal(response.status, 204);
     assert.equal(response.headers.get("access-control-allow-origin"), "https://app.example");
-    assert.equal(response.headers.get("access-control-allow-methods"), "GET, POST");
+    assert.equal(response.headers.get("access-control-allow-methods"), "GET, POST, DELETE");
     assert.equal(response.headers.get("access-control-allow-headers"), "authorization, content-type");
     assert.equal(response.headers.get("vary"), "Origin");
   });
