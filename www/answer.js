@@ -242,6 +242,16 @@ export class Answer {
     if (text && navigator.clipboard) this.#foot.append(copyButton(text));
   }
 
+  /** Offers the log of the run as a file. */
+  log(text, name) {
+    const save = () => {
+      const url = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+      h("a", { href: url, download: `${name}.jsonl` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 1000);
+    };
+    this.#foot.append(h("button", { type: "button", class: "link copy", onclick: save }, icon("down"), h("span", null, "Save log")));
+  }
+
   /** Shows an error in words, the technical line behind a disclosure. */
   fail(error) {
     this.#working.remove();

@@ -36,6 +36,7 @@ async function start() {
   new SettingsPanel(session);
   new StoragePanel(session);
   chat = new Chat(session, (tab) => panel.open(tab));
+  chat.resume().catch((error) => console.warn("edgewise: resume", error));
   for (const part of document.querySelectorAll('[role="tabpanel"]')) part.inert = false;
   document.documentElement.dataset.ready = "";
   if (!panel.covering) chat.home();

@@ -3,6 +3,7 @@
 import { Answer } from "./answer.js";
 import { announce, h, icon, isDark } from "./dom.js";
 import { ADDRESSES } from "./settings.js";
+import { loadOpenRun, saveOpenRun } from "./store.js";
 
 const SUGGESTIONS = [
   { prompt: "What is 17 + 25? Then echo the result", needs: "get-sum" },
@@ -126,7 +127,30 @@ export class Chat {
     this.#follow();
   }
 
-  async #ask(prompt) {
+  /** Goes on with the run that this tab had open when it was reloaded, if there is one. */
+  async resume() {
+    const left = loadOpenRun();
+    if (!left || this.running || !(await this.#session.isOpen(left.runId)) || this.running) return;
+    const missing = left.servers.filter((name) => !this.#session.has(name));
+    if (missing.length === 0) {
+      this.#ask(left.prompt, left.runId);
+      return;
+    }
+    // Without their tools its calls would fail; whoever added them can do so again.
+    const notice = h("div", { class: "answer left-open", role: "status" });
+    const end = (then) => () => (notice.remove(), then());
+    const servers = missing.join(" and ");
+    notice.append(
+      h("p", { class: "notice" }, `“${left.prompt}” was left open, and this page does not remember ${servers} any more. Add ${missing.length > 1 ? "them" : "it"} under the same name to go on.`),
+      h("button", { type: "button", class: "button", onclick: end(() => this.#ask(left.prompt, left.runId)) }, "Go on"),
+      h("button", { type: "button", class: "link", onclick: end(() => this.#session.forget(left.runId).finally(() => saveOpenRun(null))) }, "Drop it"),
+    );
+    this.#hero.hidden = true;
+    this.#list.append(notice);
+  }
+
+  /** @param runId Of a run that is gone on with instead of asking anew. */
+  async #ask(prompt, runId) {
     if (this.running) return;
     const before = this.#session.history;
     this.#hero.hidden = true;
@@ -168,7 +192,8 @@ export class Chat {
     };
     let run = null;
     try {
-      run = this.#session.start(prompt, (span) => answer.span(span), this.#pursues ? "goal" : "chat");
+      const onSpan = (span) => answer.span(span);
+      run = runId ? this.#session.resume(runId, onSpan) : this.#session.start(prompt, onSpan, this.#pursues ? "goal" : "chat");
     } catch (error) {
       answer.fail(error);
       return;
@@ -182,11 +207,14 @@ export class Chat {
     for await (const event of run) {
       if (event.type === "server_status") this.#session.changed();
       if (event.type === "context") sources = event.sources;
+      if (event.type === "run_start") saveOpenRun({ runId: event.runId, prompt, servers: this.#session.names() });
       if (event.type === "done" || event.type === "error") messages = event.messages;
       answer.apply(event);
     }
     // A cleared conversation is not brought back by the end of its last run.
     const current = this.#run === run;
+    saveOpenRun(null);
+    if (run.log) answer.log(run.log, "run");
     this.#session.finish(run, current ? messages : null);
     if (!current) return;
     this.#run = null;

@@ -39,7 +39,7 @@ export class Session extends EventTarget {
     }
     const servers = [...this.#servers.values()].map(serverOptions);
     if (this.#page && !this.#servers.has("page")) servers.push(this.#page.pageServer());
-    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, limits: { maxTurns }, onSpan: (span) => this.#onSpan?.(span) });
+    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, limits: { maxTurns }, journal: true, onSpan: (span) => this.#onSpan?.(span) });
   }
 
   get settings() {
@@ -231,7 +231,15 @@ export class Session extends EventTarget {
 
   /** Starts a run on the history so far; throws EdgewiseError when it cannot. `onSpan` is told what it spends its time on. */
   start(prompt, onSpan, mode = "chat") {
-    const run = this.#agent.run(prompt, { messages: this.#history, mode });
+    return this.#began(this.#agent.run(prompt, { messages: this.#history, mode }), onSpan);
+  }
+
+  /** Goes on with a run whose page is gone. */
+  resume(runId, onSpan) {
+    return this.#began(this.#agent.resume(runId), onSpan);
+  }
+
+  #began(run, onSpan) {
     this.#watch?.abort();
     this.#run = run;
     this.#onSpan = onSpan;
@@ -256,6 +264,26 @@ export class Session extends EventTarget {
     } finally {
       await chat.clear().catch(() => {});
     }
+  }
+
+  /** Whether a run of that id was left open. */
+  async isOpen(runId) {
+    return (await this.#agent.openRuns()).some((run) => run.runId === runId);
+  }
+
+  /** Forgets a run that was left open. */
+  async forget(runId) {
+    await this.#agent.forgetRun(runId);
+  }
+
+  /** The names of the servers that were added to the page. */
+  names() {
+    return [...this.#servers.keys()];
+  }
+
+  /** Whether there is a server of that name. */
+  has(name) {
+    return this.#servers.has(name);
   }
 
   get history() {

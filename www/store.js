@@ -3,6 +3,7 @@
 const SETTINGS = "edgewise.settings";
 const SERVERS = "edgewise.servers";
 const THEME = "edgewise.theme";
+const RUN = "edgewise.run";
 
 export const DEFAULTS = {
   preset: "offline",
@@ -32,6 +33,25 @@ function write(name, value) {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** The run of this tab that has not ended: `{ runId, prompt, servers }`; it outlives a reload, and not the tab. */
+export function loadOpenRun() {
+  try {
+    const run = JSON.parse(sessionStorage.getItem(RUN));
+    return typeof run?.runId === "string" && typeof run.prompt === "string" && Array.isArray(run.servers) ? run : null;
+  } catch {
+    return null;
+  }
+}
+
+export function saveOpenRun(run) {
+  try {
+    if (run) sessionStorage.setItem(RUN, JSON.stringify(run));
+    else sessionStorage.removeItem(RUN);
+  } catch {
+    // Then a reload ends it.
   }
 }
 
