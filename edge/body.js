@@ -5,10 +5,10 @@ import { Refusal } from "./answers.js";
 const MAX_BYTES = 1024 * 1024;
 /** A run may be put away with results of tools in it. */
 const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024;
-const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend"];
+const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend", "output"];
 
 /**
- * The checked body of a run. The core checks the inside of `messages`.
+ * The checked body of a run. The core checks the inside of `messages` and `output`.
  *
  * @param {number} mostTurns What the deployment allows.
  * @param {string[]} [fields] Those that it may have.
@@ -16,17 +16,33 @@ const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend"
  */
 export async function readBody(request, mostTurns, fields = FIELDS) {
   const body = await readObject(request, fields, MAX_BYTES);
-  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [], suspend = false } = body;
-  if (typeof prompt !== "string" || prompt.trim() === "") throw wrong("prompt", "expected text that is not empty");
+  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [], suspend = false, output } = body;
+  if (!isText(prompt)) throw wrong("prompt", "expected text that is not empty");
   if (messages !== undefined && !Array.isArray(messages)) throw wrong("messages", "expected an array");
   if (!Number.isInteger(maxTurns) || maxTurns < 1 || maxTurns > mostTurns) {
     throw wrong("maxTurns", `expected a whole number from 1 to ${mostTurns}`);
   }
   if (mode !== undefined && mode !== "chat" && mode !== "goal") throw wrong("mode", 'expected "chat" or "goal"');
-  const isText = (text) => typeof text === "string" && text.trim() !== "";
   if (!Array.isArray(followUps) || !followUps.every(isText)) throw wrong("followUps", "expected an array of texts that are not empty");
   if (typeof suspend !== "boolean") throw wrong("suspend", "expected true or false");
-  return { prompt, messages, maxTurns, mode, followUps, suspend };
+  if (output !== undefined && !isObject(output)) throw wrong("output", "expected a JSON Schema");
+  return { prompt, messages, maxTurns, mode, followUps, suspend, output };
+}
+
+/** The same for a plan; the core checks the plan. */
+export async function readPlan(request) {
+  const { plan, preview = false } = await readObject(request, ["plan", "preview"], MAX_BYTES);
+  if (!isObject(plan)) throw wrong("plan", "expected a plan: { steps: [...] }");
+  if (typeof preview !== "boolean") throw wrong("preview", "expected true or false");
+  return { plan, preview };
+}
+
+/** The same for what is said to a run that is under way. */
+export async function readSteer(request) {
+  const { text, followUp = false } = await readObject(request, ["text", "followUp"], MAX_BYTES);
+  if (!isText(text)) throw wrong("text", "expected text that is not empty");
+  if (typeof followUp !== "boolean") throw wrong("followUp", "expected true or false");
+  return { text, followUp };
 }
 
 /** The same for one that is resumed; the core checks the inside of both. */
@@ -47,12 +63,15 @@ async function readObject(request, fields, mostBytes) {
     if (error instanceof Refusal) throw error;
     throw new Refusal(400, "protocol", "the body is no valid JSON in UTF-8");
   }
-  if (body === null || typeof body !== "object" || Array.isArray(body)) throw wrong("body", "expected an object");
+  if (!isObject(body)) throw wrong("body", "expected an object");
   for (const field of Object.keys(body)) {
     if (!fields.includes(field)) throw wrong(field, `unknown field; known are ${fields.join(", ")}`);
   }
   return body;
 }
+
+const isText = (text) => typeof text === "string" && text.trim() !== "";
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 
 function wrong(path, message) {
   return new Refusal(400, "config", `${path}: ${message}`, { path });

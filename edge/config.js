@@ -14,7 +14,9 @@ const VARIABLES = {
   system: "SYSTEM_PROMPT",
   approval: "APPROVAL",
   context: "CONTEXT",
+  plans: "PLANS",
   "limits.maxTurns": "MAX_TURNS",
+  limits: "LIMITS",
   snapshotSecret: "SNAPSHOT_SECRET",
 };
 
@@ -40,8 +42,6 @@ export function options(env) {
   const turns = env.MAX_TURNS === undefined || env.MAX_TURNS === "" ? undefined : Number(env.MAX_TURNS);
   if (Number.isNaN(turns)) throw mistake("MAX_TURNS", "expected a whole number");
   const provider = text(env, "MODEL_PROVIDER") ?? "offline";
-  const context = text(env, "CONTEXT") ?? "none";
-  if (context !== "none" && context !== "auto") throw mistake("CONTEXT", "expected auto or none");
   return {
     model: {
       provider,
@@ -53,22 +53,40 @@ export function options(env) {
     servers: servers(env),
     system: text(env, "SYSTEM_PROMPT"),
     approval: text(env, "APPROVAL") ?? "writes",
-    context: context === "auto" ? {} : undefined,
-    limits: { maxTurns: turns ?? 10 },
+    context: auto(env, "CONTEXT") ? {} : undefined,
+    plans: auto(env, "PLANS"),
+    limits: { ...limits(env), maxTurns: turns ?? 10 },
     snapshotSecret: text(env, "SNAPSHOT_SECRET"),
   };
 }
 
+function auto(env, name) {
+  const value = text(env, name) ?? "none";
+  if (value !== "none" && value !== "auto") throw mistake(name, "expected auto or none");
+  return value === "auto";
+}
+
+/** `LIMITS`: the option `limits` of an agent, as JSON text or as a table in `wrangler.toml`. */
+function limits(env) {
+  const limits = parsed(env, "LIMITS", {});
+  if (limits === null || typeof limits !== "object" || Array.isArray(limits)) throw mistake("LIMITS", "expected an object");
+  if ("maxTurns" in limits) throw mistake("LIMITS.maxTurns", "is the variable MAX_TURNS");
+  return limits;
+}
+
+function parsed(env, name, absent) {
+  const value = env[name] ?? absent;
+  if (typeof value !== "string") return value;
+  try {
+    return value.trim() === "" ? absent : JSON.parse(value);
+  } catch {
+    throw mistake(name, "is no valid JSON");
+  }
+}
+
 /** `MCP_SERVERS`: an array of `{ name, url, timeoutMs?, maxParallelTools?, labels?, privateResources? }`, as JSON text or as an array in `wrangler.toml`. */
 function servers(env) {
-  let list = env.MCP_SERVERS ?? [];
-  if (typeof list === "string") {
-    try {
-      list = list.trim() === "" ? [] : JSON.parse(list);
-    } catch {
-      throw mistake("MCP_SERVERS", "is no valid JSON");
-    }
-  }
+  const list = parsed(env, "MCP_SERVERS", []);
   if (!Array.isArray(list)) throw mistake("MCP_SERVERS", "expected an array of { name, url }");
   const secrets = new Map();
   return list.map((server, index) => {

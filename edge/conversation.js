@@ -1,16 +1,21 @@
 // `/v1/conversations/<id>`: conversations that are kept, a Durable Object each.
 
 import { failure, json, Refusal } from "./answers.js";
-import { readBody, readResume } from "./body.js";
-import { options } from "./config.js";
-import { agentOf, demandSecret, stream } from "./runs.js";
+import { readBody, readResume, readSteer } from "./body.js";
+import { agentOf, demandSecret, given, stream } from "./runs.js";
 
-const PATH = /^\/v1\/conversations\/([^/]{1,256})(\/resume)?$/;
+/** Fields of a prompt; the history is here. */
+const SAID = ["prompt", "maxTurns", "mode", "followUps", "suspend", "output"];
 
-/** The conversation that a URL is about, and what comes after its name; undefined for others. */
+const PATH = /^\/v1\/conversations\/([^/]{1,256})(?:\/(resume|steer)|\/(results)\/([^/]{1,256}))?$/;
+
+/**
+ * The conversation that a URL is about, and what of it: `resume`, `steer`, `results` with a handle, or "" for itself. Undefined
+ * for other URLs.
+ */
 export function placeOf({ pathname }) {
-  const [, name, rest = ""] = PATH.exec(pathname) ?? [];
-  return name && { name, rest };
+  const [, name, verb, results, handle] = PATH.exec(pathname) ?? [];
+  return name && { name, part: verb ?? results ?? "", handle };
 }
 
 /** A conversation is at home in its Durable Object. */
@@ -27,7 +32,8 @@ export class Conversation {
   #ctx;
   #env;
   // Objects may share connections between requests, and the agent knows whose turn it is.
-  #agent;
+  #home;
+  #open = new Set();
 
   constructor(ctx, env) {
     this.#ctx = ctx;
@@ -43,25 +49,61 @@ export class Conversation {
   }
 
   async #answer(request) {
-    const config = options(this.#env);
-    this.#agent ??= agentOf({ ...config, cache: { store: this.#ctx.storage } });
-    const chat = this.#agent.conversation("main");
+    this.#home ??= agentOf(this.#env, { cache: { store: this.#ctx.storage } });
+    const { agent, config } = this.#home;
+    const chat = agent.conversation("main");
+    const { part, handle } = placeOf(new URL(request.url));
+    if (part === "resume") {
+      demandSecret(config);
+      const { snapshot, decisions } = await readResume(request);
+      const { meta: _, ...options } = given(request);
+      return this.#run(agent.resume(snapshot, { ...options, decisions }), true);
+    }
+    if (part === "steer") {
+      const { text, followUp } = await readSteer(request);
+      return this.#steer(text, followUp);
+    }
+    if (part === "results") return json(await agent.readResult(decoded(handle)));
     if (request.method === "GET") return json({ messages: await chat.messages() });
     if (request.method === "DELETE") {
       await chat.clear();
       return json({ messages: [] });
     }
-    const more = { signal: request.signal, unattended: true };
-    if (placeOf(new URL(request.url)).rest === "/resume") {
-      demandSecret(config);
-      const { snapshot, decisions } = await readResume(request);
-      return stream(this.#agent.resume(snapshot, { ...more, decisions }), true, this.#ctx, () => {});
-    }
-    const fields = ["prompt", "maxTurns", "mode", "followUps", "suspend"];
-    const { prompt, followUps, suspend, maxTurns, mode } = await readBody(request, config.limits.maxTurns, fields);
+    const { prompt, followUps, suspend, messages: _, ...body } = await readBody(request, config.limits.maxTurns, SAID);
     if (suspend) demandSecret(config);
-    const run = chat.send(prompt, { ...more, maxTurns, mode });
+    const run = chat.send(prompt, { ...body, ...given(request) });
     for (const text of followUps) run.followUp(text);
-    return stream(run, suspend, this.#ctx, () => {});
+    return this.#run(run, suspend);
+  }
+
+  #run(run, suspend) {
+    this.#open.add(run);
+    return stream(run, suspend, this.#ctx, () => {
+      this.#open.delete(run);
+      return this.#home.flush();
+    });
+  }
+
+  /** Says something to the run that is under way: the oldest, since those behind it wait for it. */
+  #steer(text, followUp) {
+    for (const run of this.#open) {
+      try {
+        if (followUp) run.followUp(text);
+        else run.steer(text);
+        return json({ ok: true }, 202);
+      } catch (error) {
+        // It has ended this instant.
+        if (error.code !== "misuse") throw error;
+      }
+    }
+    throw new Refusal(409, "misuse", "no run is under way in this conversation");
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new Refusal(400, "config", "handle: is no URL-encoded text", { path: "handle" });
   }
 }

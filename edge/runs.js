@@ -3,25 +3,40 @@
 import { Agent } from "edgewise";
 
 import { Refusal } from "./answers.js";
-import { demandKey, explain } from "./config.js";
+import { demandKey, explain, options } from "./config.js";
+import { exporter, traceOf } from "./spans.js";
 
-// One agent per request: a Worker may not use a connection that another request opened.
-export function agentOf(config) {
+/**
+ * The agent that is configured, with its configuration. One per request: a Worker may not use a connection that another
+ * request opened. `flush` sends the spans of runs that have ended.
+ */
+export function agentOf(env, more) {
+  const config = options(env);
+  const spans = exporter(env);
   let agent;
   try {
-    agent = new Agent(config);
+    agent = new Agent({ ...config, onSpan: spans?.onSpan, ...more });
   } catch (error) {
     throw explain(error);
   }
   demandKey(config.model);
-  return agent;
+  return { agent, config, flush: async () => spans?.flush() };
 }
 
-/** The run as an event stream. One that may be put away ends with `suspended` where it would need approvals. */
-export function stream(run, suspend, ctx, after) {
-  if (suspend) run.onSuspend(() => {});
+/** The same for one run: `end` is to be waited for when the run is over. */
+export function agentFor(env) {
+  const made = agentOf(env);
   // Legacy MCP sessions are ended at the server, also when the caller has gone.
-  ctx.waitUntil(run.result.catch(() => {}).then(after));
+  return { ...made, end: () => Promise.all([made.agent.close(), made.flush()]) };
+}
+
+/** Options of each run. Whoever reads the stream has no way back into it: a call that needs approval is denied, it does not wait. */
+export const given = (request) => ({ signal: request.signal, unattended: true, meta: traceOf(request) });
+
+/** The run as an event stream. One that may be put away ends with `suspended` where it would need approvals. */
+export function stream(run, suspend, ctx, end) {
+  if (suspend) run.onSuspend(() => {});
+  ctx.waitUntil(run.result.catch(() => {}).then(end));
   return run.toResponse({ headers: { "cache-control": "no-store" } });
 }
 

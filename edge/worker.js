@@ -1,20 +1,24 @@
-// The deployable worker: `POST /v1/run` streams a run, `POST /v1/resume` goes on with one that was put away, and
-// `/v1/conversations/<id>` is a conversation that is kept in a Durable Object; `GET /v1/health` says what is configured.
+// The deployable worker: `POST /v1/run` streams a run, `POST /v1/resume` goes on with one that was put away, `POST /v1/plan`
+// runs a plan, `/v1/conversations/<id>` is a conversation in a Durable Object, `GET /v1/health` says what is configured.
 // Everything else is a static file, which never reaches this code.
 
 import { version } from "edgewise";
 
 import { authorise, cors, preflight } from "./access.js";
 import { failure, json, Refusal } from "./answers.js";
-import { readBody, readResume } from "./body.js";
-import { options } from "./config.js";
+import { readBody, readPlan, readResume } from "./body.js";
 import { placeOf, toObject } from "./conversation.js";
-import { agentOf, demandSecret, stream } from "./runs.js";
+import { agentFor, agentOf, demandSecret, given, stream } from "./runs.js";
 
 export { Conversation } from "./conversation.js";
 
-const ROUTES = { "/v1/run": { POST: run }, "/v1/resume": { POST: resume }, "/v1/health": { GET: health } };
-const IN_CONVERSATION = { "": { GET: toObject, POST: toObject, DELETE: toObject }, "/resume": { POST: toObject } };
+const ROUTES = { "/v1/run": { POST: run }, "/v1/resume": { POST: resume }, "/v1/plan": { POST: plan }, "/v1/health": { GET: health } };
+const IN_CONVERSATION = {
+  "": { GET: toObject, POST: toObject, DELETE: toObject },
+  resume: { POST: toObject },
+  steer: { POST: toObject },
+  results: { GET: toObject },
+};
 
 export default {
   async fetch(request, env, ctx) {
@@ -39,7 +43,7 @@ export default {
 
 function route(request, url) {
   const place = placeOf(url);
-  const methods = place ? IN_CONVERSATION[place.rest] : Object.hasOwn(ROUTES, url.pathname) ? ROUTES[url.pathname] : undefined;
+  const methods = place ? IN_CONVERSATION[place.part] : Object.hasOwn(ROUTES, url.pathname) ? ROUTES[url.pathname] : undefined;
   if (methods === undefined) {
     throw new Refusal(404, "misuse", `no such route; there are ${Object.keys(ROUTES).join(", ")} and /v1/conversations/<id>`);
   }
@@ -49,28 +53,35 @@ function route(request, url) {
 }
 
 async function run(request, env, ctx) {
-  const config = options(env);
-  const agent = agentOf(config);
+  const { agent, config, end } = agentFor(env);
   const { prompt, followUps, suspend, ...body } = await readBody(request, config.limits.maxTurns);
   if (suspend) demandSecret(config);
-  // Whoever reads the stream has no way back into it: a call that needs approval is denied, it does not wait.
-  const run = agent.run(prompt, { ...body, signal: request.signal, unattended: true });
+  const run = agent.run(prompt, { ...body, ...given(request) });
   for (const text of followUps) run.followUp(text);
-  return stream(run, suspend, ctx, () => agent.close());
+  return stream(run, suspend, ctx, end);
 }
 
 async function resume(request, env, ctx) {
-  const config = options(env);
+  const { agent, config, end } = agentFor(env);
   demandSecret(config);
-  const agent = agentOf(config);
   const { snapshot, decisions } = await readResume(request);
-  const run = agent.resume(snapshot, { decisions, signal: request.signal, unattended: true });
-  return stream(run, true, ctx, () => agent.close());
+  const { meta: _, ...options } = given(request);
+  return stream(agent.resume(snapshot, { ...options, decisions }), true, ctx, end);
+}
+
+async function plan(request, env, ctx) {
+  const { agent, end } = agentFor(env);
+  const { plan, preview } = await readPlan(request);
+  if (!preview) return stream(agent.runPlan(plan, given(request)), false, ctx, end);
+  try {
+    return json(await agent.previewPlan(plan, { signal: request.signal }));
+  } finally {
+    ctx.waitUntil(end());
+  }
 }
 
 function health(_request, env) {
-  const config = options(env);
-  const agent = agentOf(config);
+  const { agent, config } = agentOf(env);
   const { provider, id = provider } = config.model;
   const servers = agent.servers().map((server) => server.name);
   return json({ version, model: { provider, id }, servers, approval: config.approval, ...config.limits });
