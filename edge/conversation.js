@@ -2,15 +2,15 @@
 
 import { failure, json, Refusal } from "./answers.js";
 import { readBody, readResume, readSteer } from "./body.js";
-import { agentOf, demandSecret, given, stream } from "./runs.js";
+import { agentOf, COUNTED, demandSecret, given, stream } from "./runs.js";
 
 /** Fields of a prompt; the history is here. */
 const SAID = ["prompt", "maxTurns", "mode", "followUps", "suspend", "output"];
 
-const PATH = /^\/v1\/conversations\/([^/]{1,256})(?:\/(resume|steer)|\/(results)\/([^/]{1,256}))?$/;
+const PATH = /^\/v1\/conversations\/([^/]{1,256})(?:\/(resume|steer|count)|\/(results)\/([^/]{1,256}))?$/;
 
 /**
- * The conversation that a URL is about, and what of it: `resume`, `steer`, `results` with a handle, or "" for itself. Undefined
+ * The conversation that a URL is about, and what of it: `resume`, `steer`, `count`, `results` with a handle, or "" for itself. Undefined
  * for other URLs.
  */
 export function placeOf({ pathname }) {
@@ -62,6 +62,10 @@ export class Conversation {
     if (part === "steer") {
       const { text, followUp } = await readSteer(request);
       return this.#steer(text, followUp);
+    }
+    if (part === "count") {
+      const { prompt, mode, output } = await readBody(request, config.limits.maxTurns, COUNTED);
+      return json(await chat.countTokens(prompt, { mode, output, signal: request.signal }));
     }
     if (part === "results") return json(await agent.readResult(decoded(handle)));
     if (request.method === "GET") return json({ messages: await chat.messages() });

@@ -30,6 +30,9 @@ export function agentFor(env) {
   return { ...made, end: () => Promise.all([made.agent.close(), made.flush()]) };
 }
 
+/** What may be said of a run whose tokens are counted. */
+export const COUNTED = ["prompt", "mode", "output"];
+
 /** Options of each run. Whoever reads the stream has no way back into it: a call that needs approval is denied, it does not wait. */
 export const given = (request) => ({ signal: request.signal, unattended: true, meta: traceOf(request) });
 

@@ -1,5 +1,5 @@
 // The deployable worker: `POST /v1/run` streams a run, `POST /v1/resume` goes on with one that was put away, `POST /v1/plan`
-// runs a plan, `/v1/conversations/<id>` is a conversation in a Durable Object, `GET /v1/health` says what is configured.
+// runs a plan, `POST /v1/count` counts the tokens of a prompt, `/v1/conversations/<id>` is a conversation in a Durable Object, `GET /v1/health` says what is configured.
 // Everything else is a static file, which never reaches this code.
 
 import { version } from "edgewise";
@@ -8,15 +8,22 @@ import { authorise, cors, preflight } from "./access.js";
 import { failure, json, Refusal } from "./answers.js";
 import { readBody, readPlan, readResume } from "./body.js";
 import { placeOf, toObject } from "./conversation.js";
-import { agentFor, agentOf, demandSecret, given, stream } from "./runs.js";
+import { agentFor, agentOf, COUNTED, demandSecret, given, stream } from "./runs.js";
 
 export { Conversation } from "./conversation.js";
 
-const ROUTES = { "/v1/run": { POST: run }, "/v1/resume": { POST: resume }, "/v1/plan": { POST: plan }, "/v1/health": { GET: health } };
+const ROUTES = {
+  "/v1/run": { POST: run },
+  "/v1/resume": { POST: resume },
+  "/v1/plan": { POST: plan },
+  "/v1/count": { POST: count },
+  "/v1/health": { GET: health },
+};
 const IN_CONVERSATION = {
   "": { GET: toObject, POST: toObject, DELETE: toObject },
   resume: { POST: toObject },
   steer: { POST: toObject },
+  count: { POST: toObject },
   results: { GET: toObject },
 };
 
@@ -75,6 +82,16 @@ async function plan(request, env, ctx) {
   if (!preview) return stream(agent.runPlan(plan, given(request)), false, ctx, end);
   try {
     return json(await agent.previewPlan(plan, { signal: request.signal }));
+  } finally {
+    ctx.waitUntil(end());
+  }
+}
+
+async function count(request, env, ctx) {
+  const { agent, config, end } = agentFor(env);
+  const { prompt, messages, mode, output } = await readBody(request, config.limits.maxTurns, ["messages", ...COUNTED]);
+  try {
+    return json(await agent.countTokens(prompt, { messages, mode, output, signal: request.signal }));
   } finally {
     ctx.waitUntil(end());
   }

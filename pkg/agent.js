@@ -149,6 +149,10 @@ export class Agent {
     return this.#core.call("readResult", { handle: text(handle, "handle") }, options, ["signal"]);
   }
 
+  countTokens(prompt, options) {
+    return this.#count(prompt, options);
+  }
+
   run(prompt, options) {
     return this.#start(prompt, options, (agent, json) => agent.run(text(prompt, "prompt"), json));
   }
@@ -159,9 +163,9 @@ export class Agent {
     return {
       id,
       send: (prompt, options) => {
-        if (options?.messages !== undefined) throw config("messages", "is not for a conversation, which has its own");
-        return this.#start(prompt, options, (agent, json) => agent.run(text(prompt, "prompt"), json, id));
+        return this.#start(prompt, ofConversation(options), (agent, json) => agent.run(text(prompt, "prompt"), json, id));
       },
+      countTokens: async (prompt, options) => this.#count(prompt, ofConversation(options), id),
       messages: () => this.#core.call("messages", given),
       clear: async (options) => {
         await this.#core.call("clearConversation", given, options, ["signal"]);
@@ -222,6 +226,13 @@ export class Agent {
     });
   }
 
+  async #count(prompt, options, id) {
+    const { signal, rest } = callOptions(options);
+    // The options of a run, of which this one says nothing here.
+    const { unattended, ...run } = rest ?? {};
+    return this.#core.call("countTokens", { prompt: text(prompt, "prompt"), run, id }, { signal }, ["signal"]);
+  }
+
   async close() {
     this.#closed = true;
     await this.#core.call("close", {});
@@ -236,6 +247,11 @@ export class Agent {
     text(server, "server");
     return this.#core.call("ask", { server, method, params }, options, known);
   }
+}
+
+function ofConversation(options) {
+  if (options?.messages !== undefined) throw config("messages", "is not for a conversation, which has its own");
+  return options;
 }
 
 function source(server, uri) {

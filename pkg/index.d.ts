@@ -979,6 +979,21 @@ export class Agent {
    */
   findTools(query: string, options?: { limit?: number; signal?: AbortSignal }): Promise<string[]>;
 
+  /**
+   * How many tokens a run with that prompt would begin with: its system prompt, tools, context and history, built as `run`
+   * builds them, and counted for the agent's own model. Asks no model and starts no tool. Where the history would be compacted
+   * first, it is counted as it is.
+   *
+   * Anthropic, Gemini and OpenAI Responses count themselves, and so do llama.cpp's server and the browser's own model.
+   * Elsewhere, and where a host does not know the endpoint, it is estimated at the rate that the provider counted at before,
+   * else four characters for a token.
+   *
+   * @param options Those of `run`.
+   * @throws {EdgewiseError} As `run` would end before its model, `cancelled`, and what went wrong with the provider that counts:
+   * it is asked once.
+   */
+  countTokens(prompt: string, options?: RunOptions): Promise<TokenCount>;
+
   /** Forgets what users have approved of with `remember: "always"`, for all tools of all servers in this store. */
   forgetApprovals(): Promise<void>;
 
@@ -1083,6 +1098,13 @@ export interface ContextChanged {
   readAt?: number;
 }
 
+/** Tokens of what a model would be asked. */
+export interface TokenCount {
+  inputTokens: number;
+  /** Nobody counted: it is about so many. */
+  estimated: boolean;
+}
+
 /** A history that outlives its runs. Every object of one id is the same conversation. */
 export interface Conversation {
   readonly id: string;
@@ -1097,6 +1119,9 @@ export interface Conversation {
    * @throws {EdgewiseError} `config` for options that are wrong; `messages` is none of them.
    */
   send(prompt: string, options?: Omit<RunOptions, "messages">): Run;
+
+  /** The same as `agent.countTokens`, of what `send` would begin with: behind the runs that are in it. Leaves nothing in it. */
+  countTokens(prompt: string, options?: Omit<RunOptions, "messages">): Promise<TokenCount>;
 
   /** Everything that was said and is settled, the oldest first. */
   messages(): Promise<Message[]>;

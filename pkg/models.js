@@ -38,13 +38,21 @@ export function app(generate) {
 
 /** The browser's own model. */
 export function browser() {
-  return app(async function* ({ initialPrompts, prompt, responseConstraint, pieces }, { signal }) {
+  return app(async function* ({ initialPrompts, prompt, responseConstraint, pieces, count }, { signal }) {
     const model = globalThis.LanguageModel;
+    // Counting must not be what has the browser fetch its model; nothing is no number.
+    if (count && (await model?.availability?.()) !== "available") return yield {};
     if (!model) throw Object.assign(new Error("this browser has no model of its own (LanguageModel)"), { status: 400 });
     const session = await model.create({ initialPrompts, signal });
     try {
       const options = { signal };
       if (responseConstraint) Object.assign(options, { responseConstraint, omitResponseConstraintInput: true });
+      if (count) {
+        const measure = session.measureContextUsage ?? session.measureInputUsage;
+        if (!measure) return yield {};
+        const before = session.contextUsage ?? session.inputUsage ?? 0;
+        return yield { type: "usage", inputTokens: Math.round(before + (await measure.call(session, prompt, options))) };
+      }
       for await (const text of session.promptStreaming(prompt, options)) yield { type: pieces, text };
       const used = session.contextUsage ?? session.inputUsage;
       if (used > 0) yield { type: "usage", inputTokens: Math.round(used), outputTokens: 0 };

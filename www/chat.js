@@ -26,6 +26,7 @@ export class Chat {
   #send = document.getElementById("send");
   #stop = document.getElementById("stop");
   #goal = document.getElementById("goal");
+  #count = document.getElementById("count");
   #latest = document.getElementById("latest");
   #run = null;
   #answer = null;
@@ -50,7 +51,11 @@ export class Chat {
       this.#goal.setAttribute("aria-pressed", String(!this.#pursues));
       this.#show(this.running);
     });
-    this.#field.addEventListener("input", () => this.#grow());
+    this.#field.addEventListener("input", () => {
+      this.#grow();
+      this.#count.textContent = "Count tokens";
+    });
+    this.#count.addEventListener("click", () => this.#counts());
     this.#stop.addEventListener("click", () => this.stop());
     this.#latest.addEventListener("click", () => this.#follow());
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -111,6 +116,16 @@ export class Chat {
     this.#grow();
     if (this.running) this.#add(prompt, later);
     else this.#ask(prompt);
+  }
+
+  /** Says how many tokens the model would be asked with. */
+  async #counts() {
+    this.#count.disabled = true;
+    const counted = this.#session.count(this.#field.value, this.#pursues ? "goal" : "chat");
+    const words = await counted.catch((error) => `Not counted: ${error.code}`);
+    this.#count.disabled = false;
+    this.#count.textContent = words;
+    announce(words);
   }
 
   /** Says something while the answer comes: it joins at the next turn, or is asked afterwards. */

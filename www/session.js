@@ -286,6 +286,12 @@ export class Session extends EventTarget {
     return this.#servers.has(name);
   }
 
+  /** Tokens of what such a run would begin with, in words. */
+  async count(prompt, mode) {
+    const { inputTokens, estimated } = await this.#agent.countTokens(prompt, { messages: this.#history, mode });
+    return `${estimated ? "about " : ""}${inputTokens.toLocaleString("en")} tokens`;
+  }
+
   get history() {
     return this.#history;
   }

@@ -19,6 +19,7 @@ use crate::cache::{Mode, READ};
 use crate::drive::cache::{Cache, Question};
 use crate::drive::context::Lists;
 use crate::drive::conversation::{Conversation, Conversations};
+use crate::drive::count::Counted;
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::{Journal, Keeper};
 use crate::drive::live::Watchers;
@@ -558,6 +559,11 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// How many characters are how many tokens, as far as is known.
+    pub(super) fn rate(&self) -> Rate {
+        self.0.rate.get()
+    }
+
     /// A run has learned how many characters are how many tokens.
     pub(crate) fn note_rate(&self, rate: Rate) {
         self.0.rate.set(rate);
@@ -566,7 +572,7 @@ impl<P: Platform> Agent<P> {
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle
     /// is for the app.
     pub fn run(&self, prompt: String, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
-        self.begin_in(None, prompt, options)
+        self.begin_in(None, prompt, options, None)
     }
 
     /// Starts a run in the conversation of that id, behind those that are in it: it goes on from what was said there, and what is
@@ -583,14 +589,16 @@ impl<P: Platform> Agent<P> {
         options: RunOptions,
     ) -> Result<(RunHandle, impl Future<Output = ()> + 'static)> {
         let conversation = conversation.map(|id| self.0.conversations.get(id)).transpose()?;
-        Ok(self.begin_in(conversation, prompt, options))
+        Ok(self.begin_in(conversation, prompt, options, None))
     }
 
-    fn begin_in(
+    /// Starts a run, or with `counted` one that ends where it would ask the model.
+    pub(super) fn begin_in(
         &self,
         conversation: Option<Rc<Conversation>>,
         prompt: String,
         options: RunOptions,
+        counted: Option<Rc<Counted>>,
     ) -> (RunHandle, impl Future<Output = ()> + 'static) {
         let config = &self.0.config;
         let mut limits = config.limits;
@@ -604,7 +612,8 @@ impl<P: Platform> Agent<P> {
         prompt.content.splice(0..0, attachments);
         let system = self.system(goal, output.as_ref());
         let handle = RunHandle::default();
-        let model = Model::new(self.0.model.clone(), &limits, system, output.clone());
+        let mut model = Model::new(self.0.model.clone(), &limits, system, output.clone());
+        model.counted = counted;
         if self.0.closed.get() {
             handle.cancel();
         }
@@ -623,7 +632,7 @@ impl<P: Platform> Agent<P> {
                 }
             }
             let mut journal = None;
-            if run_handle.begin() || agent.0.config.journal {
+            if model.counted.is_none() && (run_handle.begin() || agent.0.config.journal) {
                 run_handle.set_recorded();
                 let conversation = entered.as_ref().map(|turn| {
                     let count = setup.messages.len();
@@ -854,7 +863,7 @@ impl<P: Platform> Agent<P> {
         self.0.servers.borrow().iter().find(|server| server.name == name).cloned()
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.0.closed.get() { Err(Error::new(Code::Misuse, "the agent was closed")) } else { Ok(()) }
     }
 }

@@ -10,6 +10,7 @@ pub mod client;
 mod compact;
 mod context;
 mod conversation;
+mod count;
 pub mod diagnose;
 pub mod handle;
 mod keep;

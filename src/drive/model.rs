@@ -9,16 +9,18 @@ use serde_json::Value;
 use crate::agent::config::Limits;
 use crate::agent::fact::Fact;
 use crate::agent::recovery::{Ask, Candidate};
-use crate::agent::view::View;
+use crate::agent::view::{View, size};
+use crate::drive::count::Counted;
 use crate::drive::handle::RunHandle;
 use crate::drive::wait::{Cancel, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result, Retry};
 use crate::http::Request;
 use crate::llm::config::{ModelConfig, Provider};
+use crate::llm::count;
 use crate::llm::offline_wire;
 use crate::llm::structured::{Takes, takes};
 use crate::llm::types::{Block, Delta, Message, Role, ToolDefinition};
-use crate::llm::wire::{Decoder, Encoder, goes_on, label};
+use crate::llm::wire::{Decoder, Encoder, goes_on, label, label_at};
 use crate::platform::{Body, NetworkError, Part, Platform};
 use crate::time::Millis;
 
@@ -40,6 +42,8 @@ pub(crate) struct Model {
     tools: RefCell<Vec<ToolDefinition>>,
     /// Names of those that are the agent's own.
     own: RefCell<Vec<String>>,
+    /// Where what it would be asked goes, if it is only counted.
+    pub(crate) counted: Option<Rc<Counted>>,
 }
 
 /// The beginning of the next request.
@@ -62,7 +66,7 @@ impl Model {
     ) -> Model {
         let (idle, longest) = (limits.turn_timeout, limits.turn_max);
         let (encoder, tools, own) = (RefCell::new(None), RefCell::default(), RefCell::default());
-        Model { config, idle, longest, system, output, encoder, tools, own }
+        Model { config, idle, longest, system, output, encoder, tools, own, counted: None }
     }
 
     /// The model and its fallbacks, as far as a run decides on them.
@@ -107,6 +111,48 @@ impl Model {
             let (which, compacted) = (*which, *compacted);
             *encoder = self.standing(which, &tools, compacted);
         }
+    }
+
+    /// Characters of what a model is asked with: of the system prompt, the tools and those messages.
+    pub(crate) fn weight(&self, messages: &[Message], view: &View) -> u64 {
+        let fixed = match self.encoder_of((0, false), &self.tools.borrow()) {
+            Some(encoder) => encoder.bytes(),
+            None => self.system.as_ref().map_or(0, String::len),
+        };
+        fixed as u64 + view.shown(messages).map(|(_, message)| size(&message)).sum::<u64>()
+    }
+
+    /// How many tokens a request is by the count of its provider; `None` where that does not count.
+    pub(crate) async fn count<P: Platform>(
+        &self,
+        platform: &P,
+        prepared: Prepared,
+        cancel: &Cancel,
+    ) -> Result<Option<u64>> {
+        let config = self.config.at(prepared.model);
+        let Way::Request(mut request) = prepared.way else { return Ok(None) };
+        if config.provider == Provider::Browser {
+            request = self.worded(platform, request, &label(config), cancel).await?;
+        }
+        let Some(request) = count::request(config, request) else { return Ok(None) };
+        let aside = RunHandle::default();
+        let what = label_at(config, &request.url);
+        match self.stream(platform, config, request, &what, &aside, cancel).await {
+            Ok(_) => {}
+            // There is no such endpoint, or it is none that counts.
+            Err(error) if error.code == Code::Protocol || matches!(error.status, Some(404 | 405 | 501)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut counted = None;
+        while let Some(fact) = aside.take_fact() {
+            if let Fact::Deltas(deltas) = fact {
+                counted = deltas.iter().rev().find_map(|delta| match delta {
+                    Delta::Usage(usage) => Some(usage.input_tokens),
+                    _ => None,
+                });
+            }
+        }
+        Ok(counted)
     }
 
     /// The tools that the embedded model knows what to do with: none of the agent's own.
@@ -279,7 +325,10 @@ impl Model {
         let stopped = |stop: Stop| self.stopped(stop, what);
         let answer = within(platform, self.idle, cancel, platform.fetch(request)).await.map_err(stopped)?;
         let mut response = answer.map_err(|error| network(what, "no answer", error))?;
-        let mut decoder = Decoder::new(config, &response.head);
+        let mut decoder = match self.counted {
+            None => Decoder::new(config, &response.head),
+            Some(_) => Decoder::counting(config, &response.head, what),
+        };
         let mut deltas = Vec::new();
         loop {
             // A reader that went away never catches up.

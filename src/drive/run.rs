@@ -18,6 +18,7 @@ use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::check::check;
 use crate::drive::compact::{Work, compact};
+use crate::drive::count::count_instead;
 use crate::drive::handle::RunHandle;
 use crate::drive::keep::Keeper;
 use crate::drive::live::Inbox;
@@ -110,7 +111,10 @@ pub(crate) async fn drive<P: Platform>(
 ) {
     let (over, connecting, questions) = (Cancel::new(), Cell::new(0), Questions::default());
     let platform = agent.platform().clone();
-    let trace = Trace::new(&*platform, agent.config(), &run, &mut meta);
+    let trace = match model.counted {
+        None => Trace::new(&*platform, agent.config(), &run, &mut meta),
+        Some(_) => Trace::none(),
+    };
     let (returns, own_plan, meta) = (Returns::default(), run.is_plan(), Rc::new(meta));
     let inbox = Rc::<Inbox>::default();
     let context =
@@ -255,6 +259,10 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
         }
         Step::Noted(noted) => {
             context.inbox.push(json!({ "noted": noted }));
+            Vec::new()
+        }
+        Step::Compact(_) | Step::CallModel(_) if context.model.counted.is_some() => {
+            count_instead(&context.model, run, &step, handle);
             Vec::new()
         }
         Step::Compact(squeeze) => vec![Job::Compact(Work::of(squeeze, run))],

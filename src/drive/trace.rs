@@ -42,6 +42,11 @@ struct Inner {
 }
 
 impl Trace {
+    /// Follows nothing.
+    pub(crate) fn none() -> Trace {
+        Trace(None)
+    }
+
     /// What follows the run as its agent's options want it. `meta` may hold the context of the trace that it is part of.
     pub(crate) fn new<P: Platform>(
         platform: &P,

@@ -6,7 +6,7 @@ use super::config::{ModelConfig, Provider};
 use super::failure::{Fault, Report, shown, verdict};
 use super::types::Delta;
 use super::wire::label;
-use super::{anthropic, app_stream, gemini, openai_chat, responses_stream};
+use super::{anthropic, app_stream, count, gemini, openai_chat, responses_stream};
 use crate::error::{Code, Error, Result, Retry};
 use crate::http::{Head, retry_after};
 use crate::secret::Secret;
@@ -81,6 +81,23 @@ pub(super) trait Stream {
 impl Decoder {
     /// A decoder for the body that follows this head.
     pub fn new(config: &ModelConfig, head: &Head) -> Decoder {
+        let stream: Box<dyn Stream> = match config.provider {
+            Provider::Anthropic => Box::new(anthropic::Stream::default()),
+            Provider::Gemini => Box::new(gemini::Stream::default()),
+            Provider::App | Provider::Browser => Box::new(app_stream::Stream::default()),
+            Provider::OpenAiResponses => Box::new(responses_stream::Stream::default()),
+            _ => Box::new(openai_chat::Stream::default()),
+        };
+        Decoder::with(config, head, label(config), stream)
+    }
+
+    /// A decoder for the answer to a [request that counts](super::count::request), which messages call `who`. All that it
+    /// gives is one [`Delta::Usage`] with the tokens of the input; nothing where the answer has no number.
+    pub fn counting(config: &ModelConfig, head: &Head, who: &str) -> Decoder {
+        Decoder::with(config, head, who.to_owned(), Box::new(count::Stream::default()))
+    }
+
+    fn with(config: &ModelConfig, head: &Head, who: String, stream: Box<dyn Stream>) -> Decoder {
         let media_type = head.media_type();
         let mode = match media_type.as_str() {
             _ if !head.is_success() => Mode::Refused,
@@ -90,7 +107,7 @@ impl Decoder {
             _ => Mode::Foreign,
         };
         Decoder {
-            who: label(config),
+            who,
             secrets: config.api_key.iter().chain(config.headers.iter().map(|(_, value)| value)).cloned().collect(),
             status: head.status,
             media_type,
@@ -101,13 +118,7 @@ impl Decoder {
             body: Vec::new(),
             total: 0,
             sse: sse::Decoder::new(),
-            stream: match config.provider {
-                Provider::Anthropic => Box::new(anthropic::Stream::default()),
-                Provider::Gemini => Box::new(gemini::Stream::default()),
-                Provider::App | Provider::Browser => Box::new(app_stream::Stream::default()),
-                Provider::OpenAiResponses => Box::new(responses_stream::Stream::default()),
-                _ => Box::new(openai_chat::Stream::default()),
-            },
+            stream,
             failed: None,
         }
     }

@@ -9,11 +9,13 @@
 //! app_stream + prompt_api                      the app's own functions; the browser's model
 //! offline + offline_wire                       the embedded keyword matcher: no network, asked as text
 //! structured   answers held to a schema by the provider
+//! count        tokens of a request, before it is sent
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config
 //! ```
 pub mod config;
+pub mod count;
 #[cfg(feature = "parts")]
 pub mod offline;
 pub mod offline_wire;

@@ -38,11 +38,16 @@ pub(super) fn url(config: &ModelConfig) -> String {
 
 /// What messages call a model call: `POST host/path (model id)`. No query, no user, no key.
 pub fn label(config: &ModelConfig) -> String {
+    label_at(config, &url(config))
+}
+
+/// The same of a request to another URL of the provider.
+pub fn label_at(config: &ModelConfig, url: &str) -> String {
     let place = match config.provider {
         Provider::App => "generate()".to_owned(),
         Provider::Browser => "the browser's model".to_owned(),
         Provider::WorkersAi => "binding.run()".to_owned(),
-        _ => ["POST ", &place(&url(config))].concat(),
+        _ => ["POST ", &place(url)].concat(),
     };
     [&place, " (model ", &config.id, ")"].concat()
 }

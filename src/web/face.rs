@@ -156,6 +156,10 @@ async fn perform(
             }
             agent.build_context(&query, &config, &cancel).await?
         }
+        "countTokens" => {
+            let (prompt, run, id) = (given.text("prompt")?, RunOptions::read(&given.take("run"))?, given.take("id"));
+            agent.count_tokens(id.as_str(), prompt, run, &cancel).await?
+        }
         "findTools" => {
             let (query, limit) = (given.text("query")?, given.take("limit"));
             let limit = limit.as_u64().filter(|limit| *limit > 0 && *limit <= 1000);

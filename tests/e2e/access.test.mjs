@@ -28,7 +28,7 @@ scene("the whole way by keyboard", {}, async ({ page }) => {
     });
     assert.ok(outline, `no focus to be seen on ${name}`);
   }
-  const expected = ["Skip to the message field", "new-chat", "theme", "log", "connect-model", "prompt", "model-chip", "approval", "goal", "send", "tab-servers", "server-url", "server-name", "server-token", "remember"];
+  const expected = ["Skip to the message field", "new-chat", "theme", "log", "connect-model", "prompt", "model-chip", "approval", "goal", "send", "count", "tab-servers", "server-url", "server-name", "server-token", "remember"];
   const places = expected.map((name) => order.indexOf(name));
   assert.ok(places.every((place, index) => place > (places[index - 1] ?? -1)), `order of focus: ${order.join(", ")}`);
 

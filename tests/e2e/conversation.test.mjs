@@ -118,6 +118,19 @@ scene("what is said while the answer comes joins it, and what is asked afterward
   });
 });
 
+scene("the tokens of a question are counted before it is asked", {}, async ({ page }) => {
+  const tokens = async () => {
+    await page.click("#count:text('Count tokens')");
+    const text = await page.locator("#count:text('tokens'):not(:text('Count'))").textContent();
+    return Number(/^about ([\d,]+) tokens$/.exec(text)[1].replace(",", ""));
+  };
+  const empty = await tokens();
+  await page.fill("#prompt", "word ".repeat(400));
+  const long = await tokens();
+  assert.ok(long > empty + 400 && long < empty + 600, `${empty} ${long}`);
+  await shot(page, "count");
+});
+
 scene("a goal is worked on until the model ends it", {}, async ({ page }) => {
   await withServers({ llm: startLlm() }, async ({ llm }) => {
     const end = { name: "end_goal", input: { met: false, summary: "Looked at the sky.", left: "Ask the sea." } };

@@ -45,6 +45,15 @@ async function cutting(after) {
 }
 
 for (const [provider, base] of wires) {
+  test(`${provider}: what is counted before is what a real server counts`, options, async () => {
+    const agent = new Agent({ model: model(provider, base), system: "Answer in one word." });
+    const counted = await agent.countTokens("Which colour has the sky?");
+    const { usage } = await agent.run("Which colour has the sky?").result;
+    assert.deepEqual(counted, { inputTokens: usage.inputTokens, estimated: false });
+  });
+}
+
+for (const [provider, base] of wires) {
   test(`${provider}: a real model calls a tool and words its result`, options, async () => {
     const add = {
       name: "add",

@@ -122,11 +122,13 @@ async function write(response, parts, { delayMs = 0, cutAt, cut = "reset", hold 
  * - `cutAt: n`: break off after n bytes, `cut: "reset"` (default) or `"end"`; `hold`: never end the answer
  *
  * `requests` records `{ wire, path, headers, body, aborted }`; `push(...turns)` adds turns. A request past the last turn gets
- * a 500 that says so.
+ * a 500 that says so. With `count`, a function from a body to a number, the endpoints that count tokens are there; `counts`
+ * records `{ path, body }` of them.
  */
-export async function start({ port = 0, turns = [] } = {}) {
+export async function start({ port = 0, turns = [], count } = {}) {
   const queue = [...turns];
   const requests = [];
+  const counts = [];
   let nextCall = 1;
   const server = await listen(async (request, response) => {
     if (cors(request, response, "*")) return;
@@ -136,6 +138,12 @@ export async function start({ port = 0, turns = [] } = {}) {
       response.writeHead(status, { "Content-Type": "application/json", ...headers });
       response.end(typeof value === "string" ? value : JSON.stringify(value));
     };
+    if (count && /\/(count_tokens|input_tokens)$|:countTokens$/.test(path)) {
+      const asked = JSON.parse(await body(request));
+      counts.push({ path, body: asked });
+      const tokens = count(asked);
+      return json(200, path.endsWith(":countTokens") ? { totalTokens: tokens } : { input_tokens: tokens });
+    }
     if (!name || request.method !== "POST") return json(404, { error: { message: `nothing at ${request.method} ${path}` } });
     const wire = wires[name];
     const asked = JSON.parse(await body(request));
@@ -159,7 +167,7 @@ export async function start({ port = 0, turns = [] } = {}) {
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache", ...turn.headers });
     await write(response, chunks(events, turn), turn);
   }, port);
-  return { url: server.origin, requests, push: (...more) => void queue.push(...more), pending: () => queue.length, close: server.close };
+  return { url: server.origin, requests, counts, push: (...more) => void queue.push(...more), pending: () => queue.length, close: server.close };
 }
 
 await runAsScript(import.meta, start);

@@ -56,6 +56,19 @@ describe("a worker that keeps conversations", () => {
     assert.equal(denied.find((event) => event.type === "tool_result").outcome, "denied");
   });
 
+  test("tokens are counted before anybody is asked, with the history of a conversation", async () => {
+    const count = async (path, body) => (await post(path, body)).json();
+    const { inputTokens, estimated } = await count("/v1/count", { prompt: "word ".repeat(400) });
+    assert.ok(estimated && inputTokens > 450 && inputTokens < 650, `${inputTokens}`);
+    const before = await count("/v1/conversations/counted/count", { prompt: "hello" });
+    await allEvents(await post("/v1/conversations/counted", { prompt: "What is 17 + 25?" }));
+    const after = await count("/v1/conversations/counted/count", { prompt: "hello" });
+    assert.ok(after.inputTokens > before.inputTokens, JSON.stringify([before, after]));
+    const kept = await (await worker.fetch("/v1/conversations/counted", authorization)).json();
+    assert.ok(!JSON.stringify(kept).includes("hello"));
+    assert.equal((await errorOf(await post("/v1/count", { prompt: "x", maxTurns: 2 }))).path, "maxTurns");
+  });
+
   test("the same within a conversation", async () => {
     const prompt = 'write note "buy bread"';
     const { snapshot, waitingFor } = (await allEvents(await post("/v1/conversations/d", { prompt, suspend: true }))).at(-1);
