@@ -3,6 +3,7 @@
 import { Card } from "./card.js";
 import { announce, count, duration, h, icon, setText } from "./dom.js";
 import { Prose } from "./markdown.js";
+import { PlanCard } from "./plan.js";
 import { Changes, sourcesRead } from "./sources.js";
 import { Timeline } from "./timeline.js";
 import { explain, technical } from "./words.js";
@@ -85,6 +86,9 @@ export class Answer {
         if (card) this.#hooks.asked(card);
         break;
       }
+      case "plan_step":
+        this.#cards.get(event.callId)?.step(event);
+        break;
       case "tool_progress":
         this.#cards.get(event.id)?.progress(event);
         break;
@@ -160,10 +164,13 @@ export class Answer {
   #call(event) {
     this.#endText();
     this.#calls += 1;
-    const card = new Card(event, this.#hooks.decide);
+    const plan = event.server === undefined && event.name === "run_plan";
+    const card = new (plan ? PlanCard : Card)(event, this.#hooks.decide);
     // Ids are unique within a turn only, so a later call may take the place of an earlier one.
     this.#cards.set(event.id, card);
-    this.#parts.append(card.element);
+    const parent = event.callId === undefined ? undefined : this.#cards.get(event.callId);
+    if (parent) parent.nest(card);
+    else this.#parts.append(card.element);
     this.#work(`Calling ${card.title}`);
     announce(`Calling ${card.title}.`);
   }

@@ -4,6 +4,7 @@ import { errorBox } from "./answer.js";
 import { Chat, dressComposer } from "./chat.js";
 import { icon, isDark, setText } from "./dom.js";
 import { Panel } from "./panel.js";
+import { PlansPanel } from "./plans.js";
 import { ServersPanel } from "./servers.js";
 import { Session } from "./session.js";
 import { SettingsPanel } from "./settings.js";
@@ -36,6 +37,11 @@ async function start() {
   new SettingsPanel(session);
   new StoragePanel(session);
   chat = new Chat(session, (tab) => panel.open(tab));
+  new PlansPanel(session, (plan) => {
+    const runs = chat.runPlan(plan);
+    if (runs) panel.close();
+    return runs;
+  });
   chat.resume().catch((error) => console.warn("edgewise: resume", error));
   for (const part of document.querySelectorAll('[role="tabpanel"]')) part.inert = false;
   document.documentElement.dataset.ready = "";

@@ -148,7 +148,7 @@ export class Chat {
     if (!left || this.running || !(await this.#session.isOpen(left.runId)) || this.running) return;
     const missing = left.servers.filter((name) => !this.#session.has(name));
     if (missing.length === 0) {
-      this.#ask(left.prompt, left.runId);
+      this.#ask(left.prompt, { runId: left.runId });
       return;
     }
     // Without their tools its calls would fail; whoever added them can do so again.
@@ -157,15 +157,23 @@ export class Chat {
     const servers = missing.join(" and ");
     notice.append(
       h("p", { class: "notice" }, `“${left.prompt}” was left open, and this page does not remember ${servers} any more. Add ${missing.length > 1 ? "them" : "it"} under the same name to go on.`),
-      h("button", { type: "button", class: "button", onclick: end(() => this.#ask(left.prompt, left.runId)) }, "Go on"),
+      h("button", { type: "button", class: "button", onclick: end(() => this.#ask(left.prompt, { runId: left.runId })) }, "Go on"),
       h("button", { type: "button", class: "link", onclick: end(() => this.#session.forget(left.runId).finally(() => saveOpenRun(null))) }, "Drop it"),
     );
     this.#hero.hidden = true;
     this.#list.append(notice);
   }
 
-  /** @param runId Of a run that is gone on with instead of asking anew. */
-  async #ask(prompt, runId) {
+  /** Shows a plan at work; false while an answer is under way. */
+  runPlan(plan) {
+    if (this.running) return false;
+    const steps = Array.isArray(plan?.steps) ? plan.steps.length : 0;
+    this.#ask(`Run a plan of ${steps === 1 ? "one step" : `${steps} steps`}`, { plan });
+    return true;
+  }
+
+  /** @param instead A run that is gone on with (`runId`), or a `plan`, instead of asking anew. */
+  async #ask(prompt, instead = {}) {
     if (this.running) return;
     const before = this.#session.history;
     this.#hero.hidden = true;
@@ -193,7 +201,7 @@ export class Chat {
       this.#session.rewind(before);
       question.remove();
       answer.element.remove();
-      this.#ask(prompt);
+      this.#ask(prompt, { plan: instead.plan });
     };
     this.#list.append(question, answer.element);
     this.#follow();
@@ -208,7 +216,9 @@ export class Chat {
     let run = null;
     try {
       const onSpan = (span) => answer.span(span);
-      run = runId ? this.#session.resume(runId, onSpan) : this.#session.start(prompt, onSpan, this.#pursues ? "goal" : "chat");
+      if (instead.runId) run = this.#session.resume(instead.runId, onSpan);
+      else if (instead.plan) run = this.#session.runPlan(instead.plan, onSpan);
+      else run = this.#session.start(prompt, onSpan, this.#pursues ? "goal" : "chat");
     } catch (error) {
       answer.fail(error);
       return;

@@ -25,7 +25,7 @@ export class Panel {
     return NARROW.matches && document.body.hasAttribute("data-panel");
   }
 
-  /** Shows a tab, `servers`, `model` or `storage`, and gives it the focus. */
+  /** Shows a tab, `servers`, `model`, `plan` or `storage`, and gives it the focus. */
   open(name) {
     const tab = this.#tabs.find((candidate) => candidate.id === `tab-${name}`) ?? this.#selected();
     this.#opener = document.activeElement;
@@ -87,7 +87,7 @@ export class Panel {
   /** Keeps Tab inside of the drawer. */
   #trap(event) {
     if (event.key !== "Tab" || !this.covering) return;
-    const stops = [...this.#panel.querySelectorAll("button, input, select, summary, a[href], [tabindex='0']")].filter(
+    const stops = [...this.#panel.querySelectorAll("button, input, select, textarea, summary, a[href], [tabindex='0']")].filter(
       (element) => element.tabIndex >= 0 && element.getClientRects().length > 0,
     );
     const [from, to] = event.shiftKey ? [stops[0], stops.at(-1)] : [stops.at(-1), stops[0]];

@@ -30,7 +30,7 @@ export class Session extends EventTarget {
   }
 
   #make(settings) {
-    const { provider, id, baseUrl, apiKey, maxTurns, approval, context } = settings;
+    const { provider, id, baseUrl, apiKey, maxTurns, approval, context, plans } = settings;
     const model = { provider };
     if (provider !== "offline") {
       if (id) model.id = id;
@@ -39,7 +39,7 @@ export class Session extends EventTarget {
     }
     const servers = [...this.#servers.values()].map(serverOptions);
     if (this.#page && !this.#servers.has("page")) servers.push(this.#page.pageServer());
-    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, limits: { maxTurns }, journal: true, onSpan: (span) => this.#onSpan?.(span) });
+    return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, plans, limits: { maxTurns }, journal: true, onSpan: (span) => this.#onSpan?.(span) });
   }
 
   get settings() {
@@ -237,6 +237,16 @@ export class Session extends EventTarget {
   /** Goes on with a run whose page is gone. */
   resume(runId, onSpan) {
     return this.#began(this.#agent.resume(runId), onSpan);
+  }
+
+  /** Runs a plan, as something that was said in the chat. */
+  runPlan(plan, onSpan) {
+    return this.#began(this.#agent.runPlan(plan, { messages: this.#history }), onSpan);
+  }
+
+  /** What a plan would do. */
+  previewPlan(plan) {
+    return this.#agent.previewPlan(plan);
   }
 
   #began(run, onSpan) {

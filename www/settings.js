@@ -97,7 +97,7 @@ export class SettingsPanel {
   }
 
   #fill(settings) {
-    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context, plans } = this.#form.elements;
     this.#preset = PRESETS[settings.preset]?.provider === settings.provider ? settings.preset : settings.provider;
     provider.value = settings.provider;
     id.value = settings.id;
@@ -106,6 +106,7 @@ export class SettingsPanel {
     rememberKey.checked = settings.rememberKey;
     maxTurns.value = settings.maxTurns;
     context.checked = settings.context;
+    plans.checked = settings.plans;
     this.#approval.value = settings.approval;
     this.#dress();
   }
@@ -145,7 +146,7 @@ export class SettingsPanel {
   }
 
   #save() {
-    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context, plans } = this.#form.elements;
     const offline = provider.value === "offline";
     const settings = {
       ...DEFAULTS,
@@ -158,6 +159,7 @@ export class SettingsPanel {
       maxTurns: maxTurns.value === "" ? DEFAULTS.maxTurns : Number(maxTurns.value),
       approval: this.#session.settings.approval,
       context: context.checked,
+      plans: plans.checked,
     };
     clearFieldErrors(this.#form);
     try {

@@ -15,6 +15,7 @@ export const DEFAULTS = {
   maxTurns: 10,
   approval: "writes",
   context: false,
+  plans: false,
 };
 
 // Storage may be switched off, full, or hold what an older page wrote: the page works all the same.
