@@ -18,6 +18,8 @@ mod laws;
 mod model;
 #[path = "sim/plans.rs"]
 mod plans;
+#[path = "sim/policy.rs"]
+mod policy;
 #[path = "sim/scenario.rs"]
 mod scenario;
 #[path = "sim/servers.rs"]

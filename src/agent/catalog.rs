@@ -293,12 +293,25 @@ impl CatalogTool {
     }
 }
 
-/// `wanted` with every character that a provider might refuse replaced, cut to 64, and made unique.
-fn unique(wanted: &str, taken: &mut Names) -> String {
+/// How the wire name of every tool of that server begins, as far as a long name leaves room for it.
+pub(crate) fn wire_prefix(server: &str) -> String {
+    let mut prefix = clean(&[server, "__"].concat());
+    // What follows may make a name unique.
+    prefix.truncate(MAX_NAME - 5);
+    prefix
+}
+
+/// `wanted` with every character that a provider might refuse replaced, cut to 64.
+fn clean(wanted: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
     // Gemini wants a letter or an underscore first.
     let first = if wanted.starts_with(|c: char| c.is_ascii_digit() || c == '-') { "_" } else { "" };
-    let clean: String = first.chars().chain(wanted.chars().map(allowed)).take(MAX_NAME).collect();
+    first.chars().chain(wanted.chars().map(allowed)).take(MAX_NAME).collect()
+}
+
+/// The same, made unique.
+fn unique(wanted: &str, taken: &mut Names) -> String {
+    let clean = clean(wanted);
     let mut name = clean.clone();
     let mut count = 1;
     while !taken.insert(&name) {

@@ -8,10 +8,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::agent::catalog::ToolEntry;
+use crate::agent::catalog::{ToolEntry, wire_prefix};
 use crate::agent::config::Approval;
 use crate::agent::policy::{Verdict, verdict};
 use crate::cache::digest;
+use crate::llm::types::{Block, Message};
+use crate::mcp::config::Labels;
 
 /// What somebody has allowed once for all calls that are alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +21,9 @@ struct Allowed {
     tool: String,
     /// Digest of the arguments; `None` for any.
     input: Option<String>,
-    /// It was asked for because of the data that might go out.
-    out: bool,
+    /// Whose private data it was said to take out.
+    #[serde(default)]
+    out: Vec<String>,
 }
 
 /// The rules of one run: what the conversation holds, and what was allowed.
@@ -39,25 +42,26 @@ impl Rules {
         if tool.builtin.is_some() || tool.changed.as_ref().is_some_and(|change| change.asks) {
             return usual;
         }
-        let objection = self.objection(tool);
-        if (objection.is_some() || usual != Verdict::Allow) && self.allows(tool, input, objection.is_some()) {
+        let foreign = self.foreign(tool);
+        if (!foreign.is_empty() || usual != Verdict::Allow) && self.allows(tool, input, &foreign) {
             return Verdict::Allow;
         }
-        objection.map_or(usual, Verdict::Ask)
+        if foreign.is_empty() {
+            return usual;
+        }
+        let words = ["private data of ", &foreign.join(", "), " may leave through ", &tool.name];
+        Verdict::Ask([&words.concat(), ": it belongs to an untrusted server or reaches beyond its own"].concat())
     }
 
-    /// Why a call may take private data out.
-    fn objection(&self, tool: &ToolEntry) -> Option<String> {
-        if !tool.outside {
-            return None;
-        }
-        let foreign = |server: &&String| tool.server.as_ref() != Some(*server);
-        let whose: Vec<&str> = self.private.iter().filter(foreign).map(String::as_str).collect();
-        if whose.is_empty() {
-            return None;
-        }
-        let words = ["private data of ", &whose.join(", "), " may leave through ", &tool.name];
-        Some([&words.concat(), ": it belongs to an untrusted server or reaches beyond its own"].concat())
+    /// Whose private data a call may take out.
+    fn foreign(&self, tool: &ToolEntry) -> Vec<&str> {
+        let foreign = |server: &&String| tool.outside && tool.server.as_ref() != Some(*server);
+        self.private.iter().filter(foreign).map(String::as_str).collect()
+    }
+
+    /// Servers whose private data the conversation holds.
+    pub(crate) fn held(&self) -> &[String] {
+        &self.private
     }
 
     /// The conversation holds what a private server gave.
@@ -77,7 +81,7 @@ impl Rules {
     /// Calls of a tool with the arguments of that digest were allowed in an earlier run, whatever the policy; but nobody
     /// knew then what this conversation holds.
     pub(crate) fn recall(&mut self, tool: String, input: String) {
-        let allowed = Allowed { tool, input: Some(input), out: false };
+        let allowed = Allowed { tool, input: Some(input), out: Vec::new() };
         // A run that is taken up again is told so again.
         if !self.allowed.contains(&allowed) {
             self.allowed.push(allowed);
@@ -86,20 +90,42 @@ impl Rules {
 
     /// A call that is asked for is allowed, and with it all that are alike: with the same arguments, or with any.
     pub(crate) fn allow(&mut self, tool: &ToolEntry, input: &Value, same: bool) {
-        let out = self.objection(tool).is_some();
+        let out = self.foreign(tool).into_iter().map(str::to_owned).collect();
         let input = same.then(|| digest_of(input));
         self.allowed.push(Allowed { tool: tool.name.clone(), input, out });
     }
 
-    fn allows(&self, tool: &ToolEntry, input: &Value, out: bool) -> bool {
-        let mut alike =
-            self.allowed.iter().filter(|allowed| allowed.tool == tool.name && (allowed.out || !out)).peekable();
+    fn allows(&self, tool: &ToolEntry, input: &Value, out: &[&str]) -> bool {
+        let says_so = |allowed: &&Allowed| out.iter().all(|server| allowed.out.iter().any(|known| known == server));
+        let of_it = self.allowed.iter().filter(|allowed| allowed.tool == tool.name);
+        let mut alike = of_it.filter(says_so).peekable();
         if alike.peek().is_none() {
             return false;
         }
         let input = digest_of(input);
         alike.any(|allowed| allowed.input.as_ref().is_none_or(|known| *known == input))
     }
+}
+
+/// Whether a history shows, or may show, something private of a server: what it was asked for by name, what a plan called,
+/// and what context showed. That its tools are known is not needed: it may be down. Each call of a tool counts, also a denied
+/// one, and of what plans did with a server that keeps some resources private nobody knows.
+pub(crate) fn shows_private(server: &str, labels: &Labels, messages: &[Message]) -> bool {
+    if !labels.private && labels.private_resources.is_empty() {
+        return false;
+    }
+    let (wire, plain) = (wire_prefix(server), [server, "."].concat());
+    let is_of_it = |tool: &str| tool.starts_with(&wire) || tool.starts_with(&plain);
+    let plans = |name: &str| name.trim_end_matches('_') == "run_plan";
+    messages.iter().flat_map(|message| &message.content).any(|block| match block {
+        Block::Text { text } => text.starts_with("<context>\n") && labels.in_context(server, text),
+        Block::ToolUse { name, input, .. } if plans(name) => {
+            let steps = input.get("steps").and_then(Value::as_array).into_iter().flatten();
+            steps.filter_map(|step| step.get("tool")?.as_str()).any(is_of_it)
+        }
+        Block::ToolUse { name, .. } => labels.private && is_of_it(name),
+        _ => false,
+    })
 }
 
 /// What arguments are called where they are remembered.
@@ -156,6 +182,48 @@ mod tests {
         assert!(allowed(&rules, &web, &two) && !allowed(&rules, &writes, &one));
         rules.recall("s.t".into(), digest_of(&two));
         assert!(!allowed(&rules, &writes, &two));
+    }
+
+    #[test]
+    fn an_approval_holds_for_the_data_that_it_names() {
+        let (web, mut rules) = (tool("web", false, true), Rules::default());
+        let asks = |rules: &Rules| matches!(rules.verdict(Approval::Never, &web, &json!({})), Verdict::Ask(_));
+        rules.hold("mail");
+        rules.allow(&web, &json!({}), false);
+        assert!(!asks(&rules));
+        rules.hold("health");
+        assert!(asks(&rules), "nobody was asked about the data of health");
+        rules.allow(&web, &json!({}), false);
+        assert!(!asks(&rules));
+    }
+
+    #[test]
+    fn a_history_tells_whose_data_it_holds_without_any_list_of_tools() {
+        let labels = Labels { private: true, ..Labels::default() };
+        let some = Labels { private_resources: vec!["mail://".into()], ..Labels::default() };
+        let used = |name: &str, input: Value| {
+            let block = Block::ToolUse { id: "a".into(), name: name.into(), input, invalid_input: None };
+            vec![Message { role: crate::llm::types::Role::Assistant, content: vec![block] }]
+        };
+        let plan =
+            |tool: &str| used("run_plan_", json!({ "steps": [{ "id": "a", "tool": "web.t" }, { "tool": tool }] }));
+        for (history, all, part) in [
+            (used("mail__read", json!({})), true, false),
+            (used("web__read", json!({ "steps": [{ "tool": "mail.read" }] })), false, false),
+            (plan("mail.read"), true, true),
+            (plan("mail__read"), true, true),
+            (plan("mails.read"), false, false),
+            (vec![Message::user("<context>\n<source server=\"mail\" uri=\"mail://1\">")], true, true),
+            (vec![Message::user("<context>\n<source server=\"mail\" uri=\"web://1\">")], true, false),
+            (vec![Message::user("<source server=\"mail\" uri=\"mail://1\">")], false, false),
+        ] {
+            let found = [&labels, &some, &Labels::default()].map(|labels| shows_private("mail", labels, &history));
+            assert_eq!(found, [all, part, false], "{history:?}");
+        }
+        // As the names that models use are written.
+        let long = "x".repeat(64);
+        assert!(shows_private("3d", &labels, &used("_3d__read", json!({}))));
+        assert!(shows_private(&long, &labels, &used(&long, json!({}))));
     }
 
     #[test]

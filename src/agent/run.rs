@@ -271,6 +271,11 @@ impl Run {
         self.messages[self.untold..].to_vec()
     }
 
+    /// Servers whose private data the conversation holds.
+    pub fn held(&self) -> &[String] {
+        self.rules.held()
+    }
+
     /// How the model sees the history.
     pub fn view(&self) -> &View {
         &self.view

@@ -12,6 +12,27 @@ use serde_json::json;
 
 const NOW: UnixMillis = UnixMillis(1_000);
 
+#[test]
+fn what_a_private_server_says_of_a_failure_is_held_too() {
+    let mut scenario = Scenario::asking(Approval::Never);
+    scenario.run.tools[0].private = true;
+    let other = scenario.run.tools[1].clone();
+    scenario.run.tools.push(ToolEntry {
+        wire_name: "w__send".into(),
+        name: "w.send".into(),
+        server: Some("w".into()),
+        outside: true,
+        ..other
+    });
+    scenario.answer("", &[("a", "s__read", "{}")]);
+    scenario.call_tool();
+    scenario.apply(Fact::ToolFailed { id: "a".into(), error: Error::new(Code::Provider, "Bob's mailbox is full") });
+    assert!(matches!(scenario.next(), Step::CallModel(_)));
+    scenario.answer("", &[("b", "w__send", "{}")]);
+    assert_eq!(scenario.outcome("b").0, Outcome::Denied);
+    assert_eq!(scenario.run.held(), ["s"]);
+}
+
 /// Drives a run to a state, and remembers its events.
 pub(super) struct Scenario {
     pub(super) run: Run,

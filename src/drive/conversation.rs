@@ -1,12 +1,14 @@
 //! Conversations: histories that outlive their runs, one record for each message.
 //!
 //! ```text
-//! conversations/<id>/head      {"count":12,"epoch":"9f..."}
+//! conversations/<id>/head      {"count":12,"epoch":"9f...","held":["mail"]}
 //! conversations/<id>/000000    {"role":"user","content":[...]}
 //! ```
 //!
 //! A message is written when its turn is settled, together with the head; so what is stored can always be gone on from. Who
 //! knows the head's epoch and less than its count reads what is new; after [`Conversation::clear`] there is another epoch.
+//! `held` names the servers whose private data are in it: a summary hides who was asked for what, a plan never told, and a server
+//! may be gone.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -44,6 +46,8 @@ struct Kept {
     /// Number of records; there may be more than messages, should one be broken.
     count: u64,
     epoch: String,
+    /// Servers whose private data are in it.
+    held: Vec<String>,
     /// A run of ours is in it: what it says may not be stored yet.
     open: bool,
 }
@@ -128,6 +132,8 @@ impl Conversation {
         let head = platform.load(Space::Conversations, &self.key("head")).await;
         let head: Value = head.and_then(|head| serde_json::from_slice(&head).ok()).unwrap_or_default();
         let epoch = head.get("epoch").and_then(Value::as_str).unwrap_or("");
+        let held = head.get("held").and_then(Value::as_array).into_iter().flatten();
+        let held: Vec<String> = held.filter_map(|name| Some(name.as_str()?.to_owned())).collect();
         let count = match head.get("count").and_then(Value::as_u64) {
             Some(count) => count,
             // Nothing was said, or the head was broken and the messages are still there.
@@ -160,6 +166,7 @@ impl Conversation {
         }
         kept.messages.extend(whole(news.into_iter().map(RefCell::into_inner).collect()));
         kept.count = known.max(count);
+        kept.held = held;
         epoch.clone_into(&mut kept.epoch);
     }
 
@@ -205,8 +212,14 @@ impl<P: Platform> Entered<P> {
         self.conversation.kept.borrow().messages.len()
     }
 
-    /// Adds messages: here at once, and as changes of the store that are to be made.
-    pub(crate) fn append(&self, platform: &P, messages: &[Message]) -> Vec<Write> {
+    /// Servers whose private data are in it.
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.conversation.kept.borrow().held.clone()
+    }
+
+    /// Adds messages, and the servers whose private data are in them: here at once, and as changes of the store that are to be
+    /// made.
+    pub(crate) fn append(&self, platform: &P, messages: &[Message], held: &[String]) -> Vec<Write> {
         let Conversation { kept, .. } = &*self.conversation;
         let mut kept = kept.borrow_mut();
         if kept.epoch.is_empty() {
@@ -220,7 +233,12 @@ impl<P: Platform> Entered<P> {
             kept.count += 1;
         }
         kept.messages.extend_from_slice(messages);
-        let head = json!({ "count": kept.count, "epoch": kept.epoch });
+        for server in held {
+            if !kept.held.contains(server) {
+                kept.held.push(server.clone());
+            }
+        }
+        let head = json!({ "count": kept.count, "epoch": kept.epoch, "held": kept.held });
         writes.push(Write::put(Space::Conversations, self.conversation.key("head"), json::text(&head)));
         writes
     }

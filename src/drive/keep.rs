@@ -144,7 +144,7 @@ impl<P: Platform> Keeper<P> {
             && messages.len() > self.settled.get().max(run.begun_with() + 1)
         {
             let news = &messages[self.settled.replace(messages.len())..];
-            pending.extend(entered.append(platform, news));
+            pending.extend(entered.append(platform, news, run.held()));
         }
         if let Some(journal) = &self.journal {
             if keeps_log {
@@ -169,6 +169,11 @@ impl<P: Platform> Keeper<P> {
     /// Id of the conversation that it is in.
     pub(crate) fn conversation(&self) -> Option<String> {
         self.entered.borrow().as_ref().map(|entered| entered.id().to_owned())
+    }
+
+    /// Servers whose private data its conversation held before.
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.entered.borrow().as_ref().map(Entered::held).unwrap_or_default()
     }
 
     /// Lets the next run into the conversation, and others take up this one.

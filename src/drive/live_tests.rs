@@ -268,6 +268,32 @@ fn a_change_while_a_tool_is_at_work_reaches_the_next_turn() {
 }
 
 #[test]
+fn a_change_of_a_private_source_is_held_from_the_moment_the_model_is_shown_it() {
+    let annotations = json!({ "readOnlyHint": true, "openWorldHint": true });
+    let tool = json!({
+        "name": "forecast", "description": "Weather forecast", "execute": { "$function": 1 }, "annotations": annotations,
+    });
+    let named = json!({ "name": "docs", "url": "https://docs.test/mcp", "labels": ["private"] });
+    let prefixed = json!({ "name": "docs", "url": "https://docs.test/mcp", "privateResources": ["docs://ra"] });
+    for server in [named, prefixed] {
+        let sim = SimPlatform::new(5);
+        sim.function(FunctionId(1), |_, _| AppAnswer::value(Millis(5), json!("done")));
+        let docs = Docs { contents: contents(&[(0, "Nothing."), (1_000, "Something.")]), ..Docs::default() };
+        let options = json!({ "tools": [tool], "approval": "never", "servers": [server] });
+        let (agent, _) = agent(&sim, docs, options);
+        sim.block_on(agent.subscribe("c", "docs", "docs://rain", &Cancel::new())).unwrap().unwrap();
+        sim.block_on(sim.sleep(Millis(2_000))).unwrap();
+        let events = send(&sim, &agent, "What is the weather forecast?");
+        assert_eq!(of_type(&events, "context_changed").len(), 1, "{events:?}");
+        let result = of_type(&events, "tool_result")[0];
+        assert_eq!(result["outcome"], "denied", "{result}");
+        let why = result["content"][0]["text"].as_str().unwrap();
+        assert!(why.contains("private data of docs may leave through forecast"), "{why}");
+        sim.block_on(agent.close()).unwrap();
+    }
+}
+
+#[test]
 fn cancel_at_any_instant_leaves_nothing_open_and_loses_no_update() {
     for poll in 1..150 {
         let sim = SimPlatform::new(poll);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, ToolOutput};
+use crate::agent::flow::shows_private;
 use crate::agent::goal;
 use crate::agent::run::Run;
 use crate::agent::selection::{MOST_FOUND, MOST_NEW, choose};
@@ -18,6 +19,7 @@ use crate::drive::kept::{BYTES, tells_of_kept};
 use crate::drive::live::{Inbox, Watch};
 use crate::drive::model::Model;
 use crate::drive::plan::offer_builtin;
+use crate::drive::server::Server;
 use crate::drive::wait::{Cancel, unless_cancelled, within};
 use crate::llm::types::{Block, Message, ToolDefinition};
 use crate::mcp::config::Labels;
@@ -106,10 +108,7 @@ pub(crate) async fn offer<P: Platform>(
         config.max_tokens = config.max_tokens.min(room);
         let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
         if let Some(text) = built.as_ref().ok().and_then(|built| built.get("text")?.as_str()) {
-            let private = private_of(agent, text);
-            if !private.is_empty() {
-                handle.push(Fact::Private(private));
-            }
+            hold(agent, handle, text);
         }
         handle.push(Fact::Context(built));
     }
@@ -117,12 +116,23 @@ pub(crate) async fn offer<P: Platform>(
     let ready = || offered.take().into_iter().for_each(|entries| handle.push(Fact::Tools(entries)));
     let (id, inbox) = about;
     if wish.follows && (run_id.is_some() || agent.follows(id.as_deref()).await) {
-        let tell = |change| handle.push(Fact::SourceChanged(change));
+        let tell = |change: Value| {
+            hold(agent, handle, change.get("note").and_then(Value::as_str).unwrap_or(""));
+            handle.push(Fact::SourceChanged(change));
+        };
         let watch = Watch { run: run_id.as_deref(), conversation: id.as_deref(), inbox, tell: &tell, ready: &ready };
         // Without the part nothing is followed.
         let _ = agent.keep_fresh(watch, over).await;
     }
     ready();
+}
+
+/// Tells the run whose private data a block of context shows, before the model is shown it.
+fn hold<P: Platform>(agent: &Agent<P>, handle: &RunHandle, text: &str) {
+    let private = private_of(agent, text);
+    if !private.is_empty() {
+        handle.push(Fact::Private(private));
+    }
 }
 
 /// The servers of which a block of context shows something private.
@@ -133,18 +143,11 @@ fn private_of<P: Platform>(agent: &Agent<P>, text: &str) -> Vec<String> {
     servers.map(|server| server.name.clone()).collect()
 }
 
-/// The same for the context in a history.
+/// The servers of which a history shows something private.
 pub(crate) fn private_in<P: Platform>(agent: &Agent<P>, messages: &[Message]) -> Vec<String> {
-    let labelled = |labels: &Labels| labels.private || !labels.private_resources.is_empty();
-    if !agent.servers_now().iter().any(|server| labelled(&server.config.labels)) {
-        return Vec::new();
-    }
-    let blocks = messages.iter().flat_map(|message| &message.content);
-    let texts = blocks.filter_map(|block| match block {
-        Block::Text { text } if text.starts_with("<context>\n") => Some(text),
-        _ => None,
-    });
-    texts.flat_map(|text| private_of(agent, text)).collect()
+    let servers = agent.servers_now();
+    let shows = |server: &&Rc<Server<P>>| shows_private(&server.name, &server.config.labels, messages);
+    servers.iter().filter(shows).map(|server| server.name.clone()).collect()
 }
 
 /// Says how long the system prompt and the definitions are, where a window has to hold them.

@@ -231,7 +231,9 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let servers = context.agent.servers_now().into_iter();
             let mut jobs: Vec<Job<P>> =
                 servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect();
-            let (known, private) = (context.agent.known_approvals(), private_in(&context.agent, run.messages()));
+            let known = context.agent.known_approvals();
+            let mut private = private_in(&context.agent, run.messages());
+            private.extend(context.keeper.held());
             if !known.is_empty() {
                 handle.push(Fact::Remembered(known));
             }

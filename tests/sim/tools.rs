@@ -1,14 +1,13 @@
-//! Which tools a model is offered, which calls are asked for, and where data may go.
+//! Which tools a model is offered, and which calls are asked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use edgewise::agent::config::{AgentConfig, RunOptions};
 use edgewise::drive::agent::Agent;
 use edgewise::drive::handle::RunHandle;
 use edgewise::options::FunctionId;
-use edgewise::sim::{AppAnswer, Era, Rng, ScriptedMcp, SimPlatform, ToolKind};
+use edgewise::sim::{AppAnswer, SimPlatform};
 use edgewise::time::Millis;
 use serde_json::{Value, json};
 
@@ -161,95 +160,4 @@ fn what_was_allowed_for_good_is_not_asked_for_again_until_it_is_forgotten() {
     assert_eq!([go(&second, "a", None), go(&second, "b", None)], [0, 1], "kept in the store");
     sim.run(second.forget_approvals());
     assert_eq!([go(&second, "a", None), go(&new(), "a", None)], [1, 1]);
-}
-
-/// Names of the servers, and what they are labelled.
-const SERVERS: [(&str, &[&str]); 4] =
-    [("mail", &["private"]), ("health", &["private"]), ("web", &["untrusted"]), ("plain", &[])];
-
-/// Plays a conversation of two runs with calls at random; gives how often each law had something to say.
-fn play(seed: u64) -> BTreeMap<&'static str, u32> {
-    let rng = Rng::new(seed);
-    let sim = SimPlatform::new(seed);
-    let origin = |name: &str| format!("https://{name}.test");
-    let hosted: Vec<_> = SERVERS
-        .map(|(name, _)| {
-            sim.host(&origin(name), ScriptedMcp::new(Era::Modern, &[ToolKind::Echo, ToolKind::Fail, ToolKind::Note]))
-        })
-        .to_vec();
-    let servers =
-        SERVERS.map(|(name, labels)| json!({ "name": name, "url": format!("{}/mcp", origin(name)), "labels": labels }));
-    let mut draw = rng.fork("model");
-    model::host(&sim, move |_, _| {
-        let call = |draw: &mut Rng| {
-            let (server, _) = SERVERS[draw.below(4)];
-            let tool = draw.pick(&["fail", "echo_text", "note", "note"]);
-            let input =
-                if tool == "fail" { json!({}) } else { json!({ "text": draw.below(3).to_string(), "key": "k" }) };
-            (format!("{server}__{tool}"), input)
-        };
-        let count = draw.below(4);
-        (0..count).map(|_| call(&mut draw)).collect()
-    });
-    let agent = agent(&sim, json!({ "servers": servers, "approval": "never", "cache": false }));
-    let (mut seen, mut history, mut allowed) = (BTreeMap::new(), json!([]), 0);
-    // What the conversation holds: recomputed from the events alone.
-    let mut held: Vec<String> = Vec::new();
-    let is_private = |server: &String| ["mail", "health"].contains(&server.as_str());
-    for _ in 0..2 {
-        let said = Rc::new(RefCell::new(BTreeMap::new()));
-        let (note, mut draw) = (said.clone(), rng.fork("user"));
-        let events = run(&sim, &agent, "go", history, move |handle, event| {
-            let id = event["id"].as_str().unwrap();
-            let reason = event["reason"].as_str().unwrap();
-            assert!(reason.contains("private data of "), "{reason}");
-            let yes = draw.chance(500);
-            note.borrow_mut().insert(id.to_owned(), (yes, reason.to_owned()));
-            let _ = if yes { handle.approve(id) } else { handle.deny(id, Some("not today")) };
-        });
-        history = messages(&events);
-        let mut servers = BTreeMap::new();
-        for event in &events {
-            let id = || event["id"].as_str().unwrap().to_owned();
-            if kind(event) == "tool_call" {
-                let server = event["server"].as_str().unwrap().to_owned();
-                // Notes reach beyond their server, what echoes or fails does not.
-                let outside = server == "web" || event["name"].as_str().unwrap().ends_with(".note");
-                let foreign = held.iter().filter(|held| outside && **held != server).cloned().collect::<Vec<_>>();
-                servers.insert(id(), (server, foreign));
-            } else if kind(event) == "tool_result" {
-                let (server, foreign) = servers[&id()].clone();
-                let called = event["outcome"] != "denied";
-                allowed += u32::from(called);
-                let said = said.borrow().get(&id()).cloned();
-                match (foreign.is_empty(), called, said) {
-                    (true, true, None) => *seen.entry("free").or_insert(0) += 1,
-                    (false, true, Some((true, why))) if foreign.iter().all(|held| why.contains(held.as_str())) => {
-                        *seen.entry("allowed").or_insert(0) += 1
-                    }
-                    (false, false, Some((false, _))) => *seen.entry("denied").or_insert(0) += 1,
-                    case => panic!("{event} to {server}, while {held:?} is held: {case:?}\n{}", sim.report()),
-                }
-                if called && is_private(&server) && !held.contains(&server) {
-                    held.push(server);
-                }
-            }
-        }
-        // A history does not tell calls that were denied from others.
-        held = held.into_iter().chain(servers.into_values().map(|(server, _)| server).filter(is_private)).collect();
-    }
-    let made: usize = hosted.iter().map(|server| server.borrow().calls.len()).sum();
-    assert_eq!(made, allowed as usize, "a call went out that the events do not tell of\n{}", sim.report());
-    seen
-}
-
-#[test]
-fn no_private_data_leave_without_an_approval_that_says_so() {
-    let mut seen = BTreeMap::new();
-    for seed in 0..150 {
-        for (law, count) in play(seed) {
-            *seen.entry(law).or_insert(0) += count;
-        }
-    }
-    assert!(seen.len() == 3 && seen.values().all(|count| *count > 50), "hardly ever seen: {seen:?}");
 }

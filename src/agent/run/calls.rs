@@ -10,7 +10,6 @@ use crate::agent::run::answer::next_random;
 use crate::agent::run::{Input, Phase, Run};
 use crate::error::{Code, Error, Result};
 use crate::llm::turn::Answer;
-use crate::llm::types::Block;
 use crate::time::UnixMillis;
 
 impl Run {
@@ -20,7 +19,6 @@ impl Run {
             self.events.extend(tools.iter().filter_map(changed));
             self.tools = tools;
             self.hear();
-            self.hold_history();
             if !self.start_plan() {
                 self.start_turn();
             }
@@ -33,20 +31,6 @@ impl Run {
             if !self.tools.iter().any(|known| known.wire_name == tool.wire_name) {
                 self.events.extend(changed(&tool));
                 self.tools.push(tool);
-            }
-        }
-    }
-
-    /// What the history has of private servers is in this conversation.
-    pub(super) fn hold_history(&mut self) {
-        if !self.tools.iter().any(|tool| tool.private) {
-            return;
-        }
-        for block in self.messages.iter().flat_map(|message| &message.content) {
-            if let Block::ToolUse { name, .. } = block
-                && let Some(tool) = self.tools.iter().find(|tool| tool.wire_name == *name)
-            {
-                self.rules.hold_of(tool);
             }
         }
     }
@@ -150,12 +134,17 @@ impl Run {
         Ok(())
     }
 
-    /// A call ended.
-    pub(super) fn end_call(&mut self, id: &str, output: ToolOutput, now: UnixMillis) -> Result<()> {
-        self.inputs.retain(|input| input.call != id);
+    /// What a call that is at work gives goes before the model.
+    fn hold_of(&mut self, id: &str) {
         if let Some(tool) = self.calls().at_work(id).and_then(|place| self.tools.get(place)) {
             self.rules.hold_of(tool);
         }
+    }
+
+    /// A call ended.
+    pub(super) fn end_call(&mut self, id: &str, output: ToolOutput, now: UnixMillis) -> Result<()> {
+        self.inputs.retain(|input| input.call != id);
+        self.hold_of(id);
         self.in_round(|round, events, _| {
             round.ended(id, output, now, events);
             Ok(())
@@ -165,6 +154,8 @@ impl Run {
     /// A call failed on the way: it is made again, or the model is told.
     pub(super) fn fail_call(&mut self, id: &str, error: Error, now: UnixMillis) {
         self.inputs.retain(|input| input.call != id);
+        // Its server may have said why.
+        self.hold_of(id);
         let random = next_random(&mut self.random);
         let round = match &mut self.phase {
             Phase::Calling { round, .. } => round,

@@ -81,8 +81,6 @@ impl Run {
         self.phase = phase;
         self.retell();
         let before = std::mem::replace(&mut self.tools, tools.to_vec());
-        // What is labelled as private by now was so all along.
-        self.hold_history();
         let (approval, rules, state) = (self.approval, &self.rules, (self.listening, now));
         let policy = |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input);
         match &mut self.phase {
