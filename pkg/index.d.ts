@@ -1026,8 +1026,9 @@ export class Agent {
    * its id, where the agent has `journal`; or a log that was saved. The agent has to have the same tools and servers.
    *
    * Its events begin with `run_start { resumed: true }`; the turn that was open is told again, as far as it had come, with results
-   * of 0 ms. No call that is complete is made again. One that was at work is made again only if its tool is read-only or
-   * idempotent; else its outcome is `unknown`. An answer of the model that was cut is gone on with.
+   * of 0 ms. No call that is complete is made again. One that was at work and that its server had made a task of is followed
+   * (`tasks/get`); another is made again only if its tool is read-only or idempotent; else its outcome is `unknown`. An answer of
+   * the model that was cut is gone on with.
    *
    * A snapshot can be resumed as often as somebody has it, and each time the calls are made that waited. Where it passes through
    * other hands, use `snapshotSecret`. A run that goes on in another tab is waited for.

@@ -102,6 +102,8 @@ pub struct Call {
     pub input: Value,
     /// A plan asks for it: its result goes to the plan, whole.
     pub planned: bool,
+    /// It was made already, and the server has a task of this id of it: that is to be followed.
+    pub task: Option<String>,
 }
 
 /// What happened. The only way into a run; recorded facts replay it.

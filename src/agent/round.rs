@@ -37,6 +37,17 @@ struct Slot {
     /// Set for a call that a plan asks for.
     #[serde(default)]
     plan: Option<OfPlan>,
+    /// What the server made of it.
+    #[serde(default)]
+    task: Option<Task>,
+}
+
+/// A task that a server made of a call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Task {
+    id: String,
+    /// It was taken up after the run's driver was gone.
+    followed: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -135,10 +146,12 @@ impl Round {
         self.calls.iter().find(|slot| slot.id == id && matches!(slot.state, State::Running(_)))?.tool
     }
 
-    /// The server that the call of that id is at work on.
-    pub(crate) fn running_on(&self, id: &str, tools: &[ToolEntry]) -> Option<String> {
-        let slot = self.calls.iter().find(|slot| slot.id == id && matches!(slot.state, State::Running(_)))?;
-        tools.get(slot.tool?)?.server.clone()
+    /// The server made a task of the call of that id, which is at work. Gives the server.
+    pub(crate) fn note_task(&mut self, id: &str, task: &str, tools: &[ToolEntry]) -> Option<String> {
+        let slot = self.calls.iter_mut().find(|slot| slot.id == id && matches!(slot.state, State::Running(_)))?;
+        let server = tools.get(slot.tool?)?.server.clone()?;
+        slot.task.get_or_insert(Task { id: task.to_owned(), followed: false });
+        Some(server)
     }
 
     /// The next call to start, or to ask the app's approval function about.
@@ -163,6 +176,7 @@ impl Round {
                 tool: tool.clone(),
                 input: slot.input.clone(),
                 planned: slot.plan.is_some(),
+                task: slot.task.as_ref().map(|task| task.id.clone()),
             };
             match slot.state {
                 State::Judging { function, asked: false } => {
@@ -252,6 +266,8 @@ impl Round {
             return;
         };
         let since = *since;
+        // The next try is a call of its own.
+        let forgotten = slot.task.take().is_some_and(|task| task.followed) && error.code == Code::Protocol;
         let outcome = match failed_call(&error, tool, slot.attempt, random) {
             _ if error.code == Code::Cancelled => Outcome::Cancelled,
             Failed::Again(delay) if may() => {
@@ -268,6 +284,8 @@ impl Round {
                 return;
             }
             Failed::Unknown => Outcome::Unknown,
+            // Its server does not say any more what came of it.
+            Failed::Told if forgotten => Outcome::Unknown,
             Failed::Again(_) | Failed::Told => Outcome::Failed,
         };
         let words = match outcome {
@@ -335,7 +353,7 @@ impl Round {
 
 impl Slot {
     fn new(id: String, tool: Option<usize>, name: String, input: Value) -> Slot {
-        Slot { id, tool, name, input, attempt: 1, state: State::Ready, plan: None }
+        Slot { id, tool, name, input, attempt: 1, state: State::Ready, plan: None, task: None }
     }
 
     fn judge(&mut self, verdict: Verdict, listening: bool, events: &mut Vec<Event>) {

@@ -336,11 +336,27 @@ impl<P: Platform> Agent<P> {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<CallToolResult> {
+        self.follow_task(server, task, cancel, on_progress, None).await
+    }
+
+    /// The same with somebody who stands by, for what the server asks meanwhile.
+    pub(crate) async fn follow_task(
+        &self,
+        server: &str,
+        task: &str,
+        cancel: &Cancel,
+        on_progress: &mut dyn FnMut(Progress),
+        attendant: Option<Rc<dyn Attendant>>,
+    ) -> Result<CallToolResult> {
         self.check_open()?;
         let server = self.server_named(server).ok_or_else(|| unknown_server(server))?;
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
+        let connection = match attendant {
+            Some(attendant) => server.connection.attended(attendant),
+            None => server.connection.clone(),
+        };
         let timeout = self.0.config.limits.tool_timeout;
-        server.connection.resume_task(task, timeout, cancel, on_progress).await.map(read_call_result)
+        connection.resume_task(task, timeout, cancel, on_progress).await.map(read_call_result)
     }
 
     /// Takes the definition of a tool that has changed for approved, as a user would by approving its next call.

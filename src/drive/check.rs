@@ -91,22 +91,29 @@ impl<P: Platform> Agent<P> {
             let content = vec![json!({ "type": "text", "text": why })];
             Ok(CallToolResult { content, is_error: true, ..Default::default() })
         };
-        // The handles of big results stand for them.
-        let schema = schemas.as_ref().map(|schemas| &schemas.input);
-        let input = match self.put_in(&call.input, schema, cancel).await {
-            None => call.input.clone(),
-            Some(Ok(input)) => input,
-            Some(Err(why)) => return refused(["not called: ", &why].concat()),
-        };
-        if let Some(schemas) = &schemas {
-            let outcome = check(&**self.platform(), &schemas.input, &input, cancel).await;
-            self.warn(name, &outcome);
-            if !outcome.problems.is_empty() {
-                let lines = outcome.problems.join("\n- ");
-                return refused(["not called: the arguments are not what the tool takes:\n- ", &lines].concat());
+        let mut output = match (&call.task, &call.tool.server) {
+            // It was made already.
+            (Some(task), Some(server)) => self.follow_task(server, task, cancel, on_progress, attendant).await,
+            _ => {
+                // The handles of big results stand for them.
+                let schema = schemas.as_ref().map(|schemas| &schemas.input);
+                let input = match self.put_in(&call.input, schema, cancel).await {
+                    None => call.input.clone(),
+                    Some(Ok(input)) => input,
+                    Some(Err(why)) => return refused(["not called: ", &why].concat()),
+                };
+                if let Some(schemas) = &schemas {
+                    let outcome = check(&**self.platform(), &schemas.input, &input, cancel).await;
+                    self.warn(name, &outcome);
+                    if !outcome.problems.is_empty() {
+                        let lines = outcome.problems.join("\n- ");
+                        let why = ["not called: the arguments are not what the tool takes:\n- ", &lines];
+                        return refused(why.concat());
+                    }
+                }
+                self.call_attended(name, input, cancel, on_progress, attendant).await
             }
-        }
-        let mut output = self.call_attended(name, input, cancel, on_progress, attendant).await;
+        };
         if let (Ok(result), Some(schema)) = (&mut output, schemas.and_then(|schemas| schemas.output))
             && !result.is_error
         {

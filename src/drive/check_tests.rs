@@ -54,7 +54,7 @@ impl World {
     fn call(&self, input: Value) -> (bool, String) {
         let (name, server) = ("w.weather".to_owned(), Some("w".to_owned()));
         let tool = ToolEntry { wire_name: "w__weather".into(), name, server, read_only: true, ..ToolEntry::default() };
-        let call = Call { id: "1".into(), tool, input, planned: false };
+        let call = Call { id: "1".into(), tool, input, planned: false, task: None };
         let output = self.sim.block_on(self.agent.call_checked(&call, &Cancel::new(), &mut |_| (), None)).unwrap();
         let output = crate::drive::tool::output_of(output.unwrap());
         let texts = output.into_model_content();

@@ -277,3 +277,71 @@ fn what_cannot_be_resumed_says_why() {
     assert_eq!(handle.suspend().unwrap_err().code, Code::Misuse);
     assert_eq!(read_decisions(&json!({ "a": 7 })).unwrap_err().path.as_deref(), Some("decisions.a"));
 }
+
+/// A server whose tool writes and takes its time: a task is made of the call, and done when ten seconds have passed; `forgets`
+/// then. Notes the methods about calls.
+fn slow(seen: Rc<RefCell<Vec<String>>>, forgets: bool) -> impl crate::sim::Server {
+    move |request: &crate::http::Request, peer: &mut crate::sim::Peer<'_>| {
+        let Some(body) = &request.body else { return crate::sim::Answer::text(405, "", "") };
+        let body: Value = serde_json::from_str(body).unwrap();
+        let method = body["method"].as_str().unwrap_or("").to_owned();
+        let over = peer.now.0 % 100_000 >= 10_000;
+        let task = |kind: &str, status: &str| {
+            json!({ "resultType": kind, "taskId": "t", "status": status, "ttlMs": 600_000, "pollIntervalMs": 1_000,
+                "result": { "content": [{ "type": "text", "text": "stored" }] } })
+        };
+        let schema = json!({ "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] });
+        let capabilities = json!({ "tools": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } });
+        let result = match method.as_str() {
+            "server/discover" => {
+                json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": capabilities })
+            }
+            "tools/list" => json!({ "resultType": "complete",
+                "tools": [{ "name": "engrave", "description": "Engraves a text", "inputSchema": schema }] }),
+            "tools/call" => task("task", "working"),
+            _ if over && forgets => {
+                seen.borrow_mut().push("forgotten".into());
+                let error = json!({ "code": -32602, "message": "no such task" });
+                return crate::sim::Answer::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "error": error }));
+            }
+            _ => task("complete", if over { "completed" } else { "working" }),
+        };
+        if method.starts_with("ta") || method == "tools/call" {
+            seen.borrow_mut().push(method);
+        }
+        crate::sim::Answer::json(&json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }))
+    }
+}
+
+#[test]
+fn the_task_of_a_call_is_followed_and_the_call_not_made_again() {
+    for forgets in [false, true] {
+        let (sim, seen) = (world(7, &Done::default()), Rc::new(RefCell::new(Vec::new())));
+        sim.host("https://slow.test", slow(seen.clone(), forgets));
+        let servers = json!({ "servers": [{ "name": "slow", "url": "https://slow.test/mcp" }] });
+        let here = agent(&sim, servers.clone());
+        let (handle, driven) = here.run("engrave \"for Ada\"".into(), RunOptions::default());
+        handle.set_answerable(true);
+        sim.spawn("page", async { drop(futures_util::future::join(driven, read(handle)).await) });
+        sim.block_on(sim.sleep(Millis(4_000))).unwrap();
+        sim.drop_tasks();
+        assert_eq!(seen.borrow().iter().filter(|method| *method == "tools/call").count(), 1);
+        sim.block_on(sim.sleep(Millis(10_000))).unwrap();
+        seen.borrow_mut().clear();
+        let there = agent(&sim.tab(), servers);
+        let events = sim.block_on(finish(there.resume(open(&sim)[0].clone(), Vec::new()))).unwrap();
+        assert_eq!(events.last().unwrap()["type"], "done", "{:?}", events.last());
+        let result = events.iter().find(|event| event["type"] == "tool_result").unwrap();
+        let seen = seen.borrow();
+        assert!(!seen.iter().any(|method| method == "tools/call"), "{seen:?}");
+        match forgets {
+            false => {
+                assert_eq!((&result["outcome"], &result["content"][0]["text"]), (&json!("ok"), &json!("stored")));
+            }
+            true => {
+                assert!(seen.contains(&"forgotten".to_owned()), "{seen:?}");
+                assert_eq!(result["outcome"], "unknown", "{result}");
+            }
+        }
+    }
+}

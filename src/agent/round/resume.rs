@@ -44,8 +44,8 @@ impl Round {
         }
     }
 
-    /// Goes on: calls that were at work are made again where twice is once, else nobody knows; the user is asked again about
-    /// those that wait, unless there is a decision. `before` are the tools as they were, `tools` as they are now.
+    /// Goes on: calls that were at work are made again where twice is once, else nobody knows, but for those that their servers
+    /// have tasks of; the user is asked again about those that wait, unless there is a decision. `before` are the tools as they were, `tools` as they are now.
     pub(crate) fn resume(
         &mut self,
         (before, tools): (&[ToolEntry], &mut [ToolEntry]),
@@ -70,6 +70,10 @@ impl Round {
             let harmless = tool.read_only || tool.idempotent;
             match slot.state {
                 State::Running(since) if tool.builtin.is_some() => slot.state = State::Again(since),
+                State::Running(since) if slot.task.is_some() => {
+                    slot.state = State::Again(since);
+                    slot.task.iter_mut().for_each(|task| task.followed = true);
+                }
                 State::Running(since) if !harmless => {
                     let words = ["the run was interrupted while the tool was at work", UNKNOWN].concat();
                     slot.settle(ToolOutput::failed(Outcome::Unknown, words), now.since(since), events);

@@ -103,7 +103,7 @@ impl Run {
     /// The server made a task of a call.
     pub(super) fn note_task(&mut self, id: String, task_id: String) {
         let tools = std::mem::take(&mut self.tools);
-        let server = self.round().and_then(|(round, _)| round.running_on(&id, &tools));
+        let server = self.round().and_then(|(round, _)| round.note_task(&id, &task_id, &tools));
         self.tools = tools;
         if let Some(server) = server {
             self.events.push(Event::ToolTask { id, server, task_id });
