@@ -18,6 +18,11 @@ pub(crate) fn tells(content: &[Value], data: &Value) -> bool {
     !texts.is_empty() && stands(data, &texts, &mut left)
 }
 
+/// The same of one text.
+pub(crate) fn tells_text(text: &str, data: &Value) -> bool {
+    stands(data, &[text], &mut { MOST })
+}
+
 fn stands(data: &Value, texts: &[&str], left: &mut usize) -> bool {
     if *left == 0 {
         return true;

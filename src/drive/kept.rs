@@ -119,7 +119,7 @@ impl<P: Platform> Agent<P> {
 /// Whether a history tells of results that are kept.
 pub(crate) fn tells_of_kept(messages: &[Message]) -> bool {
     let tells = |content: &[Value]| {
-        content.iter().any(|block| block.get("text").and_then(Value::as_str).is_some_and(kept::tells))
+        content.iter().any(|block| block.get("text").and_then(Value::as_str).is_some_and(|text| kept::told_in(text).is_some()))
     };
     messages.iter().flat_map(|message| &message.content).any(|block| match block {
         Block::ToolResult { content, .. } => tells(content),

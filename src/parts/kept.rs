@@ -53,8 +53,10 @@ async fn keep<P: Platform>(platform: &P, mut request: Value) -> Option<Value> {
     let (handle, value) = kept.to_record();
     let expires = Some(UnixMillis(platform.now().0.saturating_add(kept::KEPT_FOR.0)));
     let put = Write::Put { space: Space::Handles, key: handle.clone(), value, expires };
-    // What does not outlive this agent is in memory.
-    let _ = platform.write(vec![put]).await;
+    // What does not outlive this agent is in memory, unless there is no room for it.
+    if platform.write(vec![put]).await.is_err() && platform.load(Space::Handles, &handle).await.is_none() {
+        return Some(json!({}));
+    }
     let from = request.get("from").and_then(Value::as_str).unwrap_or("a tool");
     let mut content = vec![json!({ "type": "text", "text": kept.summary(&handle, from, most) })];
     content.extend(others);

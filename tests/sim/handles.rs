@@ -24,6 +24,11 @@ type Taken = Rc<RefCell<Vec<Value>>>;
 
 /// An agent with a tool that gives `rows`, and one that takes whatever it gets; what the latter got.
 fn agent(sim: &SimPlatform, limits: Value) -> (Agent<SimPlatform>, Taken) {
+    agent_with(sim, limits, false)
+}
+
+/// The same, with `run_plan` or without.
+fn agent_with(sim: &SimPlatform, limits: Value, plans: bool) -> (Agent<SimPlatform>, Taken) {
     sim.function(FunctionId(0), |_, _| AppAnswer::value(Millis(5), rows()));
     let taken = Taken::default();
     let got = taken.clone();
@@ -40,6 +45,7 @@ fn agent(sim: &SimPlatform, limits: Value) -> (Agent<SimPlatform>, Taken) {
             { "name": "take", "annotations": reads, "inputSchema": take, "execute": { "$function": 1 } },
         ],
         "limits": limits,
+        "plans": plans,
     });
     (Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap()), taken)
 }
@@ -141,6 +147,53 @@ fn the_next_run_reads_on_from_the_start_and_a_stale_handle_says_so() {
         events.iter().filter(|event| kind(event) == "tool_result").map(|event| &event["outcome"]).collect();
     assert_eq!(outcomes, ["failed", "failed"]);
     assert_eq!(asked.borrow().len(), 6);
+}
+
+#[test]
+fn data_beside_a_short_text_are_long_as_well() {
+    let sim = SimPlatform::new(1);
+    let (agent, taken) = agent(&sim, json!({}));
+    sim.function(FunctionId(0), |_, _| {
+        let content = json!([{ "type": "text", "text": "Found 5,000 rows." }]);
+        AppAnswer::value(Millis(5), json!({ "content": content, "structuredContent": { "rows": rows() } }))
+    });
+    let asked = model::host(&sim, |turn, request| match turn {
+        0 => calls(&[("rows", json!({}))]),
+        1 => calls(&[("take", json!({ "rows": format!("{}#/rows", handle_in(&results(request)[0])) }))]),
+        _ => Vec::new(),
+    });
+    let events = run(&sim, &agent, json!([]));
+    let read: usize = asked.borrow().iter().map(|request| request.to_string().len()).sum();
+    assert!(read < 30_000, "the model read {read} bytes");
+    assert_eq!(*taken.borrow(), [json!({ "rows": rows() })]);
+    let told = results(&asked.borrow()[1]).remove(0);
+    assert!(told.contains("It begins:\nFound 5,000 rows.\n") && told.contains("Shape: { rows: [5000 × "), "{told}");
+    let ended = events.iter().find(|event| kind(event) == "tool_result").unwrap();
+    assert_eq!((ended["handle"].clone(), ended.get("structuredContent")), (json!(handle_in(&told)), None));
+}
+
+/// What no store has room for.
+#[test]
+fn a_result_that_cannot_be_kept_is_given_whole() {
+    let sim = SimPlatform::new(1);
+    sim.set_store_full(true);
+    let (agent, _) = agent(&sim, json!({}));
+    let asked = model::host(&sim, |turn, _| if turn == 0 { calls(&[("rows", json!({}))]) } else { Vec::new() });
+    let events = run(&sim, &agent, json!([]));
+    assert_eq!(results(&asked.borrow()[1]), [rows().to_string()]);
+    assert!(events.iter().all(|event| event.get("handle").is_none()));
+
+    // A store that is not there keeps it in memory.
+    let sim = SimPlatform::new(1);
+    sim.set_store_gone(true);
+    let (agent, taken) = self::agent(&sim, json!({}));
+    model::host(&sim, |turn, request| match turn {
+        0 => calls(&[("rows", json!({}))]),
+        1 => calls(&[("take", json!({ "rows": handle_in(&results(request)[0]) }))]),
+        _ => Vec::new(),
+    });
+    run(&sim, &agent, json!([]));
+    assert_eq!(*taken.borrow(), [json!({ "rows": rows() })]);
 }
 
 #[test]

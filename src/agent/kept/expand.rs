@@ -109,7 +109,7 @@ fn one(
     let kept = find(handle).ok_or_else(|| gone(handle))?;
     if pointer.is_empty() {
         let data = if text { None } else { kept.value() };
-        return Ok(data.unwrap_or_else(|| Value::String(kept.text.clone())));
+        return Ok(data.unwrap_or_else(|| Value::String(kept.letter())));
     }
     let part = picked(&kept, pointer).map_err(|why| [handle, ": ", &why].concat())?;
     Ok(if text && !part.is_string() { Value::String(json::text(&part)) } else { part })

@@ -16,6 +16,7 @@ pub mod read;
 
 use serde_json::{Map, Value, json};
 
+use crate::agent::told::{tells, tells_text};
 use crate::json;
 use crate::mcp::sha256::sha256;
 use crate::time::Millis;
@@ -60,9 +61,20 @@ pub fn mentions(value: &Value) -> bool {
     }
 }
 
-/// Whether a text tells of a handle, as [`Kept::summary`] does.
-pub fn tells(text: &str) -> bool {
-    text.contains(PREFIX)
+/// Whether the text is a handle, or a part of what one stands for, and nothing else.
+pub fn is_reference(text: &str) -> bool {
+    reference(text).is_some()
+}
+
+/// The first handle in a text; `None` where there is none, whatever it says of results.
+pub fn told_in(text: &str) -> Option<&str> {
+    let places = text.match_indices(PREFIX).map(|(at, _)| at);
+    let whole = |at: usize| text.get(at..at + PREFIX.len() + DIGITS).filter(|handle| is_handle(handle));
+    let ends = |handle: &&str| {
+        let end = handle.as_ptr() as usize - text.as_ptr() as usize + handle.len();
+        !text[end..].starts_with(|next: char| next.is_ascii_alphanumeric())
+    };
+    places.filter_map(whole).find(ends)
 }
 
 /// The text of a block that is text to a model, and may be kept apart. Images and recordings are seen, not read, and
@@ -75,18 +87,17 @@ fn text_of(block: &Value) -> Option<&str> {
     }
 }
 
-/// About how many bytes of text the model would be sent.
+/// About how many bytes of text the model would be sent: the texts, and the data where the texts do not tell them.
 pub fn size(content: &[Value], structured: Option<&Value>) -> usize {
-    match structured {
-        Some(data) if content.is_empty() => json::text(data).len(),
-        _ => content.iter().filter_map(text_of).map(str::len).sum(),
-    }
+    let untold = structured.filter(|data| !tells(content, data));
+    let texts: usize = content.iter().filter_map(text_of).map(str::len).sum();
+    texts + untold.map_or(0, |data| json::text(data).len())
 }
 
 /// What a handle stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
-    /// What the model would have been sent, to the letter.
+    /// The texts, to the letter; the data as text where there were none.
     text: String,
     /// The structured content, where it says more than the text.
     structured: Option<Value>,
@@ -145,13 +156,30 @@ impl Kept {
         self.structured.clone().or_else(|| tree(&self.text))
     }
 
-    /// The text that lines and characters are counted in: as it is, but JSON that stands on one endless line is set out.
+    /// The data that the text does not tell: the model would have been sent them as well.
+    fn untold(&self) -> Option<&Value> {
+        self.structured.as_ref().filter(|data| !tells_text(&self.text, data))
+    }
+
+    /// What a tool gets that wants a text: the text, but the data where it only announces them.
+    fn letter(&self) -> String {
+        let data = self.untold().map(json::text).filter(|data| data.len() > self.text.len());
+        data.unwrap_or_else(|| self.text.clone())
+    }
+
+    /// The text that lines and characters are counted in: as it is, but JSON that stands on one endless line is set out. Behind
+    /// it are the data that it does not tell.
     fn view(&self) -> String {
+        let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
         let endless = self.text.lines().any(|line| line.len() > 2000);
-        match if endless { tree(&self.text) } else { None } {
-            Some(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
+        let mut view = match if endless { tree(&self.text) } else { None } {
+            Some(value) => pretty(&value),
             None => self.text.clone(),
+        };
+        if let Some(data) = self.untold() {
+            view += &["\n", &pretty(data)].concat();
         }
+        view
     }
 
     /// What an app gets for a handle: the members of a tool result.
@@ -168,7 +196,8 @@ impl Kept {
         let value = self.value();
         let view = self.view();
         let kind = if value.is_some() { "JSON" } else { "text" };
-        let size = [&self.text.len().to_string(), " bytes, ", &view.lines().count().to_string(), " lines"].concat();
+        let bytes = self.text.len() + self.untold().map_or(0, |data| json::text(data).len() + 1);
+        let size = [&bytes.to_string(), " bytes, ", &view.lines().count().to_string(), " lines"].concat();
         let mut told = [
             "The result of ",
             from,
@@ -182,7 +211,9 @@ impl Kept {
         ]
         .concat();
         if let Some(value) = &value {
-            told += &["Shape: ", &outline::of(value), "\n"].concat();
+            let shape = outline::of(value);
+            let shown = cut(&shape, most / 2);
+            told += &["Shape: ", shown, if shown.len() < shape.len() { "...\n" } else { "\n" }].concat();
         }
         let head = cut(&view, (most / 2).min(HEAD));
         let tail = cut_end(&view[head.len()..], (most / 8).min(TAIL));

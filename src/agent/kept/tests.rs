@@ -37,7 +37,10 @@ fn only_what_is_read_is_counted_and_kept() {
     let image = json!({ "type": "image", "data": "x".repeat(1000), "mimeType": "image/png" });
     let page = json!({ "type": "resource", "resource": { "uri": "a:b", "text": "page" } });
     let content = vec![json!({ "type": "text", "text": "said" }), image.clone(), page];
-    assert_eq!(size(&content, Some(&json!([1]))), 8);
+    // Data that the texts do not tell are sent behind them.
+    assert_eq!(size(&content, Some(&json!([1]))), 8 + 3);
+    assert_eq!(size(&content, Some(&json!({ "what": "said" }))), 8);
+    assert_eq!(size(std::slice::from_ref(&image), Some(&json!([1]))), 3);
     assert_eq!(size(&[], Some(&json!([1]))), 3);
     let (kept, others) = Kept::take(content, None).unwrap();
     assert_eq!((kept.text.as_str(), others), ("said\npage", vec![image.clone()]));
@@ -69,6 +72,54 @@ fn a_summary_tells_handle_shape_size_beginning_and_end() {
     let text = "ü".repeat(9_000) + &"z".repeat(9_000);
     let told = super::tests::kept(&text).summary(&handle, "t", 100_000);
     assert!(told.contains("text, 27000 bytes, 1 lines") && told.contains("\n[13500 characters left out]\n"), "{told}");
+}
+
+#[test]
+fn data_that_the_text_only_announces_are_shown_read_and_passed_on() {
+    let announced = |data: Value| {
+        let text = json!({ "type": "text", "text": "Found 1200 rows" });
+        Kept::take(vec![text], Some(data)).unwrap().0
+    };
+    let kept = announced(issues(1200));
+    let (handle, record) = kept.to_record();
+    assert_eq!(Kept::read(record), Some(kept.clone()));
+    let told = kept.summary(&handle, "t", 4000);
+    assert!(told.contains(" lines).\nShape: { items: [1200 × {"), "{told}");
+    assert!(told.contains("It begins:\nFound 1200 rows\n{\n  \"items\": ["), "{told}");
+    assert!(told.contains("\"next\": \"2\"\n}\n"), "{told}");
+    let size = "Found 1200 rows\n".len() + issues(1200).to_string().len();
+    assert!(told.contains(&format!("(JSON, {size} bytes, ")), "{told}");
+    let found = read::read(&kept, &json!({ "grep": "Issue 11\\b" }), 300).unwrap();
+    assert!(found.ends_with("\"title\": \"Issue 11\",\n"), "{found}");
+    // A tool that wants a text gets the data, not what announces them.
+    let find = |_: &str| Some(Rc::new(kept.clone()));
+    let schema = json!({ "properties": { "text": { "type": "string" } } });
+    let expanded = expand::expand(json!({ "text": handle, "any": handle }), &schema, &find).unwrap();
+    assert_eq!(expanded, json!({ "text": issues(1200).to_string(), "any": issues(1200) }));
+    // A file with a few words about it stays what it is.
+    let file = "line\n".repeat(50);
+    let text = json!({ "type": "text", "text": file });
+    let kept = Kept::take(vec![text], Some(json!({ "lines": 50 }))).unwrap().0;
+    let find = |_: &str| Some(Rc::new(kept.clone()));
+    assert_eq!(expand::expand(json!({ "text": handle }), &schema, &find).unwrap(), json!({ "text": file }));
+}
+
+#[test]
+fn a_text_tells_of_a_result_only_with_a_whole_handle() {
+    let handle = "result:0123456789abcdef0123";
+    for text in [format!("kept under {handle} (JSON)"), handle.to_owned(), format!("result: {handle}#/a/0")] {
+        assert_eq!(told_in(&text), Some(handle), "{text}");
+    }
+    for text in [
+        "result: 3",
+        "result:",
+        "result:0123456789abcdef012",
+        "result:0123456789abcdef01234",
+        "result:0123456789ABCDEF0123",
+        "é result:é",
+    ] {
+        assert_eq!(told_in(text), None, "{text}");
+    }
 }
 
 #[test]
