@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::agent::kept::told_in;
 use crate::agent::view::{Rate, size};
 use crate::llm::types::{Block, Message, Role};
 
@@ -18,7 +19,7 @@ const MOST_WORDS: usize = 4_000;
 /// Said to the model that is to summarise.
 pub const ASK: &str = "Summarise our conversation up to here, for yourself: your summary will stand in its place, and you will \
 go on from it without seeing the messages again. Keep what the user wants and every decision, fact, name, number and \
-link that is still needed; say what was done with which outcome, and what is left to do. Leave out what has become \
+link that is still needed, and every handle (`result:...`) to the letter; say what was done with which outcome, and what is left to do. Leave out what has become \
 irrelevant. Answer with the summary alone, and call no tool.";
 
 const SUMMARY: &str = "(Earlier messages of this conversation are left out. This is a summary of them:)\n\n";
@@ -29,13 +30,14 @@ const WORDS: &str = "\n\n(What the user said last, word for word:)\n\n";
 ///
 /// ```text
 /// { "messages": [...], "unseen": 12, "tokens": 9000, "limit": 8000, "million": 4000000 }
-/// { "results": { "t1": "..." }, "cut": 7, "ask": "...", "before": "...", "after": "...", "without": "..." }
+/// { "results": { "t1": "..." }, "keep": ["t1"], "cut": 7, "ask": "...", "before": "...", "after": "...", "without": "..." }
 /// ```
 ///
 /// `messages` are those that the model is shown, `unseen` is the first that it was not asked with yet, `tokens` what they all
 /// come to, `limit` what they may come to, and `million` how many
 /// characters are a million tokens. `results` has what is
-/// to be shown in place of results. Where there is a `cut`, the messages before it are to be summarised, by saying `ask` behind them; `before`
+/// to be shown in place of results; those in `keep` are to be kept under handles first, and that is shown only where they
+/// cannot be. Where there is a `cut`, the messages before it are to be summarised, by saying `ask` behind them; `before`
 /// and `after` go around the summary, and `without` stands in the place of one that cannot be had.
 ///
 /// # Errors
@@ -63,14 +65,17 @@ impl Plan<'_> {
         // Down to half, so that it is not done again at once: each time, the provider's prompt cache is lost.
         let (results, left) = self.results(0, tokens, limit / 2);
         if left <= limit / 10 * 7 {
-            return json!({ "results": results });
+            return json!({ "keep": self.kept(&results), "results": results });
         }
-        let Some(cut) = self.cut(limit / 10 * 3) else { return json!({ "results": results }) };
+        let Some(cut) = self.cut(limit / 10 * 3) else {
+            return json!({ "keep": self.kept(&results), "results": results });
+        };
         let tail = self.sizes(cut).sum::<u64>();
         let (results, _) = self.results(cut, tail, limit / 10 * 3);
         let after = self.last_words(cut).map_or_else(String::new, |words| [WORDS, &words].concat());
         let without = [NO_SUMMARY, &after].concat();
         json!({
+            "keep": self.kept(&results),
             "results": results,
             "cut": cut,
             "ask": ASK,
@@ -103,6 +108,18 @@ impl Plan<'_> {
             }
         }
         (results, tokens)
+    }
+
+    /// Ids of the results that nothing keeps yet.
+    fn kept(&self, results: &Map<String, Value>) -> Vec<&str> {
+        let blocks = self.messages.iter().flat_map(|message| &message.content);
+        let new = blocks.filter_map(|block| match block {
+            Block::ToolResult { tool_use_id, content, .. } if results.contains_key(tool_use_id) => {
+                text_of(content).filter(|text| of_kept(text).is_none()).map(|_| tool_use_id.as_str())
+            }
+            _ => None,
+        });
+        new.collect()
     }
 
     /// Where the messages begin that stay: as many as so many tokens hold, and at least those that the model has not seen. A
@@ -154,8 +171,20 @@ fn text_of(content: &[Value]) -> Option<String> {
     content.iter().map(text).collect::<Option<Vec<String>>>().map(|texts| texts.join("\n"))
 }
 
+/// The handle that a text tells of which stands for a result: see [`crate::agent::kept::Kept::summary`].
+fn of_kept(text: &str) -> Option<&str> {
+    let (first, _) = text.split_once('\n')?;
+    first.starts_with("The result of ").then(|| told_in(first))?
+}
+
 /// What is shown in place of a long result. Nothing is cut without saying so.
 fn told(text: &str) -> String {
+    if let (Some(handle), Some((first, rest))) = (of_kept(text), text.split_once('\n')) {
+        let shape: String = rest.lines().next().filter(|line| line.starts_with("Shape: ")).unwrap_or("").into();
+        let shape = shape.chars().take(BEGINNING).collect::<String>();
+        let first: String = first.chars().take(2 * BEGINNING).collect();
+        return [&first, "\n", &shape, "\n(Left out to save room. Read it with read_result: ", handle, ")"].concat();
+    }
     let length = text.chars().count();
     let beginning: String = text.chars().take(BEGINNING).collect();
     let end: String = text.chars().skip(length.saturating_sub(END)).collect();

@@ -32,6 +32,7 @@ fn the_oldest_results_go_first_and_what_the_model_has_not_seen_stays() {
     assert_eq!(orders(&history, unseen, 8_100, 10_000).get("cut"), None);
     let told = orders(&history, unseen, 8_100, 10_000)["results"]["a"].as_str().unwrap().to_owned();
     assert!(told.contains("8000 characters") && told.len() < 600, "{told}");
+    assert_eq!(orders(&history, unseen, 8_100, 10_000)["keep"], json!(["a", "b"]));
     // One that is told of already is short, and one that is no text is left alone.
     let picture = json!({ "type": "image", "data": "AAAA", "mimeType": "image/png" });
     for (place, block) in [(2, json!({ "type": "text", "text": told })), (4, picture)] {
@@ -43,6 +44,28 @@ fn the_oldest_results_go_first_and_what_the_model_has_not_seen_stays() {
     // Without enough of them, what is before is summarised.
     assert_eq!((&asked["cut"], &asked["ask"]), (&json!(7), &json!(ASK)));
     assert!(asked["after"].as_str().unwrap().ends_with("\n\ngo"), "{asked}");
+}
+
+#[test]
+fn a_result_that_is_kept_already_stays_under_its_handle() {
+    let handle = "result:0123456789abcdef0123";
+    let first = format!(
+        "The result of t is too long to be shown whole. All of it is kept under the handle {handle} (JSON, 9 bytes, 1 lines)."
+    );
+    let mut history = vec![Message::user("go")];
+    for id in ["a", "b", "c"] {
+        history.extend(call(id, 8_000));
+    }
+    let text = format!("{first}\nShape: [3 × number]\nIt begins:\n{}", "x".repeat(8_000));
+    let Block::ToolResult { content, .. } = &mut history[2].content[0] else { panic!() };
+    *content = vec![json!({ "type": "text", "text": text })];
+    let asked = orders(&history, 6, 8_100, 10_000);
+    assert_eq!((ids(&asked), &asked["keep"]), (vec!["a", "b"], &json!(["b"])));
+    let told = asked["results"]["a"].as_str().unwrap();
+    assert_eq!(
+        told,
+        format!("{first}\nShape: [3 × number]\n(Left out to save room. Read it with read_result: {handle})")
+    );
 }
 
 #[test]
@@ -70,8 +93,8 @@ fn words_of_the_user_are_not_summarised_away() {
 
 #[test]
 fn a_history_that_is_all_unseen_is_left_alone_and_nonsense_is_refused() {
-    assert_eq!(orders(&[Message::user("x".repeat(40_000))], 0, 10_000, 5_000), json!({ "results": {} }));
-    assert_eq!(orders(&[], 0, 10_000, 5_000), json!({ "results": {} }));
+    assert_eq!(orders(&[Message::user("x".repeat(40_000))], 0, 10_000, 5_000), json!({ "keep": [], "results": {} }));
+    assert_eq!(orders(&[], 0, 10_000, 5_000), json!({ "keep": [], "results": {} }));
     assert!(answer("{\"messages\":[{}]}").is_err());
     assert!(answer("[").is_err());
 }

@@ -3,19 +3,24 @@
 use serde_json::Value;
 
 use crate::agent::fact::{Compacted, Fact, Squeeze};
+use crate::agent::kept::told_in;
 use crate::agent::policy::retry_delay;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
 use crate::drive::model::Model;
+use crate::drive::offer::offer_reader;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result, Retry};
 use crate::llm::turn::Turn;
-use crate::llm::types::{Message, Usage};
+use crate::llm::types::{Block, Message, Usage};
 use crate::platform::{Part, Platform};
 
 /// Most tries of a summary, the first included.
 const TRIES: u32 = 2;
+
+/// About how many tokens are shown of a result that is kept under a handle.
+const SHOWN: usize = 200;
 
 /// A history as the model sees it, and what is to be done with it.
 pub(crate) struct Work {
@@ -32,6 +37,20 @@ impl Work {
         let shown = run.view().shown(run.messages()).map(|(place, message)| (place, message.into_owned()));
         let (places, shown) = shown.unzip();
         Work { squeeze, places, shown, len: run.messages().len() }
+    }
+
+    /// The result of that call as it is shown, and the name of the tool.
+    fn result(&self, id: &str) -> Option<(&str, &[Value])> {
+        let blocks = || self.shown.iter().flat_map(|message| &message.content);
+        let content = blocks().find_map(|block| match block {
+            Block::ToolResult { tool_use_id, content, .. } if tool_use_id == id => Some(content.as_slice()),
+            _ => None,
+        })?;
+        let name = blocks().find_map(|block| match block {
+            Block::ToolUse { id: known, name, .. } if known == id => Some(name.as_str()),
+            _ => None,
+        });
+        Some((name.unwrap_or("a tool"), content))
     }
 
     /// The request to the part, see [`crate::agent::compact::answer`].
@@ -54,7 +73,7 @@ impl Work {
 /// Does it. `None` when the run is over.
 pub(crate) async fn compact<P: Platform>(
     agent: &Agent<P>,
-    model: &Model,
+    (model, handle): (&Model, &RunHandle),
     over: &Cancel,
     work: Work,
 ) -> Option<Compacted> {
@@ -65,6 +84,23 @@ pub(crate) async fn compact<P: Platform>(
     let orders: Value = serde_json::from_slice(orders.as_bytes()).unwrap_or_default();
     let results = orders.get("results").and_then(Value::as_object).into_iter().flatten();
     compacted.results = results.filter_map(|(id, told)| Some((id.clone(), told.as_str()?.to_owned()))).collect();
+    let mut reads = compacted.results.iter().any(|(_, told)| told_in(told).is_some());
+    for id in orders.get("keep").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        let Some((from, content)) = work.result(id) else { continue };
+        let (kept, _, handle) = agent.keep(content.to_vec(), None, from, SHOWN, over).await;
+        let text = kept.first().and_then(|block| block.get("text")?.as_str());
+        let place = compacted.results.iter_mut().find(|(known, _)| known == id);
+        if let (Some(_), Some(text), Some((_, told))) = (handle, text, place) {
+            text.clone_into(told);
+            reads = true;
+        }
+    }
+    if over.is_cancelled() {
+        return None;
+    }
+    if reads {
+        offer_reader(agent, model, handle, over).await;
+    }
     if let Some(cut) = orders.get("cut").and_then(Value::as_u64) {
         let cut = cut as usize;
         let text = |name: &str| orders.get(name).and_then(Value::as_str).unwrap_or_default();

@@ -118,11 +118,13 @@ impl<P: Platform> Agent<P> {
 
 /// Whether a history tells of results that are kept.
 pub(crate) fn tells_of_kept(messages: &[Message]) -> bool {
-    let tells = |content: &[Value]| {
-        content.iter().any(|block| block.get("text").and_then(Value::as_str).is_some_and(|text| kept::told_in(text).is_some()))
-    };
+    let tells = |text: Option<&Value>| text.and_then(Value::as_str).and_then(kept::told_in).is_some();
     messages.iter().flat_map(|message| &message.content).any(|block| match block {
-        Block::ToolResult { content, .. } => tells(content),
+        Block::ToolResult { content, .. } => content.iter().any(|block| tells(block.get("text"))),
+        // What was taken out of the history, and a summary of it, may be all that still tells.
+        Block::Compaction { summary, results, .. } => {
+            results.values().any(|told| tells(Some(told))) || summary.as_deref().and_then(kept::told_in).is_some()
+        }
         _ => false,
     })
 }

@@ -54,6 +54,8 @@ struct Standing {
     compacted: usize,
     /// Place in the history of the next message to push.
     next: usize,
+    /// Bytes that it had without any message.
+    fixed: u64,
     encoder: Encoder,
 }
 
@@ -89,11 +91,9 @@ impl Model {
         *self.tools.borrow_mut() = tools;
     }
 
-    /// Characters of the system prompt and the tools, where a model's window is known.
+    /// Characters of the system prompt and the tools; `None` for the embedded model.
     pub(crate) fn fixed(&self) -> Option<u64> {
-        let bounded = (0..self.config.count()).any(|place| self.config.at(place).context_window.is_some());
-        let encoder = self.encoder.borrow();
-        encoder.as_ref().filter(|_| bounded).map(|standing| standing.encoder.bytes() as u64)
+        self.encoder.borrow().as_ref().map(|standing| standing.fixed)
     }
 
     /// Offers further tools behind the others. The next request is written anew, and its tools begin as those of the last.
@@ -165,8 +165,7 @@ impl Model {
     /// About how many tokens the models' windows leave beside the system prompt, the tools, a history of so many bytes and the
     /// answer; `None` where no window is known.
     pub(crate) fn room(&self, history: usize) -> Option<u64> {
-        let written = self.encoder.borrow().as_ref().map_or(0, |standing| standing.encoder.bytes());
-        let used = ((written + history) / 4) as u64;
+        let used = (self.fixed().unwrap_or(0) + history as u64) / 4;
         let left = |config: &ModelConfig| Some(room(config)?.saturating_sub(used));
         // The history goes to each of them.
         (0..self.config.count()).filter_map(|place| left(self.config.at(place))).min()
@@ -182,7 +181,7 @@ impl Model {
 
     fn standing(&self, which: (usize, bool), tools: &[ToolDefinition], compacted: usize) -> Option<Standing> {
         let encoder = self.encoder_of(which, tools)?;
-        Some(Standing { which, compacted, next: 0, encoder })
+        Some(Standing { which, compacted, next: 0, fixed: encoder.bytes() as u64, encoder })
     }
 
     /// Builds what [`Model::call`] sends. Apart from it, since it borrows the history and must not wait.

@@ -336,7 +336,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             offer(agent, model, handle, over, wish, about).await;
         }
         Job::Compact(work) => {
-            if let Some(compacted) = compact(agent, model, over, work).await {
+            if let Some(compacted) = compact(agent, (model, handle), over, work).await {
                 handle.push(Fact::Compacted(compacted));
             }
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use edgewise::agent::config::{AgentConfig, RunOptions};
 use edgewise::drive::agent::Agent;
+use edgewise::drive::wait::Cancel;
 use edgewise::http::Request;
 use edgewise::options::FunctionId;
 use edgewise::sim::{Answer, AppAnswer, Peer, Rng, SimPlatform, Step};
@@ -32,6 +33,9 @@ struct World {
     cancelled: bool,
     /// The messages of the last request.
     last: Vec<Value>,
+    /// What is said of a request that does not fit, where that is not known before; and how often it was.
+    refuses: Option<&'static str>,
+    refused: usize,
 }
 
 /// What breaks a law of the wire in a history.
@@ -88,6 +92,12 @@ fn host(sim: &SimPlatform, world: &Rc<RefCell<World>>) {
         let asked: Value = serde_json::from_str(body).unwrap();
         let tokens = body.chars().count() / 3;
         let mut world = world.borrow_mut();
+        if let (true, Some(words)) = (tokens + ANSWER > WINDOW, world.refuses) {
+            world.refused += 1;
+            let message = words.replace("TOKENS", &tokens.to_string()).replace("WINDOW", &WINDOW.to_string());
+            let error = json!({ "type": "error", "error": { "type": "invalid_request_error", "message": message } });
+            return Answer::text(400, "application/json", error.to_string());
+        }
         if tokens + ANSWER > WINDOW {
             peer.violation(format!("a request of {tokens} tokens"));
         }
@@ -119,11 +129,16 @@ fn host(sim: &SimPlatform, world: &Rc<RefCell<World>>) {
 }
 
 fn agent(sim: &SimPlatform, most: u64) -> Agent<SimPlatform> {
+    agent_with(sim, most, json!(WINDOW))
+}
+
+/// The same with a model of which that window is known.
+fn agent_with(sim: &SimPlatform, most: u64, window: Value) -> Agent<SimPlatform> {
     sim.function(FunctionId(0), move |_, rng| {
         AppAnswer::value(Millis(5), json!("seen ".repeat(rng.within(0..=most) as usize)))
     });
     let model = json!({
-        "provider": "anthropic", "id": "m", "baseUrl": MODEL, "contextWindow": WINDOW, "maxTokens": ANSWER,
+        "provider": "anthropic", "id": "m", "baseUrl": MODEL, "contextWindow": window, "maxTokens": ANSWER,
     });
     let look = json!({ "name": "look", "annotations": { "readOnlyHint": true }, "execute": { "$function": 0 } });
     let options = json!({ "model": model, "tools": [look], "limits": { "maxTurns": 2_000 } });
@@ -164,6 +179,69 @@ fn is_mark(message: &Value) -> bool {
     message["content"][0]["type"] == "compaction"
 }
 
+/// The text of a result in a history.
+fn result_of<'a>(messages: &'a [Value], id: &str) -> &'a str {
+    let blocks = messages.iter().flat_map(|message| message["content"].as_array().unwrap());
+    let result = |block: &&Value| block["type"] == "tool_result" && block["toolUseId"] == id;
+    blocks.filter(result).find_map(|block| block["content"][0]["text"].as_str()).expect("a result of that id")
+}
+
+/// Whatever was taken out can be had by the handle that stands in its place.
+fn compare_kept(sim: &SimPlatform, agent: &Agent<SimPlatform>, messages: &[Value], seed: u64) {
+    for mark in messages.iter().filter(|message| is_mark(message)) {
+        for (id, told) in mark["content"][0]["results"].as_object().into_iter().flatten() {
+            let told = told.as_str().unwrap();
+            let at = told.find("result:").unwrap_or_else(|| panic!("seed {seed}: no handle in {told}"));
+            let whole = sim.run(agent.kept_result(&told[at..at + 27], &Cancel::new())).unwrap();
+            assert_eq!(whole["content"][0]["text"], result_of(messages, id), "seed {seed}");
+            assert!(told.len() < 1_900, "seed {seed}: {told}");
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_out_is_read_on_by_its_handle_in_this_run_and_the_next() {
+    let sim = SimPlatform::new(1);
+    let asked = Rc::new(RefCell::new(Vec::<Value>::new()));
+    let seen = asked.clone();
+    sim.host(MODEL, move |request: &Request, _: &mut Peer<'_>| {
+        let body = request.body.as_deref().unwrap();
+        let request: Value = serde_json::from_str(body).unwrap();
+        let turn = seen.borrow().len();
+        let calls = match (turn, body.find("kept under the handle result:")) {
+            (0..5, _) => vec![("look".to_owned(), json!({ "where": turn }))],
+            (5 | 7, Some(at)) => {
+                let at = at + "kept under the handle ".len();
+                let read = json!({ "handle": body[at..at + 27], "lines": [2, 2] });
+                vec![("read_result".to_owned(), read)]
+            }
+            _ => Vec::new(),
+        };
+        seen.borrow_mut().push(request);
+        say(turn, if calls.is_empty() { "so it is" } else { "" }, &calls, body.len() / 3)
+    });
+    let agent = agent(&sim, 1);
+    let looked = RefCell::new(0);
+    sim.function(FunctionId(0), move |_, _| {
+        *looked.borrow_mut() += 1;
+        let look = looked.borrow();
+        AppAnswer::value(Millis(5), json!(format!("first line {look}\nsecond line {look}\n{}", "more ".repeat(700))))
+    });
+    let events = run(&sim, &agent, &json!([]), 0, None);
+    let tools = |turn: usize| -> Vec<Value> {
+        asked.borrow()[turn]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect()
+    };
+    let end = events.last().unwrap();
+    assert_eq!(tools(5), ["look", "read_result"], "{}", sim.report());
+    compare_kept(&sim, &agent, end["messages"].as_array().unwrap(), 1);
+    assert!(asked.borrow()[6]["messages"].to_string().contains("lines 2 to 2 of"), "{}", asked.borrow()[6]);
+    // The history has whole results, and only what is shown of it has handles.
+    assert!(events.iter().any(|event| kind(event) == "compacted" && event["results"].as_u64() > Some(0)));
+    run(&sim, &agent, &end["messages"], 1, None);
+    assert_eq!(tools(7), ["look", "read_result"]);
+    assert!(asked.borrow()[8]["messages"].to_string().contains("second line 1"), "{}", asked.borrow()[8]);
+}
+
 #[test]
 fn whatever_comes_what_is_sent_fits_and_everything_stays_in_the_history() {
     let (mut compacted, mut kept, mut cut, mut unsummed) = (0, 0, 0, 0);
@@ -192,6 +270,7 @@ fn whatever_comes_what_is_sent_fits_and_everything_stays_in_the_history() {
                 unsummed += usize::from(event["summary"].as_str().is_some_and(|text| text.contains("no summary")));
             }
             compacted += marks;
+            compare_kept(&sim, &agent, end["messages"].as_array().unwrap(), seed);
             let messages = end["messages"].as_array().unwrap();
             let old = history.as_array().unwrap();
             assert_eq!(&messages[..old.len()], &old[..], "seed {seed}: the history was changed");
