@@ -49,6 +49,13 @@ impl<P: Platform> Default for State<P> {
     }
 }
 
+impl<P: Platform> State<P> {
+    /// How many plans are at work.
+    pub fn open_plans(&self) -> usize {
+        self.plans.borrow().len()
+    }
+}
+
 /// Answers a request to a part, which does on `platform` what it has to do.
 ///
 /// # Errors

@@ -46,17 +46,23 @@ impl Rules {
         if (!foreign.is_empty() || usual != Verdict::Allow) && self.allows(tool, input, &foreign) {
             return Verdict::Allow;
         }
-        if foreign.is_empty() {
-            return usual;
-        }
-        let words = ["private data of ", &foreign.join(", "), " may leave through ", &tool.name];
-        Verdict::Ask([&words.concat(), ": it belongs to an untrusted server or reaches beyond its own"].concat())
+        self.objection(tool).map_or(usual, Verdict::Ask)
     }
 
     /// Whose private data a call may take out.
     fn foreign(&self, tool: &ToolEntry) -> Vec<&str> {
         let foreign = |server: &&String| tool.outside && tool.server.as_ref() != Some(*server);
         self.private.iter().filter(foreign).map(String::as_str).collect()
+    }
+
+    /// Why a call may take private data out; `None` for one that takes none.
+    pub(crate) fn objection(&self, tool: &ToolEntry) -> Option<String> {
+        let foreign = self.foreign(tool);
+        if foreign.is_empty() {
+            return None;
+        }
+        let words = ["private data of ", &foreign.join(", "), " may leave through ", &tool.name];
+        Some([&words.concat(), ": it belongs to an untrusted server or reaches beyond its own"].concat())
     }
 
     /// Servers whose private data the conversation holds.

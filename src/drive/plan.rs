@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, PlanStep, PlannedCall, ToolOutput};
+use crate::agent::kept::is_reference;
 use crate::agent::policy::{Verdict, verdict};
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
@@ -69,11 +70,50 @@ impl<P: Platform> Stage<'_, P> {
     }
 
     async fn perform(&self, call: &Call) -> Result<Option<ToolOutput>> {
-        let mut request = self.agent.plan_request("open", &call.input);
+        let spread = self.spread(&call.input).await?;
+        let mut request = self.agent.plan_request("open", spread.as_ref().unwrap_or(&call.input));
         request.insert("call".into(), call.id.as_str().into());
-        let Some(mut orders) = self.ask(request).await? else { return Ok(None) };
+        // Not given up on a cancel: the plan might be open then, and nobody would know under which number.
+        let orders = ask(&**self.agent.platform(), request).await?;
         refused(&orders)?;
         let plan = orders.get("plan").cloned().unwrap_or_default();
+        let done = self.follow(call, plan.clone(), orders).await;
+        if !matches!(done, Ok(Some(_))) {
+            let mut request = Map::new();
+            request.insert("do".into(), "close".into());
+            request.insert("plan".into(), plan);
+            let _ = self.agent.platform().call_part(Part::Plan, json::text(&Value::Object(request))).await;
+        }
+        done
+    }
+
+    /// The plan with the elements of each `forEach` that names a kept result; `None` for one that names none. All other handles
+    /// are put in when the calls are made.
+    async fn spread(&self, plan: &Value) -> Result<Option<Value>> {
+        let named = |step: &Value| step.get("forEach").and_then(Value::as_str).is_some_and(is_reference);
+        let steps = plan.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if !steps.iter().any(named) {
+            return Ok(None);
+        }
+        let mut plan = plan.clone();
+        for step in plan["steps"].as_array_mut().into_iter().flatten().filter(|step| named(step)) {
+            let elements = self.agent.put_in(&step["forEach"], None, self.over).await;
+            step["forEach"] = match elements {
+                // As data: nothing in it is a reference of the plan's.
+                Some(Ok(elements)) => json!({ "$literal": elements }),
+                Some(Err(why)) => {
+                    let problem = ["step `", &text(step, "id"), "`: forEach: ", &why].concat();
+                    refused(&json!({ "problems": [problem] }))?;
+                    Value::Null
+                }
+                None => Value::Null,
+            };
+        }
+        Ok(Some(plan))
+    }
+
+    /// Does what the machine orders until the plan is done; `None` when the run is over before.
+    async fn follow(&self, call: &Call, plan: Value, mut orders: Value) -> Result<Option<ToolOutput>> {
         let rested = RefCell::new(Vec::new());
         let mut jobs = Jobs::default();
         loop {
@@ -102,10 +142,6 @@ impl<P: Platform> Stage<'_, P> {
                 Poll::Pending
             });
             if unless_cancelled(self.over, news).await.is_err() {
-                let mut request = Map::new();
-                request.insert("do".into(), "close".into());
-                request.insert("plan".into(), plan);
-                let _ = self.agent.platform().call_part(Part::Plan, json::text(&Value::Object(request))).await;
                 return Ok(None);
             }
             let mut request = Map::new();
@@ -237,6 +273,7 @@ impl<P: Platform> Agent<P> {
     /// in `problems`.
     pub async fn preview_plan(&self, plan: &Value, cancel: &Cancel) -> Result<Value> {
         self.connect(cancel).await?;
+        self.recall_approvals().await;
         let asked = unless_cancelled(cancel, ask(&**self.platform(), self.plan_request("check", plan))).await;
         asked.unwrap_or_else(|_| Err(Error::cancelled("previewPlan")))
     }
@@ -246,6 +283,7 @@ impl<P: Platform> Agent<P> {
         let catalog = self.catalog();
         let steps = plan.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let named = |name: &str| steps.iter().any(|step| step.get("tool").and_then(Value::as_str) == Some(name));
+        let allowed = self.known_approvals();
         let mut tools = Vec::new();
         let mut names = Vec::new();
         for tool in catalog.tools() {
@@ -266,6 +304,19 @@ impl<P: Platform> Agent<P> {
                 info.insert("inputSchema".into(), schemas.input);
                 if let Some(output) = schemas.output {
                     info.insert("outputSchema".into(), output);
+                }
+            }
+            for (name, is) in [("private", entry.private), ("outside", entry.outside)] {
+                if is {
+                    info.insert(name.into(), true.into());
+                }
+            }
+            // One whose definition has changed is another than was allowed.
+            if entry.changed.as_ref().is_none_or(|change| !change.asks) {
+                let digests = allowed.iter().filter(|(name, _)| *name == entry.name).map(|(_, digest)| digest.as_str());
+                let digests: Vec<Value> = digests.map(Value::from).collect();
+                if !digests.is_empty() {
+                    info.insert("allowed".into(), Value::Array(digests));
                 }
             }
             match verdict(self.approval(), entry) {

@@ -189,6 +189,11 @@ impl SimPlatform {
         self.world.clock.set(clock);
     }
 
+    /// Plans that are at work in the part that knows plans.
+    pub fn open_plans(&self) -> usize {
+        self.world.parts.open_plans()
+    }
+
     /// Whether failures look as in a browser, which cannot say whether CORS was the reason; off by default.
     pub fn set_cors(&self, on: bool) {
         self.world.cors.set(on);

@@ -224,3 +224,35 @@ fn a_plan_gets_whole_results_and_only_its_own_is_kept() {
     let end: Value = serde_json::from_str(&sim.block_on(async move { handle.terminal().await }).unwrap()).unwrap();
     assert_eq!((&end["plan"]["value"], &taken.borrow()[0]["rows"]), (&rows(), &rows()));
 }
+
+#[test]
+fn handles_stand_for_results_in_plans_too() {
+    let sim = SimPlatform::new(1);
+    let (agent, taken) = agent_with(&sim, json!({}), true);
+    sim.function(FunctionId(0), |_, _| AppAnswer::value(Millis(5), json!({ "rows": rows(), "few": [7, 8] })));
+    let asked = model::host(&sim, |turn, request| match turn {
+        0 => calls(&[("rows", json!({}))]),
+        1 => {
+            let handle = handle_in(&results(request)[0]);
+            let (whole, few) = (format!("{handle}#/rows"), format!("{handle}#/few"));
+            let text = format!("{{{{item}}}} of {{{{{handle}#/rows/17/name}}}}");
+            let take = json!({ "id": "in", "tool": "take", "forEach": few, "input": { "rows": whole, "text": text } });
+            let each = json!({ "id": "each", "tool": "take", "forEach": [whole], "input": { "rows": "{{item}}" } });
+            calls(&[("run_plan", json!({ "steps": [take, each] }))])
+        }
+        2 => {
+            let stale = "result:00000000000000000000";
+            let step = json!({ "id": "in", "tool": "take", "forEach": stale, "input": {} });
+            calls(&[("run_plan", json!({ "steps": [step] }))])
+        }
+        _ => Vec::new(),
+    });
+    run(&sim, &agent, json!([]));
+    let said = |text: &str| json!({ "rows": rows(), "text": text });
+    let wanted = [said("7 of row 17"), said("8 of row 17"), json!({ "rows": rows() })];
+    assert_eq!(*taken.borrow(), wanted, "{}", results(&asked.borrow()[2])[0]);
+    let why = &results(&asked.borrow()[3])[0];
+    assert!(why.contains("step `in`: forEach: result:00000000000000000000 is not kept any more"), "{why}");
+    let read: usize = asked.borrow().iter().map(|request| request.to_string().len()).sum();
+    assert!(read < 60_000, "{read}");
+}

@@ -155,6 +155,9 @@ fn play(seed: u64, stored: bool) -> Story {
     }
     wrong.extend(server.borrow().written_twice().iter().map(|key| format!("the write {key} was made twice")));
     wrong.extend(sim.violations());
+    if sim.open_plans() > 0 {
+        wrong.push("the part goes on with a plan that is over".to_owned());
+    }
     if !sim.leftovers().is_empty() {
         wrong.push(format!("left after the end: {}", sim.leftovers()));
     }
@@ -335,6 +338,54 @@ fn a_preview_says_what_would_be_asked_for() {
         { "id": "a", "tool": "s.echo.text", "dependsOn": [], "server": "s", "input": { "text": "hi" } },
     ]);
     assert_eq!(preview, json!({ "ok": true, "problems": [], "waves": [["a"], ["b"]], "steps": steps }));
+}
+
+#[test]
+fn a_preview_knows_of_private_data_and_of_what_was_allowed_for_good() {
+    let sim = SimPlatform::new(1);
+    sim.host(SERVER, ScriptedMcp::new(Era::Modern, &[ToolKind::Echo]));
+    sim.host("https://web.test", ScriptedMcp::new(Era::Modern, &[ToolKind::Add, ToolKind::Note]));
+    let web = json!({ "name": "web", "url": "https://web.test/mcp", "labels": ["untrusted"] });
+    let mail = json!({ "name": "s", "url": format!("{SERVER}/mcp"), "labels": ["private"] });
+    let agent = agent(&sim, json!({ "servers": [mail, web] }));
+    let note = |text: &str| json!({ "id": "note", "tool": "web.note", "input": { "key": "k", "text": text } });
+    let approvals = |plan: Value| -> Vec<Value> {
+        let preview = sim.block_on(agent.preview_plan(&plan, &Cancel::new())).unwrap().unwrap();
+        assert_eq!(preview["ok"], true, "{preview}");
+        preview["steps"].as_array().unwrap().iter().map(|step| step["approval"].clone()).collect()
+    };
+    let mails = json!({ "id": "mails", "tool": "s.echo.text", "input": { "text": "{{sum.sum}}" } });
+    let sum = json!({ "id": "sum", "tool": "web.add", "input": { "a": 1, "b": 2 } });
+    let after = json!({ "id": "after", "tool": "web.add", "dependsOn": ["mails"], "input": { "a": 1, "b": 2 } });
+    let asked = approvals(json!({ "steps": [mails, sum, after] }));
+    let leaves =
+        "private data of s may leave through web.add: it belongs to an untrusted server or reaches beyond its own";
+    // What is over before anything private was read takes nothing along.
+    assert_eq!(asked, [Value::Null, Value::Null, json!(leaves)]);
+    let asked = approvals(json!({ "steps": [note("hi")] }));
+    assert_eq!(asked, ["web.note may change something: it is not marked as read-only"]);
+    let (handle, driver) = agent.run_plan(json!({ "steps": [note("hi")] }), RunOptions::default());
+    handle.set_answerable(true);
+    sim.spawn("driver", driver);
+    sim.block_on(async {
+        while let Some(batch) = handle.next_events().await {
+            for event in serde_json::from_str::<Vec<Value>>(&batch).unwrap() {
+                if kind(&event) == "approval_request" {
+                    handle.approve_alike(event["id"].as_str().unwrap(), true).unwrap();
+                }
+            }
+        }
+    })
+    .unwrap();
+    assert_eq!(approvals(json!({ "steps": [note("hi")] })), [Value::Null]);
+    let other = approvals(json!({ "steps": [note("others")] }));
+    assert_eq!(other, ["web.note may change something: it is not marked as read-only"]);
+    // What was allowed before is asked for where private data may go along.
+    let mut note = note("hi");
+    note["dependsOn"] = json!(["mails"]);
+    let mails = json!({ "id": "mails", "tool": "s.echo.text", "input": { "text": "hi" } });
+    let asked = approvals(json!({ "steps": [mails, note] }));
+    assert!(asked[1].as_str().is_some_and(|why| why.starts_with("private data of s may leave")), "{asked:?}");
 }
 
 fn event(data: Value) -> Vec<u8> {

@@ -25,6 +25,7 @@
 
 mod condition;
 mod machine;
+mod preview;
 mod read;
 mod shape;
 mod template;
@@ -158,13 +159,13 @@ fn check(asked: &Value) -> Value {
     };
     let ids = |places: &[usize]| places.iter().map(|place| plan.ids[*place].as_str()).collect::<Vec<&str>>();
     let waves: Vec<Vec<&str>> = plan.waves().iter().map(|wave| ids(wave)).collect();
-    let steps = plan.steps.iter().zip(&plan.ids).map(|(step, id)| {
+    let steps = plan.steps.iter().zip(&plan.ids).enumerate().map(|(place, (step, id))| {
         let tool = tools.iter().find(|tool| tool.name == step.tool);
         let mut row = json!({ "id": id, "tool": step.tool, "dependsOn": ids(&step.after) });
         if let Some(server) = tool.and_then(|tool| tool.server.as_ref()) {
             row["server"] = json!(server);
         }
-        if let Some(why) = tool.and_then(|tool| tool.asks.as_ref()) {
+        if let Some(why) = preview::asks(&plan, place, &tools) {
             row["approval"] = json!(why);
         }
         for (name, is) in [("forEach", step.for_each.is_some()), ("when", step.when.is_some())] {
@@ -204,6 +205,9 @@ fn tools(asked: &Value) -> Vec<Tool> {
         output: tool.get("outputSchema").cloned(),
         repeatable: tool.get("repeatable") == Some(&Value::Bool(true)),
         asks: text(tool, "asks"),
+        private: tool.get("private") == Some(&Value::Bool(true)),
+        outside: tool.get("outside") == Some(&Value::Bool(true)),
+        allowed: items(tool, "allowed").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
     };
     items(asked, "tools").iter().map(read).collect()
 }

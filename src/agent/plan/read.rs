@@ -6,6 +6,7 @@ use super::condition::Condition;
 use super::shape::Shape;
 use super::template::{Source, Template};
 use super::types;
+use crate::agent::kept::is_reference;
 use crate::schema::nearest;
 
 /// Most steps of a plan.
@@ -68,6 +69,12 @@ pub(super) struct Tool {
     pub(super) repeatable: bool,
     /// Why the user would be asked before it is called.
     pub(super) asks: Option<String>,
+    /// What it gives is private.
+    pub(super) private: bool,
+    /// What it gets may end up anywhere.
+    pub(super) outside: bool,
+    /// Digests of arguments that were allowed for good.
+    pub(super) allowed: Vec<String>,
 }
 
 /// Notes what is wrong, and what depends on what.
@@ -242,6 +249,7 @@ fn read_step(step: &Value, tools: &[Tool], names: &[String], reader: &mut Reader
     if let Some(Template::Plain(value)) = &for_each
         && !value.is_array()
         && !value.is_null()
+        && !value.as_str().is_some_and(is_reference)
     {
         reader.wrong("forEach", "must be an array, or refer to one");
     }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::read::Reader;
+use crate::agent::kept::is_reference;
 use crate::json::text;
 
 /// A value as a plan writes it.
@@ -176,7 +177,15 @@ fn read_reference(fields: &Map<String, Value>, path: &str, reader: &mut Reader<'
 fn read_text(whole: &str, path: &str, reader: &mut Reader<'_>) -> Template {
     let mut pieces = Vec::new();
     let mut rest = whole;
-    while let Some((before, inner, after)) = next_reference(rest) {
+    // Behind what is text whatever it looks like.
+    let mut from = 0;
+    while let Some((before, inner, after)) = next_reference(rest, from) {
+        if is_reference(inner) {
+            // A result that is kept: put in when the call is made.
+            from = rest.len() - after.len();
+            continue;
+        }
+        from = 0;
         let mut names = inner.split(['.', '[', ']']).map(str::trim).filter(|name| !name.is_empty());
         let step = names.next().unwrap_or_default();
         let names = names.map(str::to_owned).collect();
@@ -201,10 +210,10 @@ fn read_text(whole: &str, path: &str, reader: &mut Reader<'_>) -> Template {
     }
 }
 
-fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = text.split_once("{{")?;
-    let (inner, after) = rest.split_once("}}")?;
-    Some((before, inner, after))
+fn next_reference(text: &str, from: usize) -> Option<(&str, &str, &str)> {
+    let at = from + text[from..].find("{{")?;
+    let (inner, after) = text[at + "{{".len()..].split_once("}}")?;
+    Some((&text[..at], inner, after))
 }
 
 /// The members that a JSON Pointer (RFC 6901) names; `None` when it is none.

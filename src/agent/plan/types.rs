@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::{Step, Tool};
 use super::template::{Reference, Source, Template, plainly};
+use crate::agent::kept::{is_reference, mentions};
 use crate::schema;
 
 /// Kinds of JSON values, as bits.
@@ -60,6 +61,7 @@ impl<'a> Checker<'a> {
     fn fits(&self, template: &Template, schema: &Value, root: &Value, path: &str, found: &mut Problems) {
         let schema = follow(schema, root);
         match template {
+            Template::Plain(value) if mentions(value) => self.fits_expanded(value, schema, root, path, found),
             Template::Plain(value) => {
                 // What the schema refers to has to be found from a part of it as well.
                 let outcome = schema::check(&with_definitions(schema, root), value, &[]);
@@ -113,6 +115,20 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+    }
+
+    /// The same for a value in which handles stand for results: what those are, is known when the call is made.
+    fn fits_expanded(&self, value: &Value, schema: &Value, root: &Value, path: &str, found: &mut Problems) {
+        let plain = |value: &Value| Template::Plain(value.clone());
+        let template = match value {
+            Value::Array(items) => Template::Array(items.iter().map(plain).collect()),
+            Value::Object(fields) => {
+                Template::Object(fields.iter().map(|(name, field)| (name.clone(), plain(field))).collect())
+            }
+            Value::String(text) if is_reference(text) => return,
+            _ => return self.is_kind(8, schema, root, path, found),
+        };
+        self.fits(&template, schema, root, path, found);
     }
 
     fn is_kind(&self, is: Kinds, schema: &Value, root: &Value, path: &str, found: &mut Problems) {
