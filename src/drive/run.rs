@@ -112,7 +112,7 @@ pub(crate) async fn drive<P: Platform>(
     let (over, connecting, questions) = (Cancel::new(), Cell::new(0), Questions::default());
     let platform = agent.platform().clone();
     let trace = match model.counted {
-        None => Trace::new(&*platform, agent.config(), &run, &mut meta),
+        None => Trace::new(&*platform, agent.config(), &run, keeper.conversation(), &mut meta),
         Some(_) => Trace::none(),
     };
     let (returns, own_plan, meta) = (Returns::default(), run.is_plan(), Rc::new(meta));
@@ -305,6 +305,10 @@ async fn end_call<P: Platform>(context: &Context<P>, id: String, output: ToolOut
 async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
     let Context { agent, handle, model, over, .. } = &*context;
     let platform = &**agent.platform();
+    if let Job::CallTool(Call { id, tool: ToolEntry { builtin: Some(_), .. }, .. }) = &job {
+        // No server is told of it.
+        context.trace.called(platform, id, &context.meta);
+    }
     match job {
         Job::Connect(server) => {
             let mut changed = |state, reason| handle.push(Fact::Server { server: server.name.clone(), state, reason });
@@ -336,6 +340,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
             offer(agent, model, handle, over, wish, about).await;
         }
         Job::Compact(work) => {
+            context.trace.compacting(platform.now());
             if let Some(compacted) = compact(agent, (model, handle), over, work).await {
                 handle.push(Fact::Compacted(compacted));
             }

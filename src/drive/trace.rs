@@ -52,6 +52,7 @@ impl Trace {
         platform: &P,
         config: &AgentConfig,
         run: &Run,
+        conversation: Option<String>,
         meta: &mut Map<String, Value>,
     ) -> Trace {
         let Some(function) = config.on_span else { return Trace(None) };
@@ -66,6 +67,7 @@ impl Trace {
             |model: &ModelConfig| [model.provider.as_str().to_owned(), model.id.clone(), model.base_url.clone()];
         let header = Header {
             run: run.id().to_owned(),
+            conversation,
             trace: trace.clone(),
             parent: parent.map(|parent| parent.span.to_owned()),
             flags: flags.clone(),
@@ -126,6 +128,13 @@ impl Trace {
             Note::Event(event).write(now, &mut notes);
         }
         !notes.is_empty()
+    }
+
+    /// The history is made less of now.
+    pub(crate) fn compacting(&self, now: UnixMillis) {
+        if let Some(inner) = &self.0 {
+            Note::Compacting.write(now, &mut inner.notes.borrow_mut());
+        }
     }
 
     /// What the requests of that call, which is made now, carry in `_meta`: its span is the parent of what they cause.

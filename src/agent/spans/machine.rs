@@ -19,6 +19,8 @@ pub struct Spans {
     /// The run looks for tools since; and some server had to be connected for that.
     gathering: Option<u64>,
     connecting: bool,
+    /// The history is being made less of since.
+    compacting: Option<u64>,
     chat: Option<Chat>,
     calls: Vec<Call>,
     turns: u64,
@@ -47,6 +49,8 @@ struct Call {
     name: String,
     server: Option<String>,
     input: Value,
+    /// The span that it is within.
+    parent: String,
     asked: Option<u64>,
     called: Option<(u64, String)>,
     /// The call is made again.
@@ -72,6 +76,7 @@ impl Spans {
         let maybe = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
         let header = Header {
             run: own("run"),
+            conversation: maybe("conversation"),
             trace: own("trace"),
             parent: maybe("parent"),
             flags: own("flags"),
@@ -91,6 +96,7 @@ impl Spans {
             start: None,
             gathering: None,
             connecting: false,
+            compacting: None,
             chat: None,
             calls: Vec::new(),
             turns: 0,
@@ -129,6 +135,8 @@ impl Spans {
             }
             ("modelEnded" | "modelFailed", Some(chat)) => chat.end = Some(at),
             ("server", _) => self.connecting = true,
+            ("compacting", _) => self.compacting = Some(at),
+            ("compacted", _) => self.end_summary(note.get("usage"), None, at, out),
             ("slept", _) => self.end_retry(at, out),
             ("rested", _) => self.end_rest(id, at, out),
             ("approved", _) => self.end_approval(id, at, "approved", out),
@@ -159,17 +167,29 @@ impl Spans {
                 self.chat = Some(Chat { id, turn, start: at, first, end, tries: 1, events, waiting });
             }
             "retry" => self.retry(event, at),
-            "tool_call" => self.calls.push(Call {
-                id: text(event, "id").to_owned(),
-                name: text(event, "name").to_owned(),
-                server: event.get("server").and_then(Value::as_str).map(str::to_owned),
-                input: event.get("input").cloned().unwrap_or_default(),
-                asked: None,
-                called: None,
-                events: Vec::new(),
-                waiting: None,
-                questions: Vec::new(),
-            }),
+            "tool_call" => {
+                let plan = text(event, "callId");
+                let plan = self.calls.iter().find(|call| call.id == plan).and_then(|call| call.called.as_ref());
+                let parent = plan.map_or(&self.root, |(_, span)| span).clone();
+                self.calls.push(Call {
+                    parent,
+                    id: text(event, "id").to_owned(),
+                    name: text(event, "name").to_owned(),
+                    server: event.get("server").and_then(Value::as_str).map(str::to_owned),
+                    input: event.get("input").cloned().unwrap_or_default(),
+                    asked: None,
+                    called: None,
+                    events: Vec::new(),
+                    waiting: None,
+                    questions: Vec::new(),
+                });
+            }
+            "compacted" => {
+                // The turn's own call comes after it.
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.first.is_none() && chat.tries == 1) {
+                    chat.start = at;
+                }
+            }
             "approval_request" => {
                 if let Some(call) = self.call(text(event, "id")) {
                     call.asked = Some(at);
@@ -253,12 +273,12 @@ impl Spans {
     }
 
     fn end_approval(&mut self, id: &str, at: u64, answer: &str, out: &mut Vec<Value>) {
-        let Some(start) = self.call(id).and_then(|call| call.asked.take()) else { return };
+        let asked = self.call(id).and_then(|call| Some((call.asked.take()?, call.parent.clone())));
+        let Some((start, parent)) = asked else { return };
         let mut attributes = Map::new();
         attributes.insert("gen_ai.tool.call.id".into(), id.into());
         attributes.insert("edgewise.approval".into(), answer.into());
-        let root = self.root.clone();
-        self.wait("approval", (start, at), &root, attributes, out);
+        self.wait("approval", (start, at), &parent, attributes, out);
     }
 
     fn end_questions(&mut self, at: u64, out: &mut Vec<Value>, which: &dyn Fn(&str) -> bool) {
@@ -308,10 +328,25 @@ impl Spans {
         let (start, span) = call.called.unwrap_or_else(|| (at, self.new_id()));
         let kind = if call.server.is_some() { "client" } else { "internal" };
         let name = ["execute_tool ", &name].concat();
-        let root = self.root.clone();
-        let mut span = self.span((&span, Some(&root)), &name, kind, (start, at), attributes, error);
+        let mut span = self.span((&span, Some(&call.parent)), &name, kind, (start, at), attributes, error);
         span["events"] = call.events.into();
         out.push(span);
+    }
+
+    /// A history was made less of: a call of the model, where it took tokens.
+    fn end_summary(&mut self, usage: Option<&Value>, error: Option<&str>, at: u64, out: &mut Vec<Value>) {
+        let Some(start) = self.compacting.take() else { return };
+        let tokens = |name: &str| usage.and_then(|usage| usage.get(name)?.as_u64()).unwrap_or(0);
+        if error.is_none() && tokens("inputTokens") + tokens("outputTokens") == 0 {
+            return;
+        }
+        let mut attributes = chat_attributes(&self.asked);
+        attributes.insert("edgewise.compaction".into(), true.into());
+        usage_attributes(usage, &mut attributes);
+        let name = ["chat ", &self.asked.model].concat();
+        let kind = if self.asked.base_url.is_empty() { "internal" } else { "client" };
+        let (id, root) = (self.new_id(), self.root.clone());
+        out.push(self.span((&id, Some(&root)), name.trim_end(), kind, (start, at), attributes, error));
     }
 
     /// The turn's model call is over: well, with its `turn_end`, or with an error of the run.
@@ -350,6 +385,7 @@ impl Spans {
     }
 
     fn end_run(&mut self, event: &Value, error: Option<&str>, at: u64, out: &mut Vec<Value>) {
+        self.compacting = None;
         self.end_chat(None, error.or(Some("cancelled")), at, out);
         for id in self.calls.iter().map(|call| call.id.clone()).collect::<Vec<_>>() {
             self.end_call(&json!({ "id": id, "outcome": "cancelled" }), at, out);
@@ -398,6 +434,9 @@ impl Spans {
         error: Option<&str>,
     ) -> Value {
         attributes.insert("edgewise.run.id".into(), self.header.run.as_str().into());
+        if let Some(conversation) = &self.header.conversation {
+            attributes.insert("gen_ai.conversation.id".into(), conversation.as_str().into());
+        }
         let mut status = json!({ "code": "unset" });
         if let Some(error) = error {
             attributes.insert("error.type".into(), error.into());

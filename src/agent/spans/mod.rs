@@ -30,7 +30,7 @@ pub use machine::Spans;
 use serde_json::Value;
 
 use crate::agent::event::Event;
-use crate::agent::fact::Fact;
+use crate::agent::fact::{Compacted, Fact};
 use crate::json;
 use crate::time::UnixMillis;
 
@@ -39,6 +39,8 @@ use crate::time::UnixMillis;
 pub struct Header {
     /// Id of the run.
     pub run: String,
+    /// Id of the conversation that it is in.
+    pub conversation: Option<String>,
     /// Id of the trace: 32 hexadecimal digits.
     pub trace: String,
     /// Id of the span that the run is part of.
@@ -77,7 +79,7 @@ impl Header {
         for (name, text) in texts {
             put(name, text.as_str().into());
         }
-        for (name, text) in [("parent", &self.parent), ("state", &self.state)] {
+        for (name, text) in [("parent", &self.parent), ("state", &self.state), ("conversation", &self.conversation)] {
             put(name, text.as_deref().map_or(Value::Null, Value::from));
         }
         put("seed", self.seed.into());
@@ -98,6 +100,8 @@ pub enum Note<'a> {
     Fact(&'a Fact),
     /// A tool is called now; the number is the id of its span, which its server is told.
     Called(&'a str, u64),
+    /// The history is made less of from now on.
+    Compacting,
 }
 
 impl Note<'_> {
@@ -127,8 +131,10 @@ impl Note<'_> {
             Note::Fact(Fact::Rested { id }) => ("rested", id.as_str()),
             Note::Fact(Fact::Approved { id }) => ("approved", id.as_str()),
             Note::Fact(Fact::Answered { id, .. }) => ("answered", id.as_str()),
+            Note::Fact(Fact::Compacted(_)) => ("compacted", ""),
             Note::Fact(_) => return,
             Note::Called(id, _) => ("called", *id),
+            Note::Compacting => ("compacting", ""),
         };
         open(now, out);
         let id = json::text(&Value::from(id));
@@ -136,9 +142,13 @@ impl Note<'_> {
             Note::Called(_, span) => *span,
             _ => 0,
         };
-        for piece in [r#","fact":""#, name, r#"","id":"#, &id, r#","span":"#, &span.to_string(), "}"] {
+        for piece in [r#","fact":""#, name, r#"","id":"#, &id, r#","span":"#, &span.to_string()] {
             out.extend_from_slice(piece.as_bytes());
         }
+        if let Note::Fact(Fact::Compacted(Compacted { usage, .. })) = self {
+            out.extend_from_slice([r#","usage":"#, &json::text(&json::tree(usage))].concat().as_bytes());
+        }
+        out.push(b'}');
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Header, Spans, span_id};
 fn header(content: bool) -> Value {
     Header {
         run: "run_1".into(),
+        conversation: None,
         trace: "0af7651916cd43dd8448eb211c80319c".into(),
         parent: Some("b7ad6b7169203331".into()),
         flags: "01".into(),
@@ -211,6 +212,77 @@ fn a_tool_is_executed_from_when_it_is_called() {
         .map(|span| (&span["attributes"]["edgewise.approval"], times(span)))
         .collect();
     assert_eq!(approvals, [(&json!("approved"), (301, 900)), (&json!("denied"), (301, 960))]);
+}
+
+#[test]
+fn calls_of_a_plan_are_within_it() {
+    let usage = usage(1, 1);
+    let result = |at: u64, id: &str| {
+        event(
+            at,
+            json!({ "type": "tool_result", "id": id, "content": [], "isError": false, "outcome": "ok", "durationMs": 1 }),
+        )
+    };
+    let notes = [
+        event(1, json!({ "type": "run_start", "runId": "run_1" })),
+        event(2, json!({ "type": "turn_start", "turn": 1 })),
+        event(3, json!({ "type": "tool_call", "id": "p", "name": "run_plan", "input": {} })),
+        fact(4, "called", "p"),
+        event(
+            5,
+            json!({ "type": "tool_call", "id": "p/a", "name": "calc.add", "server": "calc", "input": {}, "callId": "p", "step": "a" }),
+        ),
+        json!({ "at": 6, "fact": "called", "id": "p/a", "span": 0xdef }),
+        event(6, json!({ "type": "approval_request", "id": "p/a", "name": "calc.add", "input": {}, "reason": "w" })),
+        result(9, "p/a"),
+        result(10, "p"),
+        event(11, json!({ "type": "done", "runId": "run_1", "text": "", "messages": [], "usage": usage })),
+    ];
+    let spans = spans(&notes, false);
+    let (plan, add) = (named(&spans, "execute_tool run_plan"), named(&spans, "execute_tool add"));
+    assert_eq!((times(plan), times(add)), ((4, 10), (6, 9)));
+    assert_eq!(add["parentSpanId"], plan["spanId"]);
+    assert_eq!(named(&spans, "wait approval")["parentSpanId"], plan["spanId"]);
+    assert_eq!(plan["parentSpanId"], named(&spans, "invoke_agent")["spanId"]);
+}
+
+#[test]
+fn a_summary_is_a_chat_of_its_own_and_the_turn_is_asked_for_after_it() {
+    let mut notes = story();
+    let compacted =
+        json!({ "type": "compacted", "tokensBefore": 9, "tokensAfter": 3, "results": 0, "summary": "secret" });
+    let summed = json!({ "at": 130, "fact": "compacted", "id": "", "span": 0, "usage": usage(500, 40) });
+    // Between the beginning of the turn and its first failure.
+    notes.splice(3..3, [fact(141, "compacting", ""), summed, event(145, compacted)]);
+    notes[4]["at"] = 145.into();
+    let spans = spans(&notes, false);
+    let (summary, chat) = (&spans[1], &spans[8]);
+    assert_eq!((summary["name"].clone(), times(summary)), (json!("chat gpt-x"), (141, 145)));
+    let attributes = &summary["attributes"];
+    assert_eq!(
+        (&attributes["edgewise.compaction"], &attributes["gen_ai.usage.input_tokens"]),
+        (&json!(true), &json!(500))
+    );
+    assert_eq!((chat["name"].clone(), times(chat)), (json!("chat gpt-x"), (145, 300)));
+    // One that only takes results out asks no model.
+    notes[4]["usage"] = usage_of_nothing();
+    assert_eq!(self::spans(&notes, false).iter().filter(|span| span["name"] == "chat gpt-x").count(), 2);
+}
+
+fn usage_of_nothing() -> Value {
+    json!({ "inputTokens": 0, "outputTokens": 0, "cacheReadTokens": 0, "cacheWriteTokens": 0, "reasoningTokens": 0 })
+}
+
+#[test]
+fn the_conversation_is_named() {
+    let mut header = header(false);
+    header["conversation"] = "c/1".into();
+    let (mut spans, mut out) = (Spans::new(&header), Vec::new());
+    for note in story() {
+        spans.apply(&note, &mut out);
+    }
+    assert!(out.iter().all(|span| span["attributes"]["gen_ai.conversation.id"] == "c/1"), "{out:?}");
+    assert!(!Value::from(self::spans(&story(), false)).to_string().contains("conversation.id"));
 }
 
 #[test]
