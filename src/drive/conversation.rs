@@ -50,6 +50,8 @@ struct Kept {
     held: Vec<String>,
     /// A run of ours is in it: what it says may not be stored yet.
     open: bool,
+    /// What the store did not take in time: it goes with what is said next.
+    owed: Vec<Write>,
 }
 
 /// A run's turn in a conversation. Nobody else says anything in it until this is dropped.
@@ -217,6 +219,12 @@ impl<P: Platform> Entered<P> {
         self.conversation.kept.borrow().held.clone()
     }
 
+    /// Remembers changes of the store of which nobody knows whether they were made.
+    pub(crate) fn owe(&self, writes: Vec<Write>) {
+        let ours = |write: &Write| matches!(write, Write::Put { space: Space::Conversations, .. });
+        self.conversation.kept.borrow_mut().owed.extend(writes.into_iter().filter(ours));
+    }
+
     /// Adds messages, and the servers whose private data are in them: here at once, and as changes of the store that are to be
     /// made.
     pub(crate) fn append(&self, platform: &P, messages: &[Message], held: &[String]) -> Vec<Write> {
@@ -225,7 +233,7 @@ impl<P: Platform> Entered<P> {
         if kept.epoch.is_empty() {
             kept.epoch = platform.random().to_string();
         }
-        let mut writes = Vec::new();
+        let mut writes = std::mem::take(&mut kept.owed);
         for message in messages {
             // Never fails: keys are strings, and a Vec takes all bytes.
             let record = serde_json::to_vec(message).unwrap_or_default();

@@ -154,3 +154,21 @@ fn a_store_that_takes_nothing_stops_no_conversation() {
         assert_eq!(prompts(&agent.messages("c").await.unwrap()), ["one", "two"]);
     });
 }
+
+#[test]
+fn what_a_slow_store_did_not_take_in_time_is_stored_with_the_next_turn() {
+    let sim = SimPlatform::new(1);
+    let here = agent(&sim);
+    sim.run(async {
+        say(&here, "c", "shout \"one\"").await;
+        sim.set_store_slow(Millis(6_000));
+        say(&here, "c", "shout \"two\"").await;
+        // Nor does a run wait for ever.
+        assert!(sim.elapsed().0 < 60_000, "{:?}", sim.elapsed());
+        sim.set_store_slow(Millis(0));
+        say(&here, "c", "shout \"three\"").await;
+        let there = agent(&sim.tab()).messages("c").await.unwrap();
+        assert_eq!(there, here.messages("c").await.unwrap());
+        assert_eq!(there.len(), 12);
+    });
+}

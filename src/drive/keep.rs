@@ -25,6 +25,10 @@ pub(crate) struct Keeper<P: Platform> {
     settled: Cell<usize>,
     journal: Option<Journal<P>>,
     pending: RefCell<Vec<Write>>,
+    /// What the store did not take in time.
+    late: RefCell<Vec<Write>>,
+    /// It is asked to take something.
+    busy: Cell<bool>,
     line: Line,
 }
 
@@ -105,8 +109,8 @@ impl<P: Platform> Journal<P> {
 impl<P: Platform> Keeper<P> {
     /// For a run of which `settled` messages are in the conversation.
     pub(crate) fn new(entered: Option<Entered<P>>, settled: usize, journal: Option<Journal<P>>) -> Keeper<P> {
-        let (pending, line) = (RefCell::default(), Line::default());
-        Keeper { entered: RefCell::new(entered), settled: Cell::new(settled), journal, pending, line }
+        let (pending, late, busy, line) = (RefCell::default(), RefCell::default(), Cell::new(false), Line::default());
+        Keeper { entered: RefCell::new(entered), settled: Cell::new(settled), journal, pending, late, busy, line }
     }
 
     /// The run is recorded.
@@ -160,10 +164,22 @@ impl<P: Platform> Keeper<P> {
     pub(crate) async fn flush(&self, platform: &P) {
         let place = self.line.join();
         (&place).await;
-        let batch = self.pending.take();
+        let mut batch = self.late.take();
+        batch.append(&mut self.pending.borrow_mut());
         if !batch.is_empty() {
-            let _ = within(platform, PATIENCE, &Cancel::new(), platform.write(batch)).await;
+            self.busy.set(true);
+            let written = within(platform, PATIENCE, &Cancel::new(), platform.write(batch.clone())).await;
+            if written.is_err() {
+                // Whether it was stored nobody knows. It goes with what comes next, since a second time does no harm.
+                *self.late.borrow_mut() = batch;
+            }
+            self.busy.set(false);
         }
+    }
+
+    /// Something that was noted before is not stored yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.busy.get() || !self.late.borrow().is_empty()
     }
 
     /// Id of the conversation that it is in.
@@ -178,7 +194,9 @@ impl<P: Platform> Keeper<P> {
 
     /// Lets the next run into the conversation, and others take up this one.
     pub(crate) fn leave(&self) {
-        self.entered.take();
+        if let Some(entered) = self.entered.take() {
+            entered.owe(self.late.take());
+        }
         if let Some(Journal { stored: Some(stored), .. }) = &self.journal {
             stored.lock.take();
         }

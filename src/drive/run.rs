@@ -160,7 +160,7 @@ pub(crate) async fn drive<P: Platform>(
         if keeps && !done {
             jobs.push(perform(context.clone(), Job::Keep));
         }
-        if done && (keeps || context.inbox.is_open() || context.trace.is_wanted()) {
+        if done && (keeps || context.keeper.is_behind() || context.inbox.is_open() || context.trace.is_wanted()) {
             // Whoever waits for the end has all spans then, and finds in the store what was said.
             if run.messages().len() <= run.begun_with() + 1 {
                 context.inbox.push(json!({ "lost": true }));

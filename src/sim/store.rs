@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use super::platform::{SimPlatform, World};
 use crate::platform::{Space, StoreFailure};
 use crate::store::{Backing, Change, Store};
-use crate::time::UnixMillis;
+use crate::time::{Millis, UnixMillis};
 
 /// Most bytes of values that the simulator's stores keep of what may be evicted.
 pub const STORE_LIMIT: u64 = 1024 * 1024;
@@ -18,11 +18,13 @@ pub(super) struct Disk {
     /// Bytes that fit, keys included; nothing when it is full whatever is on it.
     pub(super) room: Cell<u64>,
     gone: Cell<bool>,
+    /// How long a change takes.
+    slow: Cell<Millis>,
 }
 
 impl Default for Disk {
     fn default() -> Disk {
-        Disk { records: RefCell::default(), room: Cell::new(u64::MAX), gone: Cell::new(false) }
+        Disk { records: RefCell::default(), room: Cell::new(u64::MAX), gone: Cell::new(false), slow: Cell::default() }
     }
 }
 
@@ -63,6 +65,11 @@ impl Backing for Records {
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreFailure> {
         let world = self.world().await?;
+        let slow = world.disk.slow.get();
+        if slow > Millis(0) {
+            let then = Millis(world.executor.time().0 + slow.0);
+            world.executor.sleep_until(then).await;
+        }
         let disk = &world.disk;
         let bounded = disk.room.get() < u64::MAX && changes.iter().any(|change| matches!(change, Change::Put(..)));
         let before = bounded.then(|| disk.records.borrow().clone());
@@ -108,6 +115,11 @@ impl SimPlatform {
     /// Whether the store cannot be used at all; off by default.
     pub fn set_store_gone(&self, gone: bool) {
         self.world.disk.gone.set(gone);
+    }
+
+    /// Sets how long a change of the store takes; no time by default.
+    pub fn set_store_slow(&self, by: Millis) {
+        self.world.disk.slow.set(by);
     }
 
     /// The values that are stored, by `<space>/<key>`, over or not, for tests.
