@@ -27,7 +27,8 @@ pub enum Step {
     Gather,
     /// Say what the servers have on the prompt, if that is wanted: [`Fact::Context`]; then which tools there are: [`Fact::Tools`].
     OfferTools,
-    /// Ask the model so: [`Fact::Deltas`], then [`Fact::ModelEnded`] or [`Fact::ModelFailed`].
+    /// Ask the model so: [`Fact::Deltas`], then [`Fact::ModelEnded`], [`Fact::ModelFailed`] or
+    /// [`Fact::TooLong`].
     CallModel(Ask),
     /// Make less of a history that fills the model's window: [`Fact::Compacted`].
     Compact(Squeeze),
@@ -148,6 +149,15 @@ pub enum Fact {
     ModelEnded,
     /// The model call failed; what came before stands.
     ModelFailed(Error),
+    /// The model call failed, because the request does not fit the model's window.
+    TooLong {
+        /// What the provider said.
+        error: Error,
+        /// How many tokens a request may be, where the provider told its window.
+        room: Option<u64>,
+        /// How many this one was, where it told that.
+        tokens: Option<u64>,
+    },
     /// The wait is over.
     Slept,
     /// What is wrong with the answer.

@@ -99,6 +99,9 @@ pub(crate) struct Recovery {
     /// This model failed when it was to be held to the schema.
     #[serde(default)]
     refused_schema: bool,
+    /// What providers have told of their windows.
+    #[serde(default)]
+    rooms: Vec<Option<u64>>,
     text: Option<Seam>,
     thinking: Option<Seam>,
 }
@@ -117,6 +120,35 @@ impl Recovery {
     pub(crate) fn room(&self) -> Option<(usize, u64)> {
         let model = self.candidates.get(self.ask.model).filter(|_| self.ask.said.is_none())?;
         Some((self.ask.model, model.room?))
+    }
+
+    /// The model that is asked now.
+    pub(crate) fn asked(&self) -> usize {
+        self.ask.model
+    }
+
+    /// How many tokens a request to each model may be, as far as their providers have told.
+    pub(crate) fn rooms(&self) -> &[Option<u64>] {
+        &self.rooms
+    }
+
+    /// The request was too long: it may be of `room` tokens, else of `guess`. The number of the coming try; `None` when there are
+    /// to be no more.
+    pub(crate) fn too_long(&mut self, room: Option<u64>, guess: u64, limits: &Limits) -> Option<u32> {
+        let place = self.ask.model;
+        let known = self.candidates.get(place)?.room;
+        if self.attempt >= limits.max_attempts.max(2) || !self.spend(limits) {
+            return None;
+        }
+        let told = room.unwrap_or(guess);
+        self.candidates[place].room = Some(known.map_or(told, |known| known.min(told)));
+        if room.is_some() {
+            self.rooms.resize(self.rooms.len().max(place + 1), None);
+            self.rooms[place] = room;
+        }
+        self.attempt += 1;
+        self.tries += 1;
+        Some(self.tries)
     }
 
     /// The turn was asked for once.

@@ -286,6 +286,11 @@ impl Run {
         self.meter.rate
     }
 
+    /// How many tokens a request to each model may be, as far as their providers have told.
+    pub fn rooms(&self) -> &[Option<u64>] {
+        self.recovery.rooms()
+    }
+
     /// Takes the events that came up since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -373,6 +378,7 @@ impl Run {
             Fact::Deltas(deltas) => self.take_deltas(deltas),
             Fact::ModelEnded => self.end_answer(),
             Fact::ModelFailed(error) => self.fail_answer(error),
+            Fact::TooLong { error, room, tokens } => self.shrink(error, room, tokens),
             Fact::Slept => {
                 if let Phase::Resting { turn, .. } = &mut self.phase {
                     let turn = std::mem::take(turn);

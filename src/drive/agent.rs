@@ -73,6 +73,8 @@ struct Inner<P: Platform> {
     watchers: Watchers,
     /// How many characters are how many tokens, as far as the last run knew.
     rate: Cell<Rate>,
+    /// How many tokens a request to each model may be, as far as their providers have told.
+    rooms: RefCell<Vec<Option<u64>>>,
     #[cfg(not(target_arch = "wasm32"))]
     checkpoint: Cell<Option<Checkpoint>>,
 }
@@ -93,6 +95,7 @@ impl<P: Platform> Agent<P> {
         Agent(Rc::new(Inner {
             lists: Lists::new(owner),
             rate: Cell::new(Rate::default()),
+            rooms: RefCell::default(),
             cache,
             platform,
             model: Rc::new(config.model.clone()),
@@ -585,6 +588,17 @@ impl<P: Platform> Agent<P> {
         self.0.rate.set(rate);
     }
 
+    /// A run has been told how much fits its models.
+    pub(crate) fn note_rooms(&self, told: &[Option<u64>]) {
+        let mut rooms = self.0.rooms.borrow_mut();
+        if rooms.len() < told.len() {
+            rooms.resize(told.len(), None);
+        }
+        for (room, told) in rooms.iter_mut().zip(told) {
+            *room = told.or(*room);
+        }
+    }
+
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle
     /// is for the app.
     pub fn run(&self, prompt: String, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
@@ -622,7 +636,11 @@ impl<P: Platform> Agent<P> {
         let id = run_id(self.0.platform.random(), self.0.platform.random());
         let random = self.0.platform.random();
         let RunOptions { messages, attachments, output, meta, goal, .. } = options;
-        let models = Model::candidates(&self.0.model, output.as_ref());
+        let mut models = Model::candidates(&self.0.model, output.as_ref());
+        for (model, told) in models.iter_mut().zip(&*self.0.rooms.borrow()) {
+            // The smaller one is right: who gives too large a window is told so.
+            model.room = model.room.into_iter().chain(*told).min();
+        }
         let approval = config.approval;
         let mut prompt = Message::user(prompt);
         prompt.content.splice(0..0, attachments);

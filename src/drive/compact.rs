@@ -138,7 +138,7 @@ async fn summarise<P: Platform>(
         while let Some(fact) = aside.take_fact() {
             match fact {
                 Fact::Deltas(deltas) => deltas.iter().for_each(|delta| turn.apply(delta)),
-                Fact::ModelFailed(failed) => error = Some(failed),
+                Fact::ModelFailed(failed) | Fact::TooLong { error: failed, .. } => error = Some(failed),
                 _ => {}
             }
         }

@@ -18,6 +18,7 @@ use crate::http::Request;
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::count;
 use crate::llm::offline_wire;
+use crate::llm::overflow::{self, Overflow};
 use crate::llm::structured::{Takes, takes};
 use crate::llm::types::{Block, Delta, Message, Role, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder, goes_on, label, label_at};
@@ -283,7 +284,13 @@ impl Model {
                 let rest = async { while let Some(Ok(_)) = body.chunk().await {} };
                 let _ = within(platform, LINGER, &Cancel::new(), rest).await;
             }
-            Err(error) => run.push(Fact::ModelFailed(error)),
+            Err(error) => run.push(match overflow::told(&error) {
+                Some(Overflow { window, asked }) => {
+                    let room = window.map(|window| beside_answer(config, window));
+                    Fact::TooLong { error, room, tokens: asked }
+                }
+                None => Fact::ModelFailed(error),
+            }),
         }
     }
 
@@ -366,9 +373,14 @@ impl Model {
 
 /// How many tokens a request may be so that there is room for the answer; `None` where the window is not known.
 fn room(config: &ModelConfig) -> Option<u64> {
-    let window = config.context_window?;
+    Some(beside_answer(config, config.context_window?))
+}
+
+/// The same for a window of that size.
+fn beside_answer(config: &ModelConfig, window: u64) -> u64 {
     let answer = config.max_tokens.unwrap_or((window / 4).min(8192));
-    Some(window.saturating_sub(answer))
+    // With an answer as long as the window nothing could be asked for at all.
+    window.saturating_sub(answer).max(window / 10)
 }
 
 /// A model call that is ready to be made.

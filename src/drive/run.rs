@@ -197,6 +197,7 @@ pub(crate) async fn drive<P: Platform>(
         .await;
     }
     context.agent.note_rate(run.rate());
+    context.agent.note_rooms(run.rooms());
     context.over.cancel();
     context.keeper.leave();
     jobs.finish().await;

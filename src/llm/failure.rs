@@ -81,7 +81,13 @@ impl Report {
         let kind = json::take(error, "type").filter(|kind| !kind.eq_ignore_ascii_case("error"));
         // OpenAI's `insufficient_quota` comes as both; elsewhere only one of these holds a word.
         let kind = kind.or_else(|| json::take(error, "code")).or_else(|| json::take(error, "status"));
-        Report { kind: kind.unwrap_or_default(), message: words(error).unwrap_or_default(), status }
+        // llama.cpp tells its window beside the words.
+        let window = error.get("n_ctx").and_then(Value::as_u64);
+        let mut message = words(error).unwrap_or_default();
+        if let Some(window) = window.filter(|_| !message.contains("(n_ctx ") && message.len() < SHOWN) {
+            message += &[" (n_ctx ", &window.to_string(), ")"].concat();
+        }
+        Report { kind: kind.unwrap_or_default(), message, status }
     }
 
     /// What it means, when the HTTP status says nothing.
@@ -99,7 +105,13 @@ impl Report {
             (Code::AuthRequired, Retry::Never)
         } else if has("timeout") {
             (Code::Timeout, Retry::Backoff)
-        } else if has("invalid") || has("not_found") || has("billing") || has("too_large") || has("context_length") {
+        } else if has("invalid")
+            || has("not_found")
+            || has("billing")
+            || has("too_large")
+            || has("context_length")
+            || has("exceed_context")
+        {
             (Code::Provider, Retry::Never)
         } else {
             self.status.map_or((Code::Provider, Retry::Backoff), verdict)
@@ -188,6 +200,8 @@ mod tests {
         assert_eq!(found(json!({ "error": "broken" })), Some(report("", "broken", None)));
         let vllm = json!({ "object": "error", "message": "no", "type": "NotFoundError", "code": 404 });
         assert_eq!(found(vllm), Some(report("NotFoundError", "no", Some(404))));
+        let llama = json!({ "error": { "code": 400, "message": "no room", "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 4096 } });
+        assert_eq!(found(llama), Some(report("exceed_context_size_error", "no room (n_ctx 4096)", Some(400))));
         assert_eq!(found(json!({ "error": null, "choices": [] })), None);
         assert_eq!(found(json!([1])), None);
 

@@ -40,6 +40,7 @@ mod json;
 mod openai_calls;
 mod openai_chat;
 mod openai_responses;
+pub(crate) mod overflow;
 mod responses_stream;
 mod scan;
 

@@ -288,6 +288,45 @@ fn whatever_comes_what_is_sent_fits_and_everything_stays_in_the_history() {
 }
 
 #[test]
+fn a_window_that_nobody_knew_is_learned_from_the_refusal() {
+    for (words, most) in [
+        ("prompt is too long: TOKENS tokens > WINDOW maximum", 1),
+        ("input length and `max_tokens` exceed context limit: TOKENS + 300 > WINDOW, decrease input length", 2),
+        ("Your input exceeds the context window of this model.", 3),
+    ] {
+        for seed in 0..15 {
+            let sim = SimPlatform::new(seed);
+            let world = World { turns: 25, left: 25, refuses: Some(words), ..World::default() };
+            let world = Rc::new(RefCell::new(world));
+            host(&sim, &world);
+            let agent = agent_with(&sim, 800, Value::Null);
+            let events = run(&sim, &agent, &json!([]), 0, None);
+            let end = events.last().unwrap();
+            assert_eq!(kind(end), "done", "seed {seed}: {end}");
+            let compacted = |events: &[Value]| events.iter().filter(|event| kind(event) == "compacted").count();
+            let refused = world.borrow().refused;
+            assert!((1..=most).contains(&refused) && compacted(&events) > 0, "seed {seed}, {words}: {refused}");
+            // The next run of the agent knows it.
+            world.borrow_mut().left = 25;
+            let events = run(&sim, &agent, &end["messages"], 1, None);
+            assert_eq!(kind(events.last().unwrap()), "done", "seed {seed}");
+            assert!(most > 1 || world.borrow().refused == refused, "seed {seed}: {}", world.borrow().refused);
+        }
+    }
+    // One prompt that is too long by itself cannot be helped.
+    let sim = SimPlatform::new(1);
+    let refuses = Some("prompt is too long: TOKENS tokens > WINDOW maximum");
+    let world = Rc::new(RefCell::new(World { refuses, ..World::default() }));
+    host(&sim, &world);
+    let agent = agent_with(&sim, 1, Value::Null);
+    let (handle, driver) = agent.run("word ".repeat(20_000), RunOptions::default());
+    sim.spawn("driver", driver);
+    let end: Value = serde_json::from_str(&sim.block_on(async move { handle.terminal().await }).unwrap()).unwrap();
+    assert_eq!((&end["error"]["code"], &end["error"]["status"]), (&json!("provider"), &json!(400)), "{end}");
+    assert!(world.borrow().refused <= 3, "{}", world.borrow().refused);
+}
+
+#[test]
 fn a_thousand_turns_cost_no_more_at_the_end_than_at_the_beginning() {
     let sim = SimPlatform::new(1);
     let world = Rc::new(RefCell::new(World { turns: 1_000, left: 1_000, ..World::default() }));

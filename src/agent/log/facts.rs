@@ -41,6 +41,7 @@ pub(super) fn write(fact: &Fact) -> Option<Value> {
         Fact::Deltas(all) => deltas(all),
         Fact::ModelEnded => row!("model_ended"),
         Fact::ModelFailed(error) => row!("model_failed", json::tree(error)),
+        Fact::TooLong { error, room, tokens } => row!("too_long", json::tree(error), *room, *tokens),
         Fact::Slept => row!("slept"),
         Fact::Checked(problems) => row!("checked", problems.clone()),
         Fact::Judged { id, ask: Ok(ask) } => row!("judged", id.as_str(), *ask),
@@ -99,6 +100,10 @@ pub(super) fn read(fact: &Value) -> Option<Fact> {
         "deltas" => Fact::Deltas(fields.iter().map(read_delta).collect::<Option<_>>()?),
         "model_ended" => Fact::ModelEnded,
         "model_failed" => Fact::ModelFailed(error(0)?),
+        "too_long" => {
+            let number = |place: usize| field(place).and_then(Value::as_u64);
+            Fact::TooLong { error: error(0)?, room: number(1), tokens: number(2) }
+        }
         "slept" => Fact::Slept,
         "checked" => Fact::Checked(texts(list(0)?)?),
         "judged" => Fact::Judged { id: text(0)?, ask: Ok(field(1)?.as_bool()?) },

@@ -2,10 +2,12 @@
 
 use serde_json::Map;
 
-use crate::agent::event::Event;
+use crate::agent::event::{Event, RetryOf};
 use crate::agent::fact::{Compacted, Squeeze};
 use crate::agent::run::{Phase, Run};
+use crate::error::Error;
 use crate::llm::types::{Block, Message, Role};
+use crate::time::Millis;
 
 impl Run {
     /// What is to be done before the model can be asked; nothing where its window is not known or holds it all.
@@ -15,6 +17,33 @@ impl Run {
         // Some of the room is left for what a guess is wrong by.
         let fits = tokens <= room / 10 * 8 || self.squeezed == Some((self.messages.len(), model));
         (!fits).then_some(Squeeze { model, tokens, room, rate: self.meter.rate, unseen: self.seen })
+    }
+
+    /// The provider says that the request does not fit the model's window, which nobody knew, or not so: the history is made
+    /// less of, and the model is asked again. Where that was done already, or the model has begun to answer, the call has
+    /// failed like any other.
+    pub(super) fn shrink(&mut self, error: Error, room: Option<u64>, tokens: Option<u64>) {
+        let Phase::Asking { turn, .. } = &self.phase else { return };
+        let model = self.recovery.asked();
+        let squeezed = self.squeezed == Some((self.messages.len(), model));
+        if !turn.is_empty() || !self.early.is_empty() || squeezed {
+            return self.fail_answer(error);
+        }
+        let counted = self.meter.count(&self.view, &self.messages);
+        // What was counted as less than the window was counted wrongly.
+        let least = room.map(|room| room + 1).filter(|least| counted < *least);
+        if let Some(tokens) = tokens.or(least) {
+            self.meter.learn(tokens);
+        }
+        let Some(attempt) = self.recovery.too_long(room, counted / 4 * 3, &self.limits) else {
+            return self.fail_answer(error);
+        };
+        let Phase::Asking { turn, .. } = &mut self.phase else { return };
+        let turn = std::mem::take(turn);
+        let model = self.recovery.model();
+        let (of, delay_ms, code) = (RetryOf::Model, Millis(0), error.code);
+        self.events.push(Event::Retry { of, id: None, model, attempt, delay_ms, code });
+        self.ask(turn);
     }
 
     /// The history was made less of, as far as possible: the model is asked.

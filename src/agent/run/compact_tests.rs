@@ -98,3 +98,39 @@ fn a_cancel_meanwhile_ends_the_run() {
     assert_eq!((scenario.next(), scenario.error().code), (Step::Done, Code::Cancelled));
     assert_eq!(scenario.run.messages().len(), 3);
 }
+
+fn too_long(room: Option<u64>, tokens: Option<u64>) -> Fact {
+    Fact::TooLong { error: Error::new(Code::Provider, "too long").retry(Retry::Never), room, tokens }
+}
+
+#[test]
+fn a_request_that_turns_out_too_long_is_made_less_of_and_asked_again() {
+    let mut scenario = long(vec![candidate("m", None)]);
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
+    // About 1,000 tokens as we count; the provider counts more than twice as many.
+    scenario.apply(too_long(Some(1_500), Some(2_400)));
+    let asked = squeeze(scenario.next());
+    assert_eq!((asked.room, asked.tokens), (1_500, 2_400));
+    let results = vec![("a".to_owned(), "kept".to_owned())];
+    scenario.apply(Fact::Compacted(Compacted { results, ..Compacted::default() }));
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
+    assert_eq!(scenario.run.rooms(), [Some(1_500)]);
+    // Nothing more can be made of it.
+    scenario.apply(too_long(Some(1_500), Some(2_300)));
+    assert_eq!((scenario.next(), scenario.error().code), (Step::Done, Code::Provider));
+}
+
+#[test]
+fn an_untold_window_is_guessed_and_an_answer_that_has_begun_is_not_asked_for_again() {
+    let mut scenario = long(vec![candidate("m", None)]);
+    scenario.next();
+    scenario.apply(too_long(None, None));
+    let asked = squeeze(scenario.next());
+    assert_eq!(asked.room, asked.tokens / 4 * 3);
+    assert_eq!(scenario.run.rooms(), []);
+    let mut scenario = long(vec![candidate("m", None)]);
+    scenario.next();
+    scenario.apply(Fact::Deltas(vec![crate::llm::types::Delta::Text("It is".into())]));
+    scenario.apply(too_long(Some(1_500), None));
+    assert_eq!((scenario.next(), scenario.error().code), (Step::Done, Code::Provider));
+}

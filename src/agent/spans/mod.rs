@@ -125,7 +125,7 @@ impl Note<'_> {
             }
             Note::Fact(Fact::Deltas(_)) => ("deltas", ""),
             Note::Fact(Fact::ModelEnded) => ("modelEnded", ""),
-            Note::Fact(Fact::ModelFailed(_)) => ("modelFailed", ""),
+            Note::Fact(Fact::ModelFailed(_) | Fact::TooLong { .. }) => ("modelFailed", ""),
             Note::Fact(Fact::Slept) => ("slept", ""),
             Note::Fact(Fact::Server { .. }) => ("server", ""),
             Note::Fact(Fact::Rested { id }) => ("rested", id.as_str()),
