@@ -9,6 +9,7 @@ const VARIABLES = {
   "model.id": "MODEL_ID",
   "model.baseUrl": "MODEL_BASE_URL",
   "model.apiKey": "MODEL_API_KEY",
+  "model.contextWindow": "MODEL_CONTEXT_WINDOW",
   "model.binding": "AI",
   servers: "MCP_SERVERS",
   system: "SYSTEM_PROMPT",
@@ -32,6 +33,14 @@ export function text(env, name) {
   return value.trim() || undefined;
 }
 
+/** A variable that is a number; the core judges which. */
+function number(env, name) {
+  const value = env[name];
+  const number = value === undefined || value === "" ? undefined : Number(value);
+  if (Number.isNaN(number)) throw mistake(name, "expected a whole number");
+  return number;
+}
+
 /**
  * The options for `new Agent`.
  *
@@ -39,8 +48,7 @@ export function text(env, name) {
  * `new Agent`; see `explain`.
  */
 export function options(env) {
-  const turns = env.MAX_TURNS === undefined || env.MAX_TURNS === "" ? undefined : Number(env.MAX_TURNS);
-  if (Number.isNaN(turns)) throw mistake("MAX_TURNS", "expected a whole number");
+  const turns = number(env, "MAX_TURNS");
   const provider = text(env, "MODEL_PROVIDER") ?? "offline";
   return {
     model: {
@@ -49,6 +57,7 @@ export function options(env) {
       baseUrl: text(env, "MODEL_BASE_URL"),
       apiKey: text(env, "MODEL_API_KEY"),
       binding: provider === "workers-ai" ? env.AI : undefined,
+      contextWindow: number(env, "MODEL_CONTEXT_WINDOW"),
     },
     servers: servers(env),
     system: text(env, "SYSTEM_PROMPT"),

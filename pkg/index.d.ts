@@ -385,7 +385,8 @@ export interface AppModel {
   maxTokens?: number;
   /**
    * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
+   * length; what it says then is remembered by the agent.
    */
   contextWindow?: number;
   temperature?: number;
@@ -422,7 +423,8 @@ export interface BrowserModel {
   id?: string;
   /**
    * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
+   * length; what it says then is remembered by the agent.
    */
   contextWindow?: number;
 }
@@ -437,7 +439,8 @@ export interface WorkersAiModel {
   maxTokens?: number;
   /**
    * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
+   * length; what it says then is remembered by the agent.
    */
   contextWindow?: number;
   temperature?: number;
@@ -466,7 +469,8 @@ export interface RemoteModel {
   maxTokens?: number;
   /**
    * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known.
+   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
+   * length; what it says then is remembered by the agent.
    */
   contextWindow?: number;
   /** Sampling temperature. Default: the provider's. */
@@ -1874,7 +1878,8 @@ export type AgentEvent =
   | { type: "steered"; text: string }
   /**
    * The history outgrew the model's `contextWindow`: from now on the model is shown less of it. First of the oldest
-   * results only the beginning and the end; if that is not enough, the model sums up what was said. `messages` still has
+   * results only the beginning and the end, under a handle by which the model reads on (`read_result`) and
+   * `agent.readResult` gives all; if that is not enough, the model sums up what was said. `messages` still has
    * all of it, with a message that says what is shown. Tokens are about, by what the provider counted so far. At the beginning of
    * a turn.
    */

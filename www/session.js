@@ -30,12 +30,13 @@ export class Session extends EventTarget {
   }
 
   #make(settings) {
-    const { provider, id, baseUrl, apiKey, maxTurns, approval, context, plans } = settings;
+    const { provider, id, baseUrl, apiKey, contextWindow, maxTurns, approval, context, plans } = settings;
     const model = { provider };
     if (provider !== "offline") {
       if (id) model.id = id;
       if (baseUrl) model.baseUrl = baseUrl;
       if (apiKey) model.apiKey = apiKey;
+      if (contextWindow) model.contextWindow = contextWindow;
     }
     const servers = [...this.#servers.values()].map(serverOptions);
     if (this.#page && !this.#servers.has("page")) servers.push(this.#page.pageServer());

@@ -92,18 +92,19 @@ export class SettingsPanel {
 
   /** Takes a model that was found; it needs no key. */
   #use({ preset, provider, baseUrl }, model) {
-    this.#take({ ...this.#session.settings, preset, provider, id: model, baseUrl, apiKey: "", rememberKey: false });
+    this.#take({ ...this.#session.settings, preset, provider, id: model, baseUrl, apiKey: "", rememberKey: false, contextWindow: 0 });
     this.#fill(this.#session.settings);
   }
 
   #fill(settings) {
-    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context, plans } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, contextWindow, maxTurns, context, plans } = this.#form.elements;
     this.#preset = PRESETS[settings.preset]?.provider === settings.provider ? settings.preset : settings.provider;
     provider.value = settings.provider;
     id.value = settings.id;
     baseUrl.value = settings.baseUrl;
     apiKey.value = settings.apiKey;
     rememberKey.checked = settings.rememberKey;
+    contextWindow.value = settings.contextWindow || "";
     maxTurns.value = settings.maxTurns;
     context.checked = settings.context;
     plans.checked = settings.plans;
@@ -120,9 +121,10 @@ export class SettingsPanel {
     provider.value = preset.provider;
     baseUrl.value = preset.baseUrl;
     if (before !== name) {
-      // A key of one provider must not be sent to another.
+      // A key of one provider must not be sent to another, and its window is that of one model.
       apiKey.value = "";
       id.value = "";
+      this.#form.elements.contextWindow.value = "";
     }
     clearFieldErrors(this.#form);
     setText(this.#saved, "");
@@ -146,7 +148,7 @@ export class SettingsPanel {
   }
 
   #save() {
-    const { provider, id, baseUrl, apiKey, rememberKey, maxTurns, context, plans } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, contextWindow, maxTurns, context, plans } = this.#form.elements;
     const offline = provider.value === "offline";
     const settings = {
       ...DEFAULTS,
@@ -156,6 +158,7 @@ export class SettingsPanel {
       baseUrl: offline ? "" : baseUrl.value.trim(),
       apiKey: offline ? "" : apiKey.value.trim(),
       rememberKey: !offline && rememberKey.checked,
+      contextWindow: offline || contextWindow.value === "" ? 0 : Number(contextWindow.value),
       maxTurns: maxTurns.value === "" ? DEFAULTS.maxTurns : Number(maxTurns.value),
       approval: this.#session.settings.approval,
       context: context.checked,

@@ -13,6 +13,7 @@ export const DEFAULTS = {
   apiKey: "",
   rememberKey: false,
   maxTurns: 10,
+  contextWindow: 0,
   approval: "writes",
   context: false,
   plans: false,

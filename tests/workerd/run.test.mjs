@@ -317,6 +317,8 @@ test("a mistake in the configuration names the variable and never its value", as
     [{ MODEL_PROVIDER: "anthropic", MODEL_ID: "hidden-value" }, "MODEL_API_KEY"],
     [{ MAX_TURNS: "hidden-value" }, "MAX_TURNS"],
     [{ MAX_TURNS: "0" }, "MAX_TURNS"],
+    [{ MODEL_CONTEXT_WINDOW: "hidden-value" }, "MODEL_CONTEXT_WINDOW"],
+    [{ MODEL_CONTEXT_WINDOW: "0" }, "MODEL_CONTEXT_WINDOW"],
     [{ APPROVAL: "hidden-value" }, "APPROVAL"],
     [{ CONTEXT: "hidden-value" }, "CONTEXT"],
     [{ MCP_SERVERS: "hidden-value" }, "MCP_SERVERS"],
