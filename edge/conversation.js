@@ -10,8 +10,8 @@ const SAID = ["prompt", "maxTurns", "mode", "followUps", "suspend", "output"];
 const PATH = /^\/v1\/conversations\/([^/]{1,256})(?:\/(resume|steer|count)|\/(results)\/([^/]{1,256}))?$/;
 
 /**
- * The conversation that a URL is about, and what of it: `resume`, `steer`, `count`, `results` with a handle, or "" for itself. Undefined
- * for other URLs.
+ * The conversation that a URL is about, and what of it: `resume`, `steer`, `count`, `results` with a handle, or "" for itself.
+ * Undefined for other URLs.
  */
 export function placeOf({ pathname }) {
   const [, name, verb, results, handle] = PATH.exec(pathname) ?? [];

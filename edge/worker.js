@@ -1,6 +1,6 @@
 // The deployable worker: `POST /v1/run` streams a run, `POST /v1/resume` goes on with one that was put away, `POST /v1/plan`
-// runs a plan, `POST /v1/count` counts the tokens of a prompt, `/v1/conversations/<id>` is a conversation in a Durable Object, `GET /v1/health` says what is configured.
-// Everything else is a static file, which never reaches this code.
+// runs a plan, `POST /v1/count` counts tokens, `/v1/conversations/<id>` is a conversation in a Durable Object, `GET /v1/health`
+// says what is configured. Everything else is a static file, which never reaches this code.
 
 import { version } from "edgewise";
 

@@ -24,6 +24,8 @@ mod policy;
 mod scenario;
 #[path = "sim/servers.rs"]
 mod servers;
+#[path = "sim/threads.rs"]
+mod threads;
 #[path = "sim/tools.rs"]
 mod tools;
 

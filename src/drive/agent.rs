@@ -32,6 +32,7 @@ use crate::drive::wait::{Cancel, Jobs};
 use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::llm::config::{ModelConfig, Provider};
+use crate::llm::thread::Threads;
 use crate::llm::tools::tool_definitions;
 use crate::llm::types::Message;
 use crate::mcp::call_options::CallOptions;
@@ -71,6 +72,8 @@ struct Inner<P: Platform> {
     lists: Lists,
     conversations: Conversations,
     watchers: Watchers,
+    /// Conversations that providers hold.
+    threads: Rc<RefCell<Threads>>,
     /// How many characters are how many tokens, as far as the last run knew.
     rate: Cell<Rate>,
     /// How many tokens a request to each model may be, as far as their providers have told.
@@ -107,6 +110,7 @@ impl<P: Platform> Agent<P> {
             closed: Cell::new(false),
             conversations: Conversations::default(),
             watchers: Watchers::default(),
+            threads: Rc::default(),
             #[cfg(not(target_arch = "wasm32"))]
             checkpoint: Cell::new(None),
         }))
@@ -578,6 +582,11 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// The conversations that providers hold.
+    pub(crate) fn threads(&self) -> Rc<RefCell<Threads>> {
+        self.0.threads.clone()
+    }
+
     /// How many characters are how many tokens, as far as is known.
     pub(super) fn rate(&self) -> Rate {
         self.0.rate.get()
@@ -647,7 +656,7 @@ impl<P: Platform> Agent<P> {
         let system = self.system(goal, output.as_ref());
         let handle = RunHandle::default();
         let mut model = Model::new(self.0.model.clone(), &limits, system, output.clone());
-        model.counted = counted;
+        (model.threads, model.counted) = (self.threads(), counted);
         if self.0.closed.get() {
             handle.cancel();
         }

@@ -20,6 +20,8 @@ use crate::llm::count;
 use crate::llm::offline_wire;
 use crate::llm::overflow::{self, Overflow};
 use crate::llm::structured::{Takes, takes};
+use crate::llm::thread::{Asked, Threads};
+use crate::llm::turn::Turn;
 use crate::llm::types::{Block, Delta, Message, Role, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder, goes_on, label, label_at};
 use crate::platform::{Body, NetworkError, Part, Platform};
@@ -43,6 +45,8 @@ pub(crate) struct Model {
     tools: RefCell<Vec<ToolDefinition>>,
     /// Names of those that are the agent's own.
     own: RefCell<Vec<String>>,
+    /// The threads that may be gone on with.
+    pub(crate) threads: Rc<RefCell<Threads>>,
     /// Where what it would be asked goes, if it is only counted.
     pub(crate) counted: Option<Rc<Counted>>,
 }
@@ -69,7 +73,7 @@ impl Model {
     ) -> Model {
         let (idle, longest) = (limits.turn_timeout, limits.turn_max);
         let (encoder, tools, own) = (RefCell::new(None), RefCell::default(), RefCell::default());
-        Model { config, idle, longest, system, output, encoder, tools, own, counted: None }
+        Model { config, idle, longest, system, output, encoder, tools, own, threads: Rc::default(), counted: None }
     }
 
     /// The model and its fallbacks, as far as a run decides on them.
@@ -138,7 +142,8 @@ impl Model {
         let Some(request) = count::request(config, request) else { return Ok(None) };
         let aside = RunHandle::default();
         let what = label_at(config, &request.url);
-        match self.stream(platform, config, request, &what, &aside, cancel).await {
+        let line = Line { platform, config, what: &what, run: &aside, cancel };
+        match self.stream(&line, request, &mut None).await {
             Ok(_) => {}
             // There is no such endpoint, or it is none that counts.
             Err(error) if error.code == Code::Protocol || matches!(error.status, Some(404 | 405 | 501)) => {}
@@ -205,7 +210,12 @@ impl Model {
                 from => view.after(messages, from).for_each(push),
             }
             *next = messages.len();
-            return Prepared { model, way: Way::Request(encoder.request()) };
+            let asked = match self.counted {
+                None => encoder.ask(&mut self.threads.borrow_mut(), config),
+                Some(_) => None,
+            };
+            let request = asked.as_ref().and_then(|asked| encoder.request_in(asked));
+            return Prepared { model, way: Way::Request(request.unwrap_or_else(|| encoder.request())), asked };
         }
         let shown: Vec<Message> = view.shown(messages).map(|(_, message)| message.into_owned()).collect();
         let (standing, rest) = ask.messages(&shown);
@@ -213,14 +223,14 @@ impl Model {
         let Some(Standing { encoder, .. }) = &mut *current else {
             let said: Vec<Message> = said.cloned().collect();
             let text = offline_wire::request(self.system.as_deref(), &said, &self.foreign());
-            return Prepared { model, way: Way::Embedded(text) };
+            return Prepared { model, way: Way::Embedded(text), asked: None };
         };
         let mut once = encoder.anew(config);
         said.for_each(|message| once.push(message));
         if let (true, Some(said)) = (ask.prefill, &ask.said) {
             once.push_said(said);
         }
-        Prepared { model, way: Way::Request(once.request()) }
+        Prepared { model, way: Way::Request(once.request()), asked: None }
     }
 
     /// What asks a model, with those messages alone, for something that the user did not want; `None` for the embedded model.
@@ -239,7 +249,7 @@ impl Model {
             encoder.push(last);
         }
         encoder.push(&words);
-        Some(Prepared { model, way: Way::Request(encoder.request()) })
+        Some(Prepared { model, way: Way::Request(encoder.request()), asked: None })
     }
 
     /// Asks, and reports deltas and the end to `run`.
@@ -266,7 +276,8 @@ impl Model {
             Ok(request) => request,
             Err(error) => return run.push(Fact::ModelFailed(error)),
         };
-        let answer = self.stream(platform, config, request, &what, run, cancel);
+        let line = Line { platform, config, what: &what, run, cancel };
+        let answer = self.answer(&line, request, prepared.asked);
         // A stream that goes on and on restarts the idle timeout with every byte.
         let answer = match within(platform, self.longest, cancel, answer).await {
             Ok(answer) => answer,
@@ -319,15 +330,40 @@ impl Model {
         offline_wire::deltas(&text).ok_or_else(|| Error::new(Code::Protocol, [WHAT, ": gave no answer"].concat()))
     }
 
+    /// Asks, and asks in another way where a thread is refused: the run need not know of threads.
+    async fn answer<P: Platform>(
+        &self,
+        line: &Line<'_, P>,
+        mut request: Request,
+        mut asked: Option<Asked>,
+    ) -> Result<P::Body> {
+        loop {
+            let mut heard = asked.is_some().then(Heard::default);
+            let answer = self.stream(line, request, &mut heard).await;
+            let (Some(asked), Some(Heard { turn, id })) = (&mut asked, heard) else { return answer };
+            let error = match answer {
+                Ok(body) => {
+                    self.threads.borrow_mut().settle(asked, line.config, id, turn);
+                    return Ok(body);
+                }
+                Err(error) => error,
+            };
+            let again = turn.is_empty() && self.threads.borrow_mut().refuse(asked, line.config, &error);
+            let standing = self.encoder.borrow();
+            match standing.as_ref().filter(|_| again).and_then(|standing| standing.encoder.request_in(asked)) {
+                Some(another) => request = another,
+                None => return Err(error),
+            }
+        }
+    }
+
     async fn stream<P: Platform>(
         &self,
-        platform: &P,
-        config: &ModelConfig,
+        line: &Line<'_, P>,
         request: Request,
-        what: &str,
-        run: &RunHandle,
-        cancel: &Cancel,
+        heard: &mut Option<Heard>,
     ) -> Result<P::Body> {
+        let Line { platform, config, what, run, cancel } = *line;
         let stopped = |stop: Stop| self.stopped(stop, what);
         let answer = within(platform, self.idle, cancel, platform.fetch(request)).await.map_err(stopped)?;
         let mut response = answer.map_err(|error| network(what, "no answer", error))?;
@@ -352,9 +388,15 @@ impl Model {
                         usage.cost = config.prices.cost(usage);
                     }
                 }
+                if let Some(heard) = heard {
+                    deltas.iter().for_each(|delta| heard.turn.apply(delta));
+                }
                 run.push(Fact::Deltas(std::mem::take(&mut deltas)));
             }
             if fed? {
+                if let Some(heard) = heard {
+                    heard.id = decoder.id();
+                }
                 return Ok(response.body);
             }
         }
@@ -387,6 +429,24 @@ fn beside_answer(config: &ModelConfig, window: u64) -> u64 {
 pub(crate) struct Prepared {
     model: usize,
     way: Way,
+    /// The thread that it is part of.
+    asked: Option<Asked>,
+}
+
+/// Who asks which model, and who is told of it.
+struct Line<'a, P: Platform> {
+    platform: &'a P,
+    config: &'a ModelConfig,
+    what: &'a str,
+    run: &'a RunHandle,
+    cancel: &'a Cancel,
+}
+
+/// An answer that a thread may be gone on with behind.
+#[derive(Default)]
+struct Heard {
+    turn: Turn,
+    id: Option<String>,
 }
 
 /// Over the network, or to the embedded model.

@@ -126,7 +126,8 @@ impl<P: Platform> Agent<P> {
         keeper.fact(&fact, now);
         run.apply(fact, now)?;
         let system = self.system(goal, output.as_ref());
-        let model = Model::new(self.model_config(), &limits, system, output);
+        let mut model = Model::new(self.model_config(), &limits, system, output);
+        model.threads = self.threads();
         handle.set_recorded();
         Ok(Resumed { run, model, keeper })
     }

@@ -35,7 +35,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Appends the message as a JSON object; nothing when it has nothing to say.
+    /// Appends the message, as [`message`] does.
     pub(super) fn message(&mut self, out: &mut String, message: &Message) {
         let before = out.len();
         self::message(out, message);
@@ -45,10 +45,10 @@ impl Writer {
         }
     }
 
-    /// Appends the messages with the breakpoints in their places.
-    pub(super) fn marked(&self, out: &mut String, messages: &str) {
-        let mut from = 0;
-        for at in self.marks.into_iter().flatten() {
+    /// Appends the messages from that byte on, with the breakpoints in their places.
+    pub(super) fn marked(&self, out: &mut String, messages: &str, begin: usize) {
+        let mut from = begin;
+        for at in self.marks.into_iter().flatten().filter(|at| *at >= begin) {
             out.push_str(&messages[from..at]);
             out.push_str(BREAKPOINT);
             from = at;
@@ -70,7 +70,8 @@ pub(super) fn system(out: &mut String, system: &str) {
     out.push_str("}]");
 }
 
-fn message(out: &mut String, message: &Message) {
+/// Appends the message as a JSON object; nothing when it has nothing to say.
+pub(super) fn message(out: &mut String, message: &Message) {
     let start = out.len();
     json::comma(out);
     out.push_str(match message.role {
@@ -180,6 +181,7 @@ pub(super) struct Stream {
     input_tokens: u64,
     stop: Option<StopReason>,
     done: bool,
+    id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -225,7 +227,10 @@ impl decoder::Stream for Stream {
                     self.stop_block(index, out);
                 }
             }
-            "message_start" => self.count(value.get("message").and_then(|message| message.get("usage")), out),
+            "message_start" => {
+                self.id = value.get_mut("message").and_then(|message| json::take(message, "id"));
+                self.count(value.get("message").and_then(|message| message.get("usage")), out);
+            }
             "message_delta" => {
                 self.count(value.get("usage"), out);
                 if let Some(delta) = value.get("delta") {
@@ -245,6 +250,7 @@ impl decoder::Stream for Stream {
         if let Some(report) = Report::find(&mut value) {
             return Err(Fault::Reported(report));
         }
+        self.id = json::take(&mut value, "id");
         let Some(Value::Array(blocks)) = value.get_mut("content") else {
             return Err(Fault::Malformed("a JSON answer without `content`"));
         };
@@ -259,6 +265,10 @@ impl decoder::Stream for Stream {
     }
 
     /// True once `message_stop` came.
+    fn id(&mut self) -> Option<String> {
+        self.id.take()
+    }
+
     fn is_done(&self) -> bool {
         self.done
     }

@@ -66,6 +66,8 @@ pub struct ModelConfig {
     pub context_window: Option<u64>,
     /// Sampling temperature, sent when given.
     pub temperature: Option<f64>,
+    /// The provider is to hold conversations, so that only what is new is sent; see [`crate::llm::thread`].
+    pub threads: bool,
     /// What its tokens cost; none without prices.
     pub prices: Prices,
     /// Who is asked when this one is down or declines, in order; none of them has fallbacks of its own.
@@ -84,6 +86,7 @@ impl ModelConfig {
             max_tokens: None,
             context_window: None,
             temperature: None,
+            threads: false,
             prices: Prices::default(),
             fallbacks: Vec::new(),
         }
@@ -157,11 +160,15 @@ impl ModelConfig {
             max_tokens: fields.whole("maxTokens", 1..=10_000_000)?,
             context_window: fields.whole("contextWindow", 1..=100_000_000)?,
             temperature: fields.number("temperature")?,
+            threads: fields.boolean("threads")?.unwrap_or(false),
             prices: fields
                 .value("prices")
                 .map_or(Ok(Prices::default()), |value| prices(value, &fields.path("prices")))?,
             fallbacks: Vec::new(),
         };
+        if config.threads && !matches!(provider, Provider::Anthropic | Provider::OpenAiResponses) {
+            return Err(Error::config(fields.path("threads"), "is only for anthropic and openai-responses"));
+        }
         if first {
             fields.array("fallbacks")?;
         }
@@ -197,6 +204,17 @@ mod tests {
         assert_eq!(config.context_window, Some(8000));
         assert_eq!((config.base_url.as_str(), config.max_tokens), ("/llm/v1", Some(100)));
         assert!(!format!("{config:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn threads_are_for_the_providers_that_have_them() {
+        let read = |provider: &str| {
+            let value = json!({ "provider": provider, "id": "m", "threads": true });
+            ModelConfig::read(&value, "model").map(|config| config.threads)
+        };
+        assert_eq!((read("anthropic"), read("openai-responses")), (Ok(true), Ok(true)));
+        assert_eq!(read("openai").unwrap_err().path.as_deref(), Some("model.threads"));
+        assert!(!ModelConfig::read(&json!({ "provider": "anthropic", "id": "m" }), "model").unwrap().threads);
     }
 
     #[test]

@@ -76,6 +76,11 @@ pub(super) trait Stream {
 
     /// True once the answer is complete.
     fn is_done(&self) -> bool;
+
+    /// What the provider calls the answer, once.
+    fn id(&mut self) -> Option<String> {
+        None
+    }
 }
 
 impl Decoder {
@@ -162,6 +167,11 @@ impl Decoder {
     /// True once the answer has ended by its own mark: the rest of the body need not be waited for.
     pub fn is_done(&self) -> bool {
         self.mode == Mode::Finished
+    }
+
+    /// What the provider calls the answer, for wires where that can be gone on with; once, when it is complete.
+    pub fn id(&mut self) -> Option<String> {
+        self.stream.id()
     }
 
     fn read(&mut self, bytes: &[u8], out: &mut Vec<Delta>) -> Result<()> {

@@ -4,6 +4,7 @@ use serde_json::{Number, Value};
 
 use super::config::{ModelConfig, Provider};
 use super::dialect::{Dialect, prefill};
+use super::thread::{Asked, BETA, Place, Threads, Track, Way, wanted};
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
 use super::wire::url;
@@ -27,6 +28,8 @@ pub struct Encoder {
     writer: Writer,
     /// What to say beside a beginning of an answer that is to be gone on with.
     prefill: Option<&'static str>,
+    /// Where the conversation stands, if it is to be held by the provider.
+    track: Option<Track>,
 }
 
 enum Writer {
@@ -132,7 +135,8 @@ impl Encoder {
             }
             Writer::Responses { reasoning } => {
                 options(&mut head, "max_output_tokens", config.max_tokens, config.temperature);
-                head.push_str(r#","stream":true,"store":false"#);
+                head.push_str(r#","stream":true,"store":"#);
+                head.push_str(if config.threads { "true" } else { "false" });
                 if reasoning {
                     head.push_str(r#","include":["reasoning.encrypted_content"]"#);
                 }
@@ -170,11 +174,22 @@ impl Encoder {
         };
         json::key(&mut head, list);
         head.push('[');
-        let (beginning, prefill) = (messages.len(), prefill(config));
-        Encoder { url: url(config), headers, head, messages, beginning, pushed: 0, writer, prefill }
+        let (beginning, prefill, url) = (messages.len(), prefill(config), url(config));
+        let track = wanted(config).then(|| {
+            let short = match writer {
+                // The thread has the system prompt and the tools.
+                Writer::Anthropic(_) => {
+                    let config = ModelConfig { threads: false, ..config.clone() };
+                    Encoder::demanding(&config, None, &[], output).head
+                }
+                _ => head.clone(),
+            };
+            Track::new(short, Place::beginning(&[&url, &head]))
+        });
+        Encoder { url, headers, head, messages, beginning, pushed: 0, writer, prefill, track }
     }
 
-    /// An encoder for the same model and tools, of an empty conversation again.
+    /// An encoder for the same model and tools, of an empty conversation again. What it writes is part of no thread.
     pub fn anew(&self, config: &ModelConfig) -> Encoder {
         Encoder {
             url: self.url.clone(),
@@ -185,6 +200,7 @@ impl Encoder {
             pushed: 0,
             writer: Writer::new(config),
             prefill: self.prefill,
+            track: None,
         }
     }
 
@@ -201,6 +217,7 @@ impl Encoder {
     /// Adds the next message of the history. One with nothing to say is counted, but not sent.
     pub fn push(&mut self, message: &Message) {
         self.pushed += 1;
+        let before = self.messages.len();
         match &mut self.writer {
             Writer::Anthropic(writer) => writer.message(&mut self.messages, message),
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
@@ -208,6 +225,53 @@ impl Encoder {
             Writer::Gemini(writer) => writer.message(&mut self.messages, message),
             Writer::App => app_stream::message(&mut self.messages, message),
         }
+        if let Some(track) = &mut self.track {
+            track.push(message.role, &self.messages[before..]);
+        }
+    }
+
+    /// Begins a request of a thread; `None` where there is none. What it says goes to [`Encoder::request_in`].
+    pub fn ask(&self, threads: &mut Threads, config: &ModelConfig) -> Option<Asked> {
+        let track = self.track.as_ref()?;
+        threads.ask(config, track.answered(), track.end)
+    }
+
+    /// The request of that thread: all that was pushed, or what the thread does not hold. `None` when something else was pushed
+    /// meanwhile.
+    pub fn request_in(&self, asked: &Asked) -> Option<Request> {
+        let track = self.track.as_ref().filter(|track| track.end == asked.end)?;
+        let anthropic = matches!(self.writer, Writer::Anthropic(_));
+        let mut request = match asked.way {
+            // Behind the comma.
+            Way::GoOn(_) => self.written(&track.head, track.answered()?.bytes + 1),
+            _ => self.request(),
+        };
+        let previous = match &asked.way {
+            Way::GoOn(id) => Some(id.as_str()),
+            Way::Probe => Some(if anthropic { "msg_0" } else { "resp_0" }),
+            Way::Begin if anthropic => None,
+            Way::Begin | Way::Alone => return Some(request),
+        };
+        let body = request.body.as_mut()?;
+        body.pop();
+        match previous {
+            Some(id) if anthropic => {
+                body.push_str(r#","thread":{"type":"continue""#);
+                json::field(body, "previous_message_id", id);
+                body.push('}');
+            }
+            Some(id) => json::field(body, "previous_response_id", id),
+            None => body.push_str(r#","thread":{"type":"create"}"#),
+        }
+        body.push('}');
+        if anthropic {
+            let betas = match request.headers.get("anthropic-beta") {
+                Some(others) => [others, ",", BETA].concat(),
+                None => BETA.to_owned(),
+            };
+            request.headers.set("anthropic-beta", betas);
+        }
+        Some(request)
     }
 
     /// How many messages were pushed; the next to push is `history[messages()]`.
@@ -217,12 +281,17 @@ impl Encoder {
 
     /// The request that asks the model to go on from what was pushed.
     pub fn request(&self) -> Request {
-        let mut body = String::with_capacity(self.head.len() + self.messages.len() + 100);
-        body.push_str(&self.head);
+        self.written(&self.head, 0)
+    }
+
+    /// The same with that beginning, and only the messages from that byte on.
+    fn written(&self, head: &str, from: usize) -> Request {
+        let mut body = String::with_capacity(head.len() + self.messages.len() - from + 200);
+        body.push_str(head);
         if let Writer::Anthropic(writer) = &self.writer {
-            writer.marked(&mut body, &self.messages);
+            writer.marked(&mut body, &self.messages, from);
         } else {
-            body.push_str(&self.messages);
+            body.push_str(&self.messages[from..]);
         }
         match &self.writer {
             Writer::OpenAi(writer) => writer.pending(&mut body),

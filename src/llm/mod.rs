@@ -10,6 +10,7 @@
 //! offline + offline_wire                       the embedded keyword matcher: no network, asked as text
 //! structured   answers held to a schema by the provider
 //! count        tokens of a request, before it is sent
+//! thread       conversations that the provider holds
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config
@@ -22,6 +23,7 @@ pub mod offline_wire;
 #[cfg(feature = "parts")]
 pub mod prompt_api;
 pub mod structured;
+pub mod thread;
 pub mod tools;
 pub mod turn;
 pub mod types;

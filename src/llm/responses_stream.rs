@@ -23,6 +23,7 @@ pub(super) struct Stream {
     usage: Usage,
     refused: bool,
     done: bool,
+    id: Option<String>,
 }
 
 /// An item of the output.
@@ -104,6 +105,10 @@ impl decoder::Stream for Stream {
         }
         let status = json::take(&mut value, "status");
         self.end(status.as_deref().unwrap_or("completed"), value, out)
+    }
+
+    fn id(&mut self) -> Option<String> {
+        self.id.take()
     }
 
     /// True once the response is completed, incomplete or failed.
@@ -291,6 +296,7 @@ impl Stream {
         if status == "failed" {
             return Err(Fault::Reported(Report::default()));
         }
+        self.id = json::take(&mut response, "id");
         if self.items.is_empty() {
             for (place, item) in parts(&mut response, "output").iter_mut().enumerate() {
                 self.end_item(Some(place as u64), item, out)?;

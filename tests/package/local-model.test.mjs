@@ -86,3 +86,13 @@ test("a real model answers by a schema", options, async () => {
   assert.match(result.output.city, /Oslo/);
   assert.match(result.output.country, /Norway/);
 });
+
+for (const [provider, base] of wires.slice(1)) {
+  test(`${provider}: a real server without threads is told all of it, and remembers`, options, async () => {
+    const agent = new Agent({ model: { ...model(provider, base), threads: true }, system: "Answer in one short sentence." });
+    const chat = agent.conversation("c");
+    await chat.send("My cat is called Mimi.").result;
+    assert.match((await chat.send("What is the name of my cat?").result).text, /Mimi/);
+    await agent.close();
+  });
+}

@@ -15,7 +15,7 @@ const wires = {
       const named = (data) => event(data, data.type);
       const out = [];
       const usage = { input_tokens: 10, output_tokens: 5, ...turn.usage };
-      const message = { id: "msg_1", type: "message", role: "assistant", model: request.model, content: [] };
+      const message = { id: turn.id ?? "msg_1", type: "message", role: "assistant", model: request.model, content: [] };
       message.stop_reason = null;
       message.stop_sequence = null;
       message.usage = { ...usage, output_tokens: 1 };
@@ -114,7 +114,7 @@ async function write(response, parts, { delayMs = 0, cutAt, cut = "reset", hold 
  * Starts the server on loopback; `url` is its origin (`url + "/v1/messages"`, `url + "/v1/chat/completions"`).
  *
  * A turn, or a function from the request to one, may hold:
- * - `text`, `thinking`, `toolCalls: [{ id?, name, input }]` (`input` as text is sent as it is, also when it is no
+ * - `id` (Anthropic), `text`, `thinking`, `toolCalls: [{ id?, name, input }]` (`input` as text is sent as it is, also when it is no
  *   JSON), `stopReason`, `usage`, `done: false` (OpenAI: no `[DONE]`)
  * - `status`, `headers`, `body`: answer so instead of streaming (an error body of the wire where `body` is missing)
  * - `raw`: this text as the event stream

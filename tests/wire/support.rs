@@ -20,6 +20,7 @@ pub(crate) fn config(provider: Provider) -> ModelConfig {
         max_tokens: None,
         context_window: None,
         temperature: None,
+        threads: false,
         prices: Default::default(),
         fallbacks: Vec::new(),
     }

@@ -20,7 +20,7 @@ export const TOKEN = "a token for tests";
 // Blank counts as absent: a developer's own `.dev.vars` must not reach into the tests.
 const ABSENT = Object.fromEntries(
   ["AUTH_TOKEN", "DEV", "MODEL_API_KEY", "MODEL_ID", "MODEL_BASE_URL", "MCP_SERVERS", "SYSTEM_PROMPT", "MAX_TURNS"]
-    .concat(["APPROVAL", "ALLOWED_ORIGINS", "CONTEXT", "SNAPSHOT_SECRET", "PLANS", "LIMITS"])
+    .concat(["APPROVAL", "ALLOWED_ORIGINS", "CONTEXT", "SNAPSHOT_SECRET", "PLANS", "LIMITS", "THREADS"])
     .concat(["ENDPOINT", "HEADERS"].map((name) => `OTEL_EXPORTER_OTLP_${name}`), "OTEL_SERVICE_NAME")
     .map((name) => [name, ""]),
 );

@@ -130,6 +130,7 @@ describe("a worker with everything", () => {
 test("a mistake in these variables is named", async () => {
   const cases = [
     [{ PLANS: "yes" }, "PLANS"],
+    [{ THREADS: "auto", MODEL_PROVIDER: "openai", MODEL_ID: "m", MODEL_API_KEY: "k" }, "THREADS"],
     [{ LIMITS: "{" }, "LIMITS"],
     [{ LIMITS: "[]" }, "LIMITS"],
     [{ LIMITS: '{"maxTurns":1}' }, "LIMITS.maxTurns"],
