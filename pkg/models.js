@@ -36,14 +36,31 @@ export function app(generate) {
   };
 }
 
+/** A message's content as the browser takes it; with what it cannot see or hear left out. */
+function perceived(content, able) {
+  if (typeof content === "string") return content;
+  return content.map(({ type, value, mimeType, data }) => {
+    if (data === undefined) return { type, value };
+    if (!able) return { type: "text", value: `(left out: ${type === "image" ? "an image" : "a recording"}, which this model cannot take)` };
+    return { type, value: new Blob([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], { type: mimeType }) };
+  });
+}
+
 /** The browser's own model. */
 export function browser() {
-  return app(async function* ({ initialPrompts, prompt, responseConstraint, pieces, count }, { signal }) {
+  return app(async function* (request, { signal }) {
+    const { responseConstraint, pieces, count, expects } = request;
     const model = globalThis.LanguageModel;
     // Counting must not be what has the browser fetch its model; nothing is no number.
     if (count && (await model?.availability?.()) !== "available") return yield {};
     if (!model) throw Object.assign(new Error("this browser has no model of its own (LanguageModel)"), { status: 400 });
-    const session = await model.create({ initialPrompts, signal });
+    const expectedInputs = expects && ["text", ...expects].map((type) => ({ type }));
+    const able = !expects || (await model.availability?.({ expectedInputs })) !== "unavailable";
+    const prompts = [...request.initialPrompts, { role: "user", content: request.prompt }];
+    const initialPrompts = prompts.map(({ role, content }) => ({ role, content: perceived(content, able) }));
+    const last = initialPrompts.pop();
+    const prompt = typeof last.content === "string" ? last.content : [last];
+    const session = await model.create({ initialPrompts, signal, ...(expects && able && { expectedInputs }) });
     try {
       const options = { signal };
       if (responseConstraint) Object.assign(options, { responseConstraint, omitResponseConstraintInput: true });

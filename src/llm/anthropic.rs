@@ -398,6 +398,10 @@ impl Stream {
         let Some(usage) = usage.filter(|usage| usage.is_object()) else { return };
         let before = self.usage;
         let raise = |known: &mut u64, key: &str| *known = (*known).max(json::count(usage, key));
+        if let Some(details) = usage.get("output_tokens_details") {
+            let thought = json::count(details, "thinking_tokens");
+            self.usage.reasoning_tokens = self.usage.reasoning_tokens.max(thought);
+        }
         raise(&mut self.input_tokens, "input_tokens");
         raise(&mut self.usage.output_tokens, "output_tokens");
         raise(&mut self.usage.cache_read_tokens, "cache_read_input_tokens");

@@ -2,7 +2,9 @@
 //! what it writes is constrained to a JSON Schema that is either words or calls.
 //!
 //! A request of the app's wire in (see `app_stream`), what the browser is given out:
-//! `{ initialPrompts, prompt, responseConstraint, pieces }`. Without tools only an answer that has to satisfy a schema is
+//! `{ initialPrompts, prompt, responseConstraint, pieces, expects }`. Where images or recordings go with a message, its content
+//! is a list: `{ type: "text", value }`, and `{ type: "image" | "audio", mimeType, data }` in base64, of which the shell makes
+//! what the browser takes; `expects` has the types that there are. Without tools only an answer that has to satisfy a schema is
 //! constrained; what comes then is the answer itself (`pieces` is `text`).
 
 use serde_json::{Value, json};
@@ -39,52 +41,102 @@ pub fn answer(request: &str) -> Result<String, String> {
         prompts.push(json!({ "role": "system", "content": system }));
     }
     let mut names: Vec<(String, String)> = Vec::new();
+    let mut said_last: Option<Said> = None;
+    let mut expects: Vec<&str> = Vec::new();
     for message in &messages {
-        let (role, content) = match message.role {
-            Role::User => ("user", heard(message, &names)),
-            Role::Assistant => ("assistant", said(message, constrained, &mut names)),
-        };
-        match prompts.last_mut() {
-            // The last one is what is asked, and roles alternate.
-            Some(last) if last["role"] == role => {
-                last["content"] = [last["content"].as_str().unwrap_or(""), "\n\n", &content].concat().into();
+        let mut said = match message.role {
+            Role::User => heard(message, &names),
+            Role::Assistant => {
+                let text = said(message, constrained, &mut names);
+                Said { role: "assistant", text, media: Vec::new() }
             }
-            _ => prompts.push(json!({ "role": role, "content": content })),
+        };
+        for kind in ["image", "audio"] {
+            if !expects.contains(&kind) && said.media.iter().any(|part| part["type"] == kind) {
+                expects.push(kind);
+            }
         }
+        // The last one is what is asked, and roles alternate.
+        if let Some(last) = said_last.take() {
+            if last.role == said.role {
+                said.text = [&last.text, "\n\n", &said.text].concat();
+                said.media.splice(0..0, last.media);
+            } else {
+                prompts.push(last.prompt());
+            }
+        }
+        said_last = Some(said);
     }
+    prompts.extend(said_last.map(Said::prompt));
     let prompt = prompts.pop().map_or(Value::Null, |prompt| prompt["content"].clone());
     let (constraint, pieces) = match request.get("output") {
         _ if constrained => (constraint(tools), "json"),
         output => (output.cloned().unwrap_or_default(), "text"),
     };
-    let asked =
+    let mut asked =
         json!({ "initialPrompts": prompts, "prompt": prompt, "responseConstraint": constraint, "pieces": pieces });
+    if !expects.is_empty() {
+        asked["expects"] = json!(expects);
+    }
     Ok(crate::json::text(&asked))
+}
+
+/// A message in the browser's form.
+struct Said {
+    role: &'static str,
+    text: String,
+    media: Vec<Value>,
+}
+
+impl Said {
+    fn prompt(self) -> Value {
+        if self.media.is_empty() {
+            return json!({ "role": self.role, "content": self.text });
+        }
+        let mut parts = self.media;
+        parts.push(json!({ "type": "text", "value": self.text }));
+        json!({ "role": self.role, "content": parts })
+    }
+}
+
+/// An image or a recording, if the block is one.
+fn media(kind: &str, data: Option<&str>, mime_type: Option<&str>) -> Option<Value> {
+    let (data, mime_type) = (data?, mime_type?);
+    matches!(kind, "image" | "audio").then(|| json!({ "type": kind, "mimeType": mime_type, "data": data }))
 }
 
 const TOLD: &str = "You can call tools. Answer with a JSON object: \"say\" is what you tell the user, \"calls\" the tools \
                     to call. Call a tool when you need what it gives; then \"say\" is empty or one short sentence, and \
                     you get the results. When you know the answer, put it into \"say\" and leave \"calls\" empty. The tools:";
 
-fn heard(message: &Message, names: &[(String, String)]) -> String {
-    let mut parts = Vec::new();
+fn heard(message: &Message, names: &[(String, String)]) -> Said {
+    let (mut parts, mut seen) = (Vec::new(), Vec::new());
     for block in &message.content {
         match block {
             Block::Text { text } => parts.push(text.clone()),
             Block::ToolResult { tool_use_id, content, is_error } => {
                 let name = names.iter().find(|(id, _)| id == tool_use_id).map_or("a tool", |(_, name)| name);
-                let texts = content.iter().map(|block| match block.get("text").and_then(Value::as_str) {
-                    Some(text) => text.to_owned(),
-                    None => "(something that is no text)".to_owned(),
+                let texts = content.iter().map(|block| {
+                    let field = |name| block.get(name).and_then(Value::as_str);
+                    let kind = field("type").unwrap_or_default();
+                    match (field("text"), media(kind, field("data"), field("mimeType"))) {
+                        (Some(text), _) => text.to_owned(),
+                        (None, Some(part)) => {
+                            seen.push(part);
+                            ["(", if kind == "image" { "an image" } else { "a recording" }, ", given here)"].concat()
+                        }
+                        (None, None) => "(something that is no text)".to_owned(),
+                    }
                 });
                 let verb = if *is_error { " failed:\n" } else { " gave:\n" };
                 parts.push([name, verb, &texts.collect::<Vec<_>>().join("\n")].concat());
             }
-            Block::Image { .. } | Block::Audio { .. } => parts.push("(something that is no text)".to_owned()),
+            Block::Image { data, mime_type } => seen.extend(media("image", Some(data), Some(mime_type))),
+            Block::Audio { data, mime_type } => seen.extend(media("audio", Some(data), Some(mime_type))),
             _ => {}
         }
     }
-    parts.join("\n\n")
+    Said { role: "user", text: parts.join("\n\n"), media: seen }
 }
 
 /// An answer in the form that the model is to keep to.
@@ -156,6 +208,27 @@ mod tests {
         let one = &given["responseConstraint"]["properties"]["calls"]["items"]["anyOf"][0];
         assert_eq!(given["pieces"], "json");
         assert_eq!((&one["properties"]["name"], &one["properties"]["input"]), (&json!({ "const": "add" }), &schema));
+    }
+
+    #[test]
+    fn images_and_recordings_go_with_their_message() {
+        let image = json!({ "type": "image", "data": "iVBO", "mimeType": "image/png" });
+        let audio = json!({ "type": "audio", "data": "UklG", "mimeType": "audio/wav" });
+        let call = json!({ "type": "tool_use", "id": "t", "name": "look", "input": {} });
+        let content = json!([{ "type": "text", "text": "a lake" }, audio, { "type": "resource_link" }]);
+        let result = json!({ "type": "tool_result", "toolUseId": "t", "content": content, "isError": false });
+        let messages = json!([
+            { "role": "user", "content": [image, { "type": "text", "text": "What is this?" }] },
+            { "role": "assistant", "content": [call] },
+            { "role": "user", "content": [result] },
+            { "role": "user", "content": [{ "type": "text", "text": "Well?" }, image] },
+        ]);
+        let given = asked(json!({ "tools": [{ "name": "look" }], "messages": messages }));
+        let text = |text: &str| json!({ "type": "text", "value": text });
+        assert_eq!(given["initialPrompts"][1]["content"], json!([image, text("What is this?")]));
+        let told = "look gave:\na lake\n(a recording, given here)\n(something that is no text)\n\nWell?";
+        assert_eq!(given["prompt"], json!([audio, image, text(told)]));
+        assert_eq!(given["expects"], json!(["image", "audio"]));
     }
 
     #[test]

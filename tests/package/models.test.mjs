@@ -216,3 +216,36 @@ test("the browser's own model calls tools by constrained JSON", async (t) => {
   delete globalThis.LanguageModel;
   await assert.rejects(new Agent({ model: { provider: "browser" } }).run("hi").result, /no model of its own/);
 });
+
+test("the browser's own model sees images and hears recordings, if it can", async (t) => {
+  const made = [];
+  let able = true;
+  globalThis.LanguageModel = {
+    availability: async (options) => (options?.expectedInputs && !able ? "unavailable" : "available"),
+    async create(options) {
+      const session = { options };
+      made.push(session);
+      return {
+        promptStreaming: (prompt) => ((session.prompt = prompt), ReadableStream.from(["A lake."])),
+        destroy() {},
+      };
+    },
+  };
+  t.after(() => delete globalThis.LanguageModel);
+  const attachments = [
+    { type: "image", data: btoa("png"), mimeType: "image/png" },
+    { type: "audio", data: btoa("wav"), mimeType: "audio/wav" },
+  ];
+  const agent = new Agent({ model: { provider: "browser" } });
+  t.after(() => agent.close());
+  assert.equal((await agent.run("What is this?", { attachments }).result).text, "A lake.");
+  const [{ options, prompt }] = made;
+  assert.deepEqual(options.expectedInputs, [{ type: "text" }, { type: "image" }, { type: "audio" }]);
+  const [{ role, content: [image, audio, text] }] = prompt;
+  assert.deepEqual([role, image.type, image.value.type, await image.value.text()], ["user", "image", "image/png", "png"]);
+  assert.deepEqual([audio.type, audio.value.type, await audio.value.text(), text], ["audio", "audio/wav", "wav", { type: "text", value: "What is this?" }]);
+  able = false;
+  await agent.run("What is this?", { attachments }).result;
+  assert.equal(made[1].options.expectedInputs, undefined);
+  assert.match(made[1].prompt[0].content[0].value, /left out: an image/);
+});

@@ -20,7 +20,8 @@ fn survives(provider: Provider, media_type: &str, status: u16, bytes: &[u8], ran
     }
     assert_eq!(whole, decode(provider, &head, pieces), "{}", String::from_utf8_lossy(bytes));
     if let Err(error) = whole.end {
-        assert!(error.message.starts_with("POST llm.test/base/"), "{error}");
+        let who = if provider == Provider::App { "generate() (model m1)" } else { "POST llm.test/base/" };
+        assert!(error.message.starts_with(who), "{error}");
         assert!(error.message.len() < 2000, "{error}");
     }
 }

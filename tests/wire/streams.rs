@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<(PathBuf, Provider, &'static str, Vec<u8>)> {
                 "openai" => Provider::OpenAi,
                 "gemini" => Provider::Gemini,
                 "responses" => Provider::OpenAiResponses,
+                "app" => Provider::App,
                 other => panic!("{name}: no wire is called {other}"),
             };
             let bytes = fs::read(&path).unwrap();
@@ -74,7 +75,8 @@ fn a_stream_cut_anywhere_is_truncated_or_says_the_same() {
     for (path, provider, media_type, bytes) in all() {
         let head = head(200, media_type);
         let whole = decode(provider, &head, [&bytes[..]]);
-        if whole.end.is_err() {
+        // A function of the app that has no more to give has said all.
+        if whole.end.is_err() || provider == Provider::App {
             continue;
         }
         // All cuts inside of a line are alike, so every seventh byte is enough, and a second of everybody's time.
