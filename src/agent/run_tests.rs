@@ -199,6 +199,21 @@ fn calls_run_at_once_and_are_recorded_in_call_order() {
 }
 
 #[test]
+fn one_call_that_fails_leaves_the_others_at_work() {
+    let mut scenario = Scenario::asking(Approval::Never);
+    scenario.answer("", &[("a", "s__read", "{}"), ("b", "s__write", "{}")]);
+    scenario.call_tool();
+    scenario.call_tool();
+    let error = Error::new(Code::Protocol, "s.read: gave nonsense");
+    scenario.apply(Fact::ToolFailed { id: "a".into(), error });
+    assert_eq!(scenario.next(), Step::Wait);
+    scenario.ended("b");
+    assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
+    assert_eq!(scenario.outcome("a").0, Outcome::Failed);
+    assert_eq!(scenario.outcome("b"), (Outcome::Ok, "b".into()));
+}
+
+#[test]
 fn no_more_calls_than_the_limit_are_at_work() {
     let limits = Limits { max_parallel_tools: 1, ..Limits::default() };
     let mut scenario = Scenario::asking_within(Approval::Never, limits);

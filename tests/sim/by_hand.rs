@@ -94,6 +94,31 @@ fn a_model_that_never_answers_is_given_up_after_the_idle_timeout() {
     }
 }
 
+/// Whatever comes starts the idle timeout anew, but no answer goes on for ever.
+#[test]
+fn a_slow_answer_may_take_its_time_up_to_the_hard_maximum() {
+    for (pieces, ends) in [(15, true), (40, false)] {
+        let sim = SimPlatform::new(1);
+        sim.host(MODEL, move |_: &Request, _: &mut Peer<'_>| {
+            let drip = (0..pieces).flat_map(|_| [Step::Wait(Millis(6_000)), Step::Bytes(text_event("drip "))]);
+            let stop = [json!({ "type": "content_block_stop", "index": 0 }), json!({ "type": "message_stop" })];
+            let end = stop.into_iter().map(|data| Step::Bytes(event(data)));
+            Answer::events([Step::Bytes(opening())].into_iter().chain(drip).chain(end).collect())
+        });
+        let agent = agent(&sim, json!({ "turnTimeoutMs": 7_000, "turnMaxMs": 120_000 }));
+        let handle = start(&sim, &agent);
+        let end = terminal(&sim, &handle);
+        if ends {
+            assert_eq!(end["text"], "drip ".repeat(15), "{end}");
+            assert!(sim.elapsed().0 >= 90_000);
+            continue;
+        }
+        assert_eq!(end["error"]["code"], "timeout", "{end}");
+        assert!(end["error"]["message"].as_str().unwrap().contains("limits.turnMaxMs"), "{end}");
+        assert!((120_000..121_500).contains(&sim.elapsed().0), "{}", sim.report());
+    }
+}
+
 /// The delay that the provider names is kept to the millisecond, whatever the clock shows.
 #[test]
 fn retry_after_is_kept_exactly() {
