@@ -1560,7 +1560,8 @@ export class Run implements AsyncIterable<AgentEvent> {
 
   /**
    * The end of the run. Needs no loop. Rejects with the error of the `error` event; a rejection counts as unhandled only
-   * if you have asked for this.
+   * if you have asked for this. Where nobody has begun to read the events by then, no more than the last 256 KiB of them are
+   * kept.
    */
   readonly result: Promise<RunResult>;
 

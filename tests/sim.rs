@@ -14,6 +14,8 @@ mod early;
 mod handles;
 #[path = "sim/laws.rs"]
 mod laws;
+#[path = "sim/long.rs"]
+mod long;
 #[path = "sim/model.rs"]
 mod model;
 #[path = "sim/plans.rs"]

@@ -41,6 +41,7 @@ use crate::agent::flow::Rules;
 use crate::agent::goal::Goal;
 use crate::agent::recovery::{Candidate, Recovery};
 use crate::agent::round::Round;
+use crate::agent::run::early::note_id;
 use crate::agent::run::output::Wanted;
 use crate::agent::run::resume::Parked;
 use crate::agent::view::{Meter, Rate, View};
@@ -97,7 +98,7 @@ pub struct Run {
     /// How many of them the last event does not tell.
     #[serde(default)]
     untold: usize,
-    /// Ids of every tool use of the history: an id names one call of a conversation.
+    /// Ids of every tool use of the history, in order: an id names one call of a conversation.
     ids: Vec<String>,
     tools: Vec<ToolEntry>,
     /// How the model sees them.
@@ -203,11 +204,12 @@ impl Run {
         let Setup { id, prompt, mut messages, limits, approval, models, output, random, .. } = setup;
         let Setup { goal, conversation, rate, .. } = setup;
         let blocks = messages.iter().flat_map(|message| &message.content);
-        let ids = blocks.filter_map(|block| match block {
-            Block::ToolUse { id, .. } => Some(id.clone()),
-            _ => None,
-        });
-        let ids = ids.collect();
+        let mut ids = Vec::new();
+        for block in blocks {
+            if let Block::ToolUse { id, .. } = block {
+                note_id(&mut ids, id);
+            }
+        }
         let (begun_with, view) = (messages.len(), View::of(&messages));
         messages.push(prompt);
         Run {

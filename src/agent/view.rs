@@ -32,7 +32,21 @@ impl View {
     pub fn of(messages: &[Message]) -> View {
         let mut view = View::default();
         messages.iter().enumerate().for_each(|(place, message)| view.note(place, message));
+        view.prune(messages);
         view
+    }
+
+    /// Forgets what stands in place of results that are not shown any more: else each result that is shown would be looked for
+    /// among all that ever were taken out.
+    pub(crate) fn prune(&mut self, messages: &[Message]) {
+        let shown = messages.get(self.from..).unwrap_or_default().iter().flat_map(|message| &message.content);
+        let ids: Vec<&str> = shown
+            .filter_map(|block| match block {
+                Block::ToolResult { tool_use_id, .. } => Some(tool_use_id.as_str()),
+                _ => None,
+            })
+            .collect();
+        self.results.retain(|(id, _)| ids.contains(&id.as_str()));
     }
 
     /// Takes the message of that place into account.
@@ -109,8 +123,10 @@ pub fn is_mark(message: &Message) -> bool {
 }
 
 /// How many messages from the end of a history a run has to have to go on from it.
-pub fn needed(messages: &[Message]) -> usize {
-    messages.len() - View::of(messages).from
+pub fn needed<'m>(messages: impl ExactSizeIterator<Item = &'m Message>) -> usize {
+    let (len, mut view) = (messages.len(), View::default());
+    messages.enumerate().for_each(|(place, message)| view.note(place, message));
+    len - view.from
 }
 
 /// About how many characters a model reads of a message.

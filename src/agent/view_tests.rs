@@ -49,9 +49,9 @@ fn a_summary_stands_for_what_is_before_it_and_results_are_told_of() {
     history.push(mark(2, Some("sum of sums"), json!({ "b": "kept, too" })));
     assert_eq!(texts(&history), shown(&[(7, "sum of sums"), (7, ""), (8, "kept, too")]));
     let view = View::of(&history);
-    assert_eq!((view.count(), needed(&history)), (3, 3));
+    assert_eq!((view.count(), needed(history.iter())), (3, 3));
     // Whoever has only what is needed sees the same.
-    let tail = &history[history.len() - needed(&history)..];
+    let tail = &history[history.len() - needed(history.iter())..];
     let texts_only = |messages: &[Message]| texts(messages).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
     assert_eq!(texts_only(tail), texts_only(&history));
     assert_eq!(View::of(tail).after(tail, 3).count(), 0);

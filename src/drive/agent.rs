@@ -751,6 +751,12 @@ impl<P: Platform> Agent<P> {
         self.0.model.clone()
     }
 
+    /// How many conversations are remembered, and how many messages of them are in memory, for tests.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn remembered(&self) -> (usize, usize) {
+        self.0.conversations.size()
+    }
+
     pub(crate) fn conversations(&self) -> &Conversations {
         &self.0.conversations
     }

@@ -1,7 +1,7 @@
 //! Conversations: histories that outlive their runs, one record for each message.
 //!
 //! ```text
-//! conversations/<id>/head      {"count":12,"epoch":"9f...","held":["mail"]}
+//! conversations/<id>/head      {"count":12,"epoch":"9f...","held":["mail"],"first":0,"before":0}
 //! conversations/<id>/000000    {"role":"user","content":[...]}
 //! ```
 //!
@@ -9,6 +9,10 @@
 //! knows the head's epoch and less than its count reads what is new; after [`Conversation::clear`] there is another epoch.
 //! `held` names the servers whose private data are in it: a summary hides who was asked for what, a plan never told, and a server
 //! may be gone.
+//!
+//! In memory are only the messages from the first one on that the model is still shown (`first` is the number of its record, and
+//! `before` how many messages come before it), and only of the conversations that were asked for last. The others are read when
+//! somebody asks for them, so that a conversation of thousands of turns costs no more at its end than at its beginning.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -18,7 +22,7 @@ use std::task::Poll;
 
 use serde_json::{Value, json};
 
-use crate::agent::view::needed;
+use crate::agent::view::{is_mark, needed};
 use crate::drive::handle::RunHandle;
 use crate::drive::line::{Line, Place};
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
@@ -31,6 +35,8 @@ use crate::platform::{Platform, Space, Write, key};
 const MAX_ID: usize = 256;
 /// Records that are read at once.
 const AT_ONCE: u64 = 32;
+/// Conversations that are remembered although nobody is in them.
+const MOST_IDLE: usize = 8;
 
 /// One conversation, as all of an agent's runs in it share it.
 pub(crate) struct Conversation {
@@ -42,7 +48,10 @@ pub(crate) struct Conversation {
 /// What is known of it.
 #[derive(Default)]
 struct Kept {
-    messages: Vec<Message>,
+    /// The messages from the first one on that the model is still shown, each with the number of its record.
+    messages: Vec<(u64, Message)>,
+    /// How many there are before them.
+    before: u64,
     /// Number of records; there may be more than messages, should one be broken.
     count: u64,
     epoch: String,
@@ -75,16 +84,56 @@ impl Conversations {
             return Err(Error::config("id", "expected 1 to 256 bytes of text"));
         }
         let mut all = self.0.borrow_mut();
-        if let Some(known) = all.iter().find(|known| known.id == id) {
-            return Ok(known.clone());
+        let known = all.iter().position(|known| known.id == id).map(|place| all.remove(place));
+        let conversation = known.unwrap_or_else(|| {
+            Rc::new(Conversation { id: id.to_owned(), line: Line::default(), kept: RefCell::default() })
+        });
+        // The last one is the one that was asked for last.
+        all.push(conversation.clone());
+        let mut idle = all.iter().filter(|known| known.is_idle()).count();
+        all.retain(|known| {
+            let goes = idle > MOST_IDLE && known.is_idle();
+            idle -= usize::from(goes);
+            !goes
+        });
+        Ok(conversation)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    /// How many conversations are known, and how many messages of them are in memory.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let all = self.0.borrow();
+        (all.len(), all.iter().map(|known| known.kept.borrow().messages.len()).sum())
+    }
+}
+
+impl Kept {
+    /// The messages in memory.
+    fn shown(&self) -> Vec<Message> {
+        self.messages.iter().map(|(_, message)| message.clone()).collect()
+    }
+
+    /// Number of the record that the messages in memory begin with.
+    fn first(&self) -> u64 {
+        self.messages.first().map_or(self.count, |(number, _)| *number)
+    }
+
+    /// Forgets what a summary stands for: it is in the store.
+    fn trim(&mut self) {
+        if self.owed.is_empty() && self.messages.iter().any(|(_, message)| is_mark(message)) {
+            let gone = self.messages.len() - needed(self.messages.iter().map(|(_, message)| message));
+            self.messages.drain(..gone);
+            self.before += gone as u64;
         }
-        let conversation = Conversation { id: id.to_owned(), line: Line::default(), kept: RefCell::default() };
-        all.push(Rc::new(conversation));
-        Ok(all[all.len() - 1].clone())
     }
 }
 
 impl Conversation {
+    /// Nobody is in it, and everything of it is in the store.
+    fn is_idle(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) == 1 && self.kept.borrow().owed.is_empty()
+    }
+
     /// Takes a place among those who want to say something.
     pub(crate) fn join(&self) -> Place {
         self.line.join()
@@ -117,7 +166,8 @@ impl Conversation {
         let mut kept = self.kept.borrow_mut();
         kept.open = true;
         // What a summary stands for is not shown to the model any more.
-        let messages = kept.messages[kept.messages.len() - needed(&kept.messages)..].to_vec();
+        kept.trim();
+        let messages = kept.shown();
         drop(kept);
         Some((Entered { conversation: self.clone(), _held: held }, messages))
     }
@@ -127,7 +177,35 @@ impl Conversation {
         if !self.kept.borrow().open {
             self.refresh(platform).await;
         }
-        self.kept.borrow().messages.clone()
+        self.all(platform).await
+    }
+
+    /// What is in memory, behind what is not.
+    async fn all<P: Platform>(&self, platform: &P) -> Vec<Message> {
+        let (first, shown) = {
+            let kept = self.kept.borrow();
+            (if kept.before > 0 { kept.first() } else { 0 }, kept.shown())
+        };
+        let older = self.read(platform, 0, first).await;
+        older.into_iter().map(|(_, message)| message).chain(shown).collect()
+    }
+
+    /// The messages of the records from one number to before another, as far as they can be gone on from.
+    async fn read<P: Platform>(&self, platform: &P, from: u64, to: u64) -> Vec<(u64, Message)> {
+        let records: Vec<RefCell<Option<Message>>> = (from..to).map(|_| RefCell::default()).collect();
+        for (from, some) in (from..).step_by(AT_ONCE as usize).zip(records.chunks(AT_ONCE as usize)) {
+            let mut jobs = Jobs::default();
+            for (number, place) in (from..).zip(some) {
+                jobs.push(async move {
+                    let record = platform.load(Space::Conversations, &self.numbered(number)).await;
+                    let message = record.and_then(|record| serde_json::from_slice::<Value>(&record).ok());
+                    *place.borrow_mut() = message.as_ref().and_then(Message::read);
+                });
+            }
+            jobs.finish().await;
+        }
+        let read = records.into_iter().map(RefCell::into_inner);
+        whole((from..).zip(read).filter_map(|(number, message)| Some((number, message?))).collect())
     }
 
     async fn refresh<P: Platform>(&self, platform: &P) {
@@ -145,19 +223,10 @@ impl Conversation {
                 numbers.max().map_or(0, |last| last + 1)
             }
         };
+        let number = |name: &str| head.get(name).and_then(Value::as_u64).unwrap_or(0);
         let known = Some(self.kept.borrow()).filter(|kept| kept.epoch == epoch).map_or(0, |kept| kept.count);
-        let news: Vec<RefCell<Option<Message>>> = (known..count).map(|_| RefCell::default()).collect();
-        for (from, some) in (known..).step_by(AT_ONCE as usize).zip(news.chunks(AT_ONCE as usize)) {
-            let mut jobs = Jobs::default();
-            for (number, place) in (from..).zip(some) {
-                jobs.push(async move {
-                    let record = platform.load(Space::Conversations, &self.numbered(number)).await;
-                    let message = record.and_then(|record| serde_json::from_slice::<Value>(&record).ok());
-                    *place.borrow_mut() = message.as_ref().and_then(Message::read);
-                });
-            }
-            jobs.finish().await;
-        }
+        let from = if known == 0 { number("first").min(count) } else { known };
+        let news = self.read(platform, from, count).await;
         let mut kept = self.kept.borrow_mut();
         // Somebody else here may have read on, or begun to write, meanwhile.
         if kept.open || kept.epoch == epoch && kept.count != known {
@@ -165,8 +234,9 @@ impl Conversation {
         }
         if known == 0 {
             kept.messages.clear();
+            kept.before = number("before");
         }
-        kept.messages.extend(whole(news.into_iter().map(RefCell::into_inner).collect()));
+        kept.messages.extend(news);
         kept.count = known.max(count);
         kept.held = held;
         epoch.clone_into(&mut kept.epoch);
@@ -205,13 +275,14 @@ impl<P: Platform> Entered<P> {
     }
 
     /// Everything that was said.
-    pub(crate) fn messages(&self) -> Vec<Message> {
-        self.conversation.kept.borrow().messages.clone()
+    pub(crate) async fn messages(&self, platform: &P) -> Vec<Message> {
+        self.conversation.all(platform).await
     }
 
     /// How many messages there are.
     pub(crate) fn count(&self) -> usize {
-        self.conversation.kept.borrow().messages.len()
+        let kept = self.conversation.kept.borrow();
+        kept.before as usize + kept.messages.len()
     }
 
     /// Servers whose private data are in it.
@@ -237,16 +308,19 @@ impl<P: Platform> Entered<P> {
         for message in messages {
             // Never fails: keys are strings, and a Vec takes all bytes.
             let record = serde_json::to_vec(message).unwrap_or_default();
-            writes.push(Write::put(Space::Conversations, self.conversation.numbered(kept.count), record));
+            let number = kept.count;
+            writes.push(Write::put(Space::Conversations, self.conversation.numbered(number), record));
+            kept.messages.push((number, message.clone()));
             kept.count += 1;
         }
-        kept.messages.extend_from_slice(messages);
         for server in held {
             if !kept.held.contains(server) {
                 kept.held.push(server.clone());
             }
         }
-        let head = json!({ "count": kept.count, "epoch": kept.epoch, "held": kept.held });
+        let (first, before) = (kept.first(), kept.before);
+        let head =
+            json!({ "count": kept.count, "epoch": kept.epoch, "held": kept.held, "first": first, "before": before });
         writes.push(Write::put(Space::Conversations, self.conversation.key("head"), json::text(&head)));
         writes
     }
@@ -254,22 +328,24 @@ impl<P: Platform> Entered<P> {
 
 impl<P: Platform> Drop for Entered<P> {
     fn drop(&mut self) {
-        self.conversation.kept.borrow_mut().open = false;
+        let mut kept = self.conversation.kept.borrow_mut();
+        kept.open = false;
+        kept.trim();
     }
 }
 
-/// What can be gone on from: without messages that are broken, calls without results, and results without calls.
-fn whole(messages: Vec<Option<Message>>) -> Vec<Message> {
+/// What can be gone on from: without calls without results, and results without calls. What was broken is not there.
+fn whole(messages: Vec<(u64, Message)>) -> Vec<(u64, Message)> {
     let uses = |message: &Message| message.content.iter().any(|block| matches!(block, Block::ToolUse { .. }));
     let results = |message: &Message| message.content.iter().any(|block| matches!(block, Block::ToolResult { .. }));
-    let mut good: Vec<Message> = Vec::new();
+    let mut good: Vec<(u64, Message)> = Vec::new();
     let mut messages = messages.into_iter().peekable();
-    while let Some(message) = messages.next() {
-        let Some(message) = message else { continue };
-        let answered = messages.peek().is_some_and(|next| next.as_ref().is_some_and(results));
-        let asked = good.last().is_some_and(uses);
+    while let Some((number, message)) = messages.next() {
+        // Right behind it, with nothing broken in between.
+        let answered = messages.peek().is_some_and(|(next, other)| *next == number + 1 && results(other));
+        let asked = good.last().is_some_and(|(last, other)| *last + 1 == number && uses(other));
         if uses(&message) == answered && results(&message) == asked {
-            good.push(message);
+            good.push((number, message));
         }
     }
     good

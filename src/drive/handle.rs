@@ -32,6 +32,8 @@ struct Shared {
     waiting: RefCell<Vec<String>>,
     /// Somebody takes events, so that the driver has to wait for them.
     read: Cell<bool>,
+    /// Somebody waits for the last one.
+    awaited: Cell<bool>,
     /// What servers want of the user, as long as it is not answered: by id, with the id of the call.
     asked: RefCell<Vec<(String, String, Ask)>>,
     facts: RefCell<VecDeque<Fact>>,
@@ -69,8 +71,10 @@ impl RunHandle {
         Some(String::from_utf8(batch).expect("serde_json writes UTF-8"))
     }
 
-    /// JSON of the terminal event; waits for it. Takes no events and does not pace the run.
+    /// JSON of the terminal event; waits for it. Takes no events and does not pace the run. Where nobody takes any, those that
+    /// come from now on are kept up to 256 KiB: whoever takes them later misses what came before.
     pub async fn terminal(&self) -> Rc<str> {
+        self.0.awaited.set(true);
         poll_fn(|context| match &*self.0.terminal.borrow() {
             Some(terminal) => Poll::Ready(terminal.clone()),
             None => {
@@ -247,6 +251,10 @@ impl RunHandle {
         }
         let mut unread = self.0.unread.borrow_mut();
         for event in events {
+            if unread.len() > HIGH_WATER && self.0.awaited.get() && !self.0.read.get() {
+                // Nobody reads, and a run may be long.
+                unread.clear();
+            }
             match &event {
                 Event::ApprovalRequest { id, .. } => self.0.waiting.borrow_mut().push(id.clone()),
                 Event::ToolResult { id, .. } => {
@@ -366,6 +374,34 @@ mod tests {
         assert!(handle.ready().now_or_never().is_none());
         handle.next_events().now_or_never().unwrap();
         assert!(handle.ready().now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_nobody_reads_is_kept_only_so_long_as_nobody_waits_for_the_end_alone() {
+        let long = || vec![delta(&"x".repeat(HIGH_WATER))];
+        let error = Error::new(Code::Limit, "enough");
+        let end = || {
+            vec![Event::Error { run_id: "r".into(), error: error.clone(), messages: vec![], usage: Usage::default() }]
+        };
+        let handle = RunHandle::default();
+        (0..3).for_each(|_| handle.publish(long()));
+        handle.publish(end());
+        let all: Vec<Value> = serde_json::from_str(&handle.next_events().now_or_never().unwrap().unwrap()).unwrap();
+        assert_eq!(all.len(), 4);
+        let handle = RunHandle::default();
+        assert!(handle.terminal().now_or_never().is_none());
+        (0..30).for_each(|_| handle.publish(long()));
+        assert!(handle.0.unread.borrow().len() < 3 * HIGH_WATER);
+        handle.publish(end());
+        assert!(handle.terminal().now_or_never().is_some());
+        let rest: Vec<Value> = serde_json::from_str(&handle.next_events().now_or_never().unwrap().unwrap()).unwrap();
+        assert_eq!(rest.last().unwrap()["type"], "error");
+        // Whoever reads as well misses nothing.
+        let handle = RunHandle::default();
+        assert!(handle.next_events().now_or_never().is_none() && handle.terminal().now_or_never().is_none());
+        (0..3).for_each(|_| handle.publish(long()));
+        let all: Vec<Value> = serde_json::from_str(&handle.next_events().now_or_never().unwrap().unwrap()).unwrap();
+        assert_eq!(all.len(), 3);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<P: Platform> Agent<P> {
             let place = conversation.join();
             let turn = conversation.enter(platform, place, handle).await;
             let (turn, _) = turn.ok_or_else(|| Error::cancelled("resume"))?;
-            said = turn.messages();
+            said = turn.messages(platform).await;
             entered = Some(turn);
         }
         let (from, count) = conversation.as_ref().map_or((0, 0), |told| (told.from as usize, told.count as usize));

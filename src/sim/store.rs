@@ -20,11 +20,19 @@ pub(super) struct Disk {
     gone: Cell<bool>,
     /// How long a change takes.
     slow: Cell<Millis>,
+    /// Records that were read or changed.
+    work: Cell<u64>,
 }
 
 impl Default for Disk {
     fn default() -> Disk {
-        Disk { records: RefCell::default(), room: Cell::new(u64::MAX), gone: Cell::new(false), slow: Cell::default() }
+        Disk {
+            records: RefCell::default(),
+            room: Cell::new(u64::MAX),
+            gone: Cell::new(false),
+            slow: Cell::default(),
+            work: Cell::default(),
+        }
     }
 }
 
@@ -37,9 +45,10 @@ impl Records {
     }
 
     /// Each access takes a moment, so that others come between.
-    async fn world(&self) -> Result<Rc<World>, StoreFailure> {
+    async fn world(&self, work: usize) -> Result<Rc<World>, StoreFailure> {
         let world = self.0.upgrade().ok_or(StoreFailure::Absent)?;
         let now = world.executor.time();
+        world.disk.work.set(world.disk.work.get() + work as u64);
         world.executor.sleep_until(now).await;
         if world.disk.gone.get() { Err(StoreFailure::Absent) } else { Ok(world) }
     }
@@ -51,20 +60,20 @@ impl Backing for Records {
     }
 
     async fn read(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, StoreFailure> {
-        let world = self.world().await?;
+        let world = self.world(keys.len()).await?;
         let records = world.disk.records.borrow();
         Ok(keys.iter().map(|key| records.get(key).cloned()).collect())
     }
 
     async fn list(&self, prefix: String) -> Result<Vec<(String, Vec<u8>)>, StoreFailure> {
-        let world = self.world().await?;
+        let world = self.world(1).await?;
         let records = world.disk.records.borrow();
         let found = records.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
         Ok(found.map(|(key, record)| (key.clone(), record.clone())).collect())
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreFailure> {
-        let world = self.world().await?;
+        let world = self.world(changes.len()).await?;
         let slow = world.disk.slow.get();
         if slow > Millis(0) {
             let then = Millis(world.executor.time().0 + slow.0);
@@ -120,6 +129,11 @@ impl SimPlatform {
     /// Sets how long a change of the store takes; no time by default.
     pub fn set_store_slow(&self, by: Millis) {
         self.world.disk.slow.set(by);
+    }
+
+    /// Records that were read or changed so far, lists as one.
+    pub fn store_work(&self) -> u64 {
+        self.world.disk.work.get()
     }
 
     /// The values that are stored, by `<space>/<key>`, over or not, for tests.

@@ -20,9 +20,9 @@ const ANSWER: usize = 300;
 
 /// What the model was asked, and what it is like.
 #[derive(Default)]
-struct World {
+pub struct World {
     /// Characters of each request that was no summary.
-    sent: Vec<usize>,
+    pub sent: Vec<usize>,
     summaries: usize,
     /// In 1,000 cases no summary can be had.
     fails: u32,
@@ -36,6 +36,13 @@ struct World {
     /// What is said of a request that does not fit, where that is not known before; and how often it was.
     refuses: Option<&'static str>,
     refused: usize,
+}
+
+impl World {
+    /// A model that calls a tool once for each thing that it is told.
+    pub fn looking() -> World {
+        World { turns: 1, left: 1, ..World::default() }
+    }
 }
 
 /// What breaks a law of the wire in a history.
@@ -85,7 +92,7 @@ fn say(turn: usize, text: &str, calls: &[(String, Value)], tokens: usize) -> Ans
 }
 
 /// A model that counts three characters a token and refuses what does not fit.
-fn host(sim: &SimPlatform, world: &Rc<RefCell<World>>) {
+pub fn host(sim: &SimPlatform, world: &Rc<RefCell<World>>) {
     let world = world.clone();
     sim.host(MODEL, move |request: &Request, peer: &mut Peer<'_>| {
         let body = request.body.as_deref().unwrap();
@@ -128,7 +135,7 @@ fn host(sim: &SimPlatform, world: &Rc<RefCell<World>>) {
     });
 }
 
-fn agent(sim: &SimPlatform, most: u64) -> Agent<SimPlatform> {
+pub fn agent(sim: &SimPlatform, most: u64) -> Agent<SimPlatform> {
     agent_with(sim, most, json!(WINDOW))
 }
 

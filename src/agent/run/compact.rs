@@ -59,6 +59,7 @@ impl Run {
             let mark = Message { role: Role::User, content };
             self.view.note(self.messages.len(), &mark);
             self.messages.push(mark);
+            self.view.prune(&self.messages);
             self.events.push(Event::Compacted {
                 tokens_before: before,
                 tokens_after: self.meter.count(&self.view, &self.messages),

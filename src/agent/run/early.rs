@@ -45,8 +45,18 @@ impl Run {
 
 /// Makes the id differ from those of all calls before: some providers count their calls anew in each answer.
 pub(super) fn make_unique(id: &mut String, ids: &mut Vec<String>, turn: u32) {
-    while ids.contains(id) {
+    while !note_id(ids, id) {
         id.push_str(&["_", &turn.to_string()].concat());
     }
-    ids.push(id.clone());
+}
+
+/// Notes an id among those that are taken, which are in order. False for one that is there already.
+pub(super) fn note_id(ids: &mut Vec<String>, id: &str) -> bool {
+    match ids.binary_search_by(|known| known.as_str().cmp(id)) {
+        Ok(_) => false,
+        Err(place) => {
+            ids.insert(place, id.to_owned());
+            true
+        }
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::{PlanStep, PlannedCall, ToolOutput};
+use crate::agent::run::early::note_id;
 use crate::agent::run::{Phase, Run, Setup};
 use crate::error::{Error, Result};
 use crate::llm::turn::Answer;
@@ -32,7 +33,7 @@ impl Run {
         let name = own.map_or_else(String::new, |tool| tool.wire_name.clone());
         self.turn += 1;
         self.events.push(Event::TurnStart { turn: self.turn });
-        self.ids.push(PLAN_CALL.to_owned());
+        note_id(&mut self.ids, PLAN_CALL);
         let call = Block::ToolUse { id: PLAN_CALL.to_owned(), name, input: plan, invalid_input: None };
         let message = Message { role: Role::Assistant, content: vec![call] };
         self.open_round(Answer { message, stop_reason: StopReason::ToolUse, usage: Usage::default() });

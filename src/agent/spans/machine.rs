@@ -6,6 +6,9 @@ use super::attributes::{chat_attributes, finish_reason, provider_name, tool_attr
 use super::content;
 use super::{Header, span_id};
 
+/// Most bytes of messages that a `chat` has as its input, about.
+const MOST_CONTENT: usize = 128 * 1024;
+
 /// The open spans of one run. Every span is given once, when it has ended; that of the run is the last.
 #[derive(Clone, Debug)]
 pub struct Spans {
@@ -371,6 +374,7 @@ impl Spans {
                 attributes.insert("gen_ai.input.messages".into(), self.history.clone().into());
                 self.history.push(message.clone());
                 self.history.append(&mut self.fresh);
+                self.forget();
                 message["finish_reason"] = reason.into();
                 attributes.insert("gen_ai.output.messages".into(), json!([message]));
             }
@@ -382,6 +386,19 @@ impl Spans {
         let mut span = self.span((&chat.id, Some(&root)), name.trim_end(), kind, (chat.start, end), attributes, error);
         span["events"] = chat.events.into();
         out.push(span);
+    }
+
+    /// Forgets the oldest messages beyond what a span is to carry: each `chat` has all of them, and a run may be long.
+    fn forget(&mut self) {
+        let mut room = MOST_CONTENT;
+        let size = |message: &Value| crate::json::text(message).len();
+        let stays = |message: &&Value| {
+            let left = room.checked_sub(size(message));
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let kept = self.history.iter().rev().take_while(stays).count().max(1);
+        self.history.drain(..self.history.len() - kept.min(self.history.len()));
     }
 
     fn end_run(&mut self, event: &Value, error: Option<&str>, at: u64, out: &mut Vec<Value>) {

@@ -316,6 +316,24 @@ fn no_content_unless_it_is_asked_for() {
 }
 
 #[test]
+fn the_content_of_a_long_run_is_bounded() {
+    let mut spans = Spans::new(&header(true));
+    let (mut out, mut sizes) = (Vec::new(), Vec::new());
+    for turn in 1..100_u64 {
+        let text = format!("{turn}: {}", "word ".repeat(2_000));
+        let said = json!({ "role": "assistant", "content": [{ "type": "text", "text": text }] });
+        spans.apply(&event(2 * turn, json!({ "type": "turn_start", "turn": turn })), &mut out);
+        let end = json!({ "type": "turn_end", "stopReason": "end_turn", "usage": usage(1, 1), "message": said });
+        spans.apply(&event(2 * turn + 1, end), &mut out);
+        let chat = out.pop().unwrap();
+        sizes.push(chat.to_string().len());
+        let input = chat["attributes"]["gen_ai.input.messages"].to_string();
+        assert!(turn == 1 || input.contains(&format!("{}: word", turn - 1)), "the latest are there");
+    }
+    assert!(sizes.iter().all(|size| *size < 200_000), "{sizes:?}");
+}
+
+#[test]
 fn a_run_that_breaks_off_leaves_no_span_open() {
     let story = story();
     let end = json!({ "type": "error", "runId": "run_1", "error": { "code": "cancelled" }, "messages": [], "usage": usage(1, 1) });
