@@ -38,12 +38,11 @@ impl Rules {
     /// What is said of a call.
     pub(crate) fn verdict(&self, approval: Approval, tool: &ToolEntry, input: &Value) -> Verdict {
         let usual = verdict(approval, tool);
-        // A definition that has changed is another tool than the one that was allowed.
-        if tool.builtin.is_some() || tool.changed.as_ref().is_some_and(|change| change.asks) {
+        if tool.builtin.is_some() || is_another(tool) {
             return usual;
         }
         let foreign = self.foreign(tool);
-        if (!foreign.is_empty() || usual != Verdict::Allow) && self.allows(tool, input, &foreign) {
+        if (!foreign.is_empty() || usual != Verdict::Allow) && self.remembers(tool, input) {
             return Verdict::Allow;
         }
         self.objection(tool).map_or(usual, Verdict::Ask)
@@ -101,7 +100,12 @@ impl Rules {
         self.allowed.push(Allowed { tool: tool.name.clone(), input, out });
     }
 
-    fn allows(&self, tool: &ToolEntry, input: &Value, out: &[&str]) -> bool {
+    /// Somebody has allowed all calls that are like this one, whatever it may take out by now.
+    pub(crate) fn remembers(&self, tool: &ToolEntry, input: &Value) -> bool {
+        if is_another(tool) {
+            return false;
+        }
+        let out = self.foreign(tool);
         let says_so = |allowed: &&Allowed| out.iter().all(|server| allowed.out.iter().any(|known| known == server));
         let of_it = self.allowed.iter().filter(|allowed| allowed.tool == tool.name);
         let mut alike = of_it.filter(says_so).peekable();
@@ -111,6 +115,11 @@ impl Rules {
         let input = digest_of(input);
         alike.any(|allowed| allowed.input.as_ref().is_none_or(|known| *known == input))
     }
+}
+
+/// A definition that has changed is another tool than the one that was allowed.
+fn is_another(tool: &ToolEntry) -> bool {
+    tool.changed.as_ref().is_some_and(|change| change.asks)
 }
 
 /// Whether a history shows, or may show, something private of a server: what it was asked for by name, what a plan called,
@@ -123,13 +132,18 @@ pub(crate) fn shows_private(server: &str, labels: &Labels, messages: &[Message])
     let (wire, plain) = (wire_prefix(server), [server, "."].concat());
     let is_of_it = |tool: &str| tool.starts_with(&wire) || tool.starts_with(&plain);
     let plans = |name: &str| name.trim_end_matches('_') == "run_plan";
+    let mut calls = Vec::new();
     messages.iter().flat_map(|message| &message.content).any(|block| match block {
         Block::Text { text } => text.starts_with("<context>\n") && labels.in_context(server, text),
         Block::ToolUse { name, input, .. } if plans(name) => {
             let steps = input.get("steps").and_then(Value::as_array).into_iter().flatten();
             steps.filter_map(|step| step.get("tool")?.as_str()).any(is_of_it)
         }
-        Block::ToolUse { name, .. } => labels.private && is_of_it(name),
+        Block::ToolUse { id, name, .. } if is_of_it(name) => {
+            calls.push(id);
+            labels.private
+        }
+        Block::ToolResult { tool_use_id, content, .. } => calls.contains(&tool_use_id) && labels.in_result(content),
         _ => false,
     })
 }
@@ -226,6 +240,16 @@ mod tests {
             let found = [&labels, &some, &Labels::default()].map(|labels| shows_private("mail", labels, &history));
             assert_eq!(found, [all, part, false], "{history:?}");
         }
+        // What a result shows, of a server that keeps only some of it private.
+        let answered = |name: &str, uri: &str| {
+            let mut history = used(name, json!({}));
+            let content = vec![json!({ "type": "resource", "resource": { "uri": uri, "text": "x" } })];
+            let block = Block::ToolResult { tool_use_id: "a".into(), content, is_error: false };
+            history.push(Message { role: crate::llm::types::Role::User, content: vec![block] });
+            shows_private("mail", &some, &history)
+        };
+        assert!(answered("mail__read", "mail://1") && !answered("mail__read", "web://1"));
+        assert!(!answered("web__read", "mail://1"), "another server's");
         // As the names that models use are written.
         let long = "x".repeat(64);
         assert!(shows_private("3d", &labels, &used("_3d__read", json!({}))));

@@ -135,6 +135,16 @@ fn hold<P: Platform>(agent: &Agent<P>, handle: &RunHandle, text: &str) {
     }
 }
 
+/// Tells the run that a result shows private resources of a server which is not private as a whole, before the model is
+/// shown it or a plan goes on with it.
+pub(crate) fn hold_result<P: Platform>(agent: &Agent<P>, handle: &RunHandle, tool: &ToolEntry, output: &ToolOutput) {
+    if let Some(server) = tool.server.as_ref().and_then(|name| agent.server_named(name))
+        && server.config.labels.in_result(&output.content)
+    {
+        handle.push(Fact::Private(vec![server.name.clone()]));
+    }
+}
+
 /// The servers of which a block of context shows something private.
 fn private_of<P: Platform>(agent: &Agent<P>, text: &str) -> Vec<String> {
     let shows = |name: &String, labels: &Labels| labels.in_context(name, text);

@@ -24,7 +24,7 @@ use crate::drive::keep::Keeper;
 use crate::drive::live::Inbox;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
-use crate::drive::offer::{Wish, find_more, offer, offer_reader, private_in, tell_fixed};
+use crate::drive::offer::{Wish, find_more, hold_result, offer, offer_reader, private_in, tell_fixed};
 use crate::drive::plan::{Returns, Stage};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
@@ -415,11 +415,14 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                         let (server, state) = (server.clone(), ServerState::after(error));
                         handle.push(Fact::Server { server, state, reason: Some(error.clone()) });
                     }
-                    match result {
-                        Ok(result) if !call.planned => {
-                            return end_call(&context, id, output_of(result), &call.tool.name).await;
+                    match result.map(output_of) {
+                        Ok(output) => {
+                            hold_result(agent, handle, &call.tool, &output);
+                            if !call.planned {
+                                return end_call(&context, id, output, &call.tool.name).await;
+                            }
+                            Fact::ToolEnded { id, output }
                         }
-                        Ok(result) => Fact::ToolEnded { id, output: output_of(result) },
                         Err(error) => Fact::ToolFailed { id, error },
                     }
                 }

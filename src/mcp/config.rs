@@ -83,6 +83,16 @@ impl Labels {
         Ok(labels)
     }
 
+    /// Whether the content of a tool's result shows a private resource, or links to one.
+    pub fn in_result(&self, content: &[Value]) -> bool {
+        let is_private = |uri: &str| self.private_resources.iter().any(|prefix| uri.starts_with(prefix.as_str()));
+        let uri_of = |block: &'_ Value| -> Option<bool> {
+            let uri = block.get("resource").unwrap_or(block).get("uri")?.as_str()?;
+            Some(is_private(uri))
+        };
+        content.iter().any(|block| uri_of(block) == Some(true))
+    }
+
     /// Whether a block of context shows something private of the server of that name.
     pub fn in_context(&self, server: &str, text: &str) -> bool {
         let of_it = [" server=\"", server, "\""].concat();
@@ -240,6 +250,17 @@ mod tests {
         let config = ServerConfig::read(&value, "servers[0]").unwrap();
         assert_eq!(config.token, Some(Token::Callback(FunctionId(0))));
         assert_eq!(config.timeout, Millis(60_000));
+    }
+
+    #[test]
+    fn labels_tell_what_is_private_in_a_result() {
+        let labels = Labels { private_resources: vec!["file:///home".into()], ..Labels::default() };
+        let link = json!({ "type": "resource_link", "uri": "file:///home/me", "name": "me" });
+        let whole = json!({ "type": "resource", "resource": { "uri": "file:///home/me", "text": "secret" } });
+        let other = json!({ "type": "resource", "resource": { "uri": "file:///etc/x", "text": "file:///home/me" } });
+        let text = json!({ "type": "text", "text": "file:///home/me" });
+        let shows = |content: &[Value]| labels.in_result(content);
+        assert!(shows(&[text.clone(), link]) && shows(&[whole]) && !shows(&[other, text, json!(7)]) && !shows(&[]));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use edgewise::agent::config::{AgentConfig, RunOptions};
 use edgewise::drive::agent::Agent;
-use edgewise::sim::{Era, Faults, Rng, ScriptedMcp, SimPlatform, ToolKind};
+use edgewise::http::Request;
+use edgewise::sim::{Answer, Era, Faults, Peer, Rng, ScriptedMcp, SimPlatform, ToolKind};
 use serde_json::{Value, json};
 
 use crate::laws::{broken, kind, texts};
@@ -254,5 +255,65 @@ fn no_private_data_leave_without_an_approval_that_says_so() {
     }
     for law in ["free", "allowed", "denied", "remembered", "summary", "absent"] {
         assert!(seen.get(law).is_some_and(|count| *count > 30), "{law} was hardly ever seen: {seen:?}");
+    }
+}
+
+/// A server of one tool, which gives the resource that it is asked for.
+fn files(request: &Request, _: &mut Peer<'_>) -> Answer {
+    let message: Value = serde_json::from_str(request.body.as_deref().unwrap_or("{}")).unwrap();
+    let uri = &message["params"]["arguments"]["uri"];
+    let schema = json!({ "type": "object", "properties": { "uri": { "type": "string" } } });
+    let hints = json!({ "readOnlyHint": true, "openWorldHint": false });
+    let mut result = match message["method"].as_str().unwrap_or("") {
+        "server/discover" => json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } }),
+        "tools/list" => {
+            json!({ "tools": [{ "name": "open", "inputSchema": schema, "annotations": hints }], "ttlMs": 0 })
+        }
+        _ => json!({ "content": [{ "type": "resource", "resource": { "uri": uri, "text": "something" } }] }),
+    };
+    result["resultType"] = json!("complete");
+    Answer::json(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+}
+
+#[test]
+fn private_resources_are_held_from_the_results_that_show_them() {
+    let open = |uri: &str| ("files__open".to_owned(), json!({ "uri": uri }));
+    let note = || ("web__note".to_owned(), json!({ "text": "x", "key": "k" }));
+    let plan = |uri: &str| {
+        let steps = json!([{ "id": "a", "tool": "files.open", "input": { "uri": uri } }]);
+        ("run_plan".to_owned(), json!({ "steps": steps, "return": "done" }))
+    };
+    for (first, second) in
+        [(open("file:///etc/x"), open("file:///home/x")), (plan("file:///etc/x"), plan("file:///home/x"))]
+    {
+        let sim = SimPlatform::new(1);
+        sim.host("https://files.test", files);
+        sim.host("https://web.test", ScriptedMcp::new(Era::Modern, &[ToolKind::Note]));
+        let turns = [first, note(), second, note()];
+        model::host(&sim, move |turn, _| turns.get(turn).cloned().into_iter().collect());
+        let options = json!({
+            "model": model::options(), "approval": "never", "plans": true,
+            "servers": [
+                { "name": "files", "url": "https://files.test/mcp", "privateResources": ["file:///home"] },
+                { "name": "web", "url": "https://web.test/mcp", "labels": ["untrusted"] },
+            ],
+        });
+        let agent = Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap());
+        let (handle, driver) = agent.run("go".into(), RunOptions::default());
+        sim.spawn("driver", driver);
+        let read = async move {
+            let mut events = Vec::new();
+            while let Some(batch) = handle.next_events().await {
+                events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
+            }
+            events
+        };
+        let events = sim.block_on(read).unwrap();
+        // Nobody is there to be asked, so what would be asked for is denied.
+        let noted = events.iter().filter(|event| {
+            kind(event) == "tool_result" && ["toolu_1_0", "toolu_3_0"].contains(&event["id"].as_str().unwrap())
+        });
+        let outcomes: Vec<&str> = noted.map(|event| event["outcome"].as_str().unwrap()).collect();
+        assert_eq!(outcomes, ["ok", "denied"], "{}", sim.report());
     }
 }
