@@ -79,6 +79,9 @@ export class Answer {
         if (card) this.#hooks.asked(card);
         break;
       }
+      case "approved":
+        this.#cards.get(event.id)?.allowed();
+        break;
       case "input_request": {
         const card = this.#cards.get(event.callId);
         card?.question(event);

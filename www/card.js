@@ -114,6 +114,12 @@ export class Card {
     announce(`${request.server} asks: ${request.message}`, true);
   }
 
+  /** One like it was allowed. */
+  allowed() {
+    this.#endApproval();
+    if (!this.settled) this.#show("running");
+  }
+
   #endApproval() {
     this.#approval?.remove();
     this.#approval = null;

@@ -195,6 +195,11 @@ pub enum Event {
         /// Why the user is asked.
         reason: String,
     },
+    /// A call that waited for the user waits no longer: one like it was allowed for this run, or for good.
+    Approved {
+        /// Id of the tool call.
+        id: String,
+    },
     /// The server made a task of the call. It goes on when the run is gone, unless the run is cancelled; `resumeTask` takes
     /// it up by this id.
     ToolTask {

@@ -37,6 +37,9 @@ struct Slot {
     /// Set for a call that a plan asks for.
     #[serde(default)]
     plan: Option<OfPlan>,
+    /// It waited for the user and may be made: true when the user said so of it, false when one like it was allowed.
+    #[serde(default)]
+    approved: Option<bool>,
     /// What the server made of it.
     #[serde(default)]
     task: Option<Task>,
@@ -228,13 +231,35 @@ impl Round {
     /// The user said yes. Gives the place of the tool.
     pub(crate) fn approved(&mut self, id: &str) -> Result<Option<usize>> {
         let slot = self.waiting(id, "approve")?;
-        slot.state = State::Ready;
+        (slot.state, slot.approved) = (State::Ready, Some(true));
         Ok(slot.tool)
+    }
+
+    /// Those of the calls that wait for the user wait no longer of which somebody has allowed all that are alike.
+    pub(crate) fn release(
+        &mut self,
+        tools: &[ToolEntry],
+        allowed: impl Fn(&ToolEntry, &Value) -> bool,
+        events: &mut Vec<Event>,
+    ) {
+        for slot in self.calls.iter_mut().filter(|slot| matches!(slot.state, State::Waiting)) {
+            let tool = slot.tool.and_then(|place| tools.get(place));
+            if tool.is_some_and(|tool| allowed(tool, &slot.input)) {
+                (slot.state, slot.approved) = (State::Ready, Some(false));
+                events.push(Event::Approved { id: slot.id.clone() });
+            }
+        }
     }
 
     /// The user said no.
     pub(crate) fn denied(&mut self, id: &str, why: Option<String>, events: &mut Vec<Event>) -> Result<()> {
-        self.waiting(id, "deny")?.deny(why.as_deref(), events);
+        // Said before it was known that one like it was allowed.
+        let released = |slot: &&mut Slot| matches!(slot.state, State::Ready) && slot.approved == Some(false);
+        let slot = match self.calls.iter_mut().find(|slot| slot.id == id).filter(released) {
+            Some(slot) => slot,
+            None => self.waiting(id, "deny")?,
+        };
+        slot.deny(why.as_deref(), events);
         Ok(())
     }
 
@@ -353,7 +378,7 @@ impl Round {
 
 impl Slot {
     fn new(id: String, tool: Option<usize>, name: String, input: Value) -> Slot {
-        Slot { id, tool, name, input, attempt: 1, state: State::Ready, plan: None, task: None }
+        Slot { id, tool, name, input, attempt: 1, state: State::Ready, plan: None, approved: None, task: None }
     }
 
     fn judge(&mut self, verdict: Verdict, listening: bool, events: &mut Vec<Event>) {

@@ -257,6 +257,7 @@ impl RunHandle {
             }
             match &event {
                 Event::ApprovalRequest { id, .. } => self.0.waiting.borrow_mut().push(id.clone()),
+                Event::Approved { id } => self.0.waiting.borrow_mut().retain(|known| known != id),
                 Event::ToolResult { id, .. } => {
                     self.0.waiting.borrow_mut().retain(|known| known != id);
                     self.0.asked.borrow_mut().retain(|(_, call, _)| call != id);

@@ -159,6 +159,11 @@ impl Checker {
                     }
                 }
             }
+            "approved" => {
+                if self.open(event).is_none_or(|call| call.requests != 1 || call.results > 0) {
+                    self.wrong("approved without having been asked for, or after the result");
+                }
+            }
             "input_request" => {
                 let call = event["callId"].as_str().unwrap_or("");
                 if !self.calls.iter().any(|open| open.id == call && open.results == 0) {

@@ -244,7 +244,11 @@ fn judge(
                 let call = events.iter().find(|call| kind(call) == "tool_call" && call["id"] == id);
                 let name = call.and_then(|call| call["name"].as_str()).unwrap_or("");
                 let writes = ["s.note", "s.put"].contains(&name);
-                if (approval == "always" || approval == "writes" && writes) && !approved.contains(id) {
+                // Who has approved of a call has approved of its further tries, which have its arguments.
+                let first = id.rsplit_once('~').map_or(id, |(first, _)| first);
+                let known =
+                    |of: &String| of.strip_prefix(first).is_some_and(|rest| rest.is_empty() || rest.starts_with('~'));
+                if (approval == "always" || approval == "writes" && writes) && !approved.iter().any(known) {
                     wrong.push(format!("{id} was called without an approval"));
                 }
             }

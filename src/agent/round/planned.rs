@@ -60,12 +60,25 @@ impl Round {
             let of = OfPlan { call: call.to_owned(), step, told: false };
             let mut slot = Slot::new(id, place, name, input);
             slot.plan = Some(of);
+            slot.approved = self.approved_before(&slot);
             match tool {
+                // Who approved of the call has approved of a further try of it.
+                Some(tool) if slot.approved.is_some() && tool.changed.as_ref().is_none_or(|change| !change.asks) => {}
                 None => slot.fail("there is no such tool any more".into(), events),
                 Some(tool) => slot.judge(policy(tool, &slot.input), listening, events),
             }
             self.calls.push(slot);
         }
+    }
+
+    /// Whether the user has allowed an earlier try of this call, to the letter.
+    fn approved_before(&self, slot: &Slot) -> Option<bool> {
+        let (first, _) = slot.id.rsplit_once('~')?;
+        let is_try = |id: &str| id.strip_prefix(first).is_some_and(|rest| rest.is_empty() || rest.starts_with('~'));
+        let same = |earlier: &&Slot| {
+            is_try(&earlier.id) && (earlier.tool, &earlier.name, &earlier.input) == (slot.tool, &slot.name, &slot.input)
+        };
+        self.calls.iter().filter(same).find_map(|earlier| earlier.approved)
     }
 
     /// The next result that a plan is to be told.

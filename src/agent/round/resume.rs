@@ -80,7 +80,7 @@ impl Round {
                 }
                 State::Waiting => match decisions.iter().find(|decision| decision.id == slot.id).filter(|_| !other) {
                     Some(decision) if decision.approve => {
-                        slot.state = State::Ready;
+                        (slot.state, slot.approved) = (State::Ready, Some(true));
                         if let Some(change) = &mut tool.changed {
                             change.asks = false;
                         }

@@ -20,6 +20,7 @@ impl Run {
             self.tools = tools;
             self.hear();
             if !self.start_plan() {
+                self.announce_last();
                 self.start_turn();
             }
         }
@@ -92,6 +93,12 @@ impl Run {
         if let Some(change) = tool.and_then(|tool| tool.changed.as_mut()) {
             change.asks = false;
         }
+        let allowed = |tool: &ToolEntry, input: &Value| self.rules.remembers(tool, input);
+        let round = match &mut self.phase {
+            Phase::Calling { round, .. } => round,
+            _ => &mut self.early,
+        };
+        round.release(&self.tools, allowed, &mut self.events);
         Ok(())
     }
 
@@ -193,3 +200,7 @@ fn changed(tool: &ToolEntry) -> Option<Event> {
         needs_approval: change.asks,
     })
 }
+
+#[cfg(test)]
+#[path = "approve_tests.rs"]
+mod tests;

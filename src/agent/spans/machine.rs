@@ -198,6 +198,7 @@ impl Spans {
                     call.asked = Some(at);
                 }
             }
+            "approved" => self.end_approval(text(event, "id"), at, "approved", out),
             "input_request" => {
                 let question = (text(event, "id").to_owned(), at);
                 if let Some(call) = self.call(text(event, "callId")) {
