@@ -18,7 +18,8 @@ pub struct GoalEnd {
     /// What was done, in the model's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// What is left to do, in the model's words; where it was not asked for that in so many words, its last answer.
+    /// What is left to do, in the model's words; where it was not asked for that in so many words, its last answer, unless that
+    /// is the `output`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<String>,
 }
@@ -54,6 +55,10 @@ pub(crate) const GO_ON: &str = "Go on until the goal is met. When it is met, or 
 /// Said before the last turn.
 pub(crate) const REPORT: &str =
     "This is the last turn, and no more tools can be called. Say briefly what was done and what is left to do.";
+
+/// The same where the answer has to satisfy a schema.
+pub(crate) const REPORT_AS_DATA: &str = "This is the last turn, and no more tools can be called. Answer with the JSON that is asked for, \
+as far as you have come.";
 
 /// What a call in the last turn is told.
 pub(crate) const TOO_LATE: &str = "not called: no turn is left";

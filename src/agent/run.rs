@@ -111,6 +111,9 @@ pub struct Run {
     squeezed: Option<(usize, usize)>,
     usage: Usage,
     turn: u32,
+    /// How many turns there were before what the user said last, once the model was done with what was said before.
+    #[serde(default)]
+    since: u32,
     recovery: Recovery,
     /// What is demanded of the final answer.
     #[serde(default)]
@@ -231,6 +234,7 @@ impl Run {
             tools: Vec::new(),
             usage: Usage::default(),
             turn: 0,
+            since: 0,
             recovery: Recovery::new(models),
             wanted: output.map(Wanted::new),
             phase: Phase::Starting,

@@ -416,7 +416,10 @@ impl Stage {
         if (kind(&terminal) == "done" && self.plan.goal) != terminal["goal"].is_object() {
             self.wrong(format!("{}: ended with the goal {}", run.prompt, terminal["goal"]));
         }
-        let turns = events.iter().filter(|event| kind(event) == "turn_start").count();
+        // What the user has said may have turns of its own.
+        let stretches = events.split(|event| kind(event) == "steered");
+        let turns = stretches.map(|events| events.iter().filter(|event| kind(event) == "turn_start").count());
+        let turns = turns.max().unwrap_or(0);
         if turns as u64 > self.plan.max_turns {
             self.wrong(format!("{}: {turns} turns, {} allowed", run.prompt, self.plan.max_turns));
         }

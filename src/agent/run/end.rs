@@ -28,8 +28,11 @@ impl Run {
             goal.idle = 0;
         }
         // What the user wants by now comes before what the model makes of what was wanted before.
-        let heard = self.hear();
         let ended = self.goal.as_ref().is_some_and(|goal| goal.last || goal.end.is_some());
+        let heard = self.hear();
+        if heard && (ended || !called && self.goal.is_none()) {
+            self.begin_anew();
+        }
         let done = !heard && if called { ended && !self.lacks_output() } else { ended || !self.pursue() };
         if !done || self.follow_up() {
             self.go_on();
@@ -38,13 +41,16 @@ impl Run {
         }
     }
 
-    /// Begins another turn, unless there were too many.
+    /// Begins another turn, unless there were too many. A goal ends then with what was said.
     pub(super) fn go_on(&mut self) {
-        if self.turn < self.limits.max_turns {
+        if self.turns_left() > 0 {
             self.announce_last();
             return self.start_turn();
         }
-        let message = format!("the model was not done after {} turns (maxTurns)", self.turn);
+        if self.goal.is_some() {
+            return self.end_well();
+        }
+        let message = format!("the model was not done after {} turns (maxTurns)", self.turn - self.since);
         self.end_with(Error::new(Code::Limit, message));
     }
 
@@ -107,16 +113,17 @@ impl Run {
     /// The model has said what it wanted to say.
     pub(super) fn end_well(&mut self) {
         let text = self.last_answer().map(Message::text).unwrap_or_default();
+        let output = self.wanted.as_ref().and_then(Wanted::value);
         let goal = self.goal.take().map(|goal| {
             goal.end.unwrap_or_else(|| {
-                let left = Some(text.clone()).filter(|text| !text.is_empty());
+                let left = Some(text.clone()).filter(|text| !text.is_empty() && output.is_none());
                 GoalEnd { left, ..GoalEnd::default() }
             })
         });
         self.events.push(Event::Done {
             run_id: self.id.clone(),
             text,
-            output: self.wanted.as_ref().and_then(Wanted::value),
+            output,
             messages: self.told(),
             usage: self.usage,
             plan: None,

@@ -24,6 +24,11 @@ impl Wanted {
         Wanted { schema, repaired: false, value: None }
     }
 
+    /// Another answer is wanted.
+    pub(super) fn begin_anew(&mut self) {
+        self.repaired = false;
+    }
+
     pub(super) fn schema(&self) -> &Value {
         &self.schema
     }
@@ -78,6 +83,9 @@ impl Run {
         let Phase::Checking { value, .. } = &mut self.phase else { return };
         let value = std::mem::take(value);
         let heard = self.hear();
+        if heard {
+            self.begin_anew();
+        }
         if !problems.is_empty() {
             return self.repair(problems);
         }
@@ -93,6 +101,10 @@ impl Run {
     /// Tells the model what is wrong, once.
     fn repair(&mut self, problems: &[String]) {
         let first = self.wanted.as_mut().is_some_and(|wanted| !std::mem::replace(&mut wanted.repaired, true));
+        if self.goal.is_some() && (!first || self.turns_left() == 0) {
+            // How the goal ended is worth more than that there is no answer to it.
+            return self.end_well();
+        }
         if !first {
             // Problems name paths, and values of the model's own; none is shown.
             let message = "the final answer does not satisfy the JSON Schema of `output`, also after it was told so";

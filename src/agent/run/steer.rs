@@ -30,7 +30,24 @@ impl Run {
         }
         let text = self.follow_ups.remove(0);
         self.say(text);
+        self.begin_anew();
         true
+    }
+
+    /// The model was done, and the user has said something more: that has turns of its own.
+    pub(super) fn begin_anew(&mut self) {
+        self.since = self.turn;
+        if let Some(goal) = &mut self.goal {
+            goal.last = false;
+        }
+        if let Some(wanted) = &mut self.wanted {
+            wanted.begin_anew();
+        }
+    }
+
+    /// How many turns may still begin.
+    pub(super) fn turns_left(&self) -> u32 {
+        self.limits.max_turns.saturating_sub(self.turn - self.since)
     }
 
     fn say(&mut self, text: String) {
@@ -85,12 +102,13 @@ impl Run {
 
     /// The model called nothing and has no more to say: false when the run is over, be it for want of a goal.
     pub(super) fn pursue(&mut self) -> bool {
+        let left = self.turns_left();
         let Some(goal) = &mut self.goal else { return false };
         goal.idle += 1;
-        if goal.last || goal.idle >= goal::MOST_IDLE || self.turn >= self.limits.max_turns {
+        if goal.last || goal.idle >= goal::MOST_IDLE || left == 0 {
             return false;
         }
-        if self.turn + 1 < self.limits.max_turns {
+        if left > 1 {
             self.add_words(goal::GO_ON);
         }
         true
@@ -98,9 +116,10 @@ impl Run {
 
     /// Announces the last turn to a model that pursues a goal.
     pub(super) fn announce_last(&mut self) {
-        if let Some(goal) = self.goal.as_mut().filter(|_| self.turn > 0 && self.turn + 1 == self.limits.max_turns) {
+        let is_last = self.turns_left() == 1;
+        if let Some(goal) = self.goal.as_mut().filter(|_| is_last) {
             goal.last = true;
-            self.add_words(goal::REPORT);
+            self.add_words(if self.wanted.is_some() { goal::REPORT_AS_DATA } else { goal::REPORT });
         }
     }
 }
