@@ -87,6 +87,12 @@ export class Agent {
     return this.#core.call("callTool", { name, input }, options, ["signal", "onProgress", "onTask", "meta", "cache"]);
   }
 
+  toolChanges(options) {
+    const { server, ...rest } = options ?? {};
+    const given = server === undefined ? {} : { server: text(server, "server") };
+    return changes((tell, signal) => this.#core.follow("toolChanges", given, signal, tell), callOptions(rest).signal);
+  }
+
   async rootsChanged() {
     await this.#core.call("rootsChanged", {});
   }

@@ -782,7 +782,10 @@ export interface ToolAnnotations {
 
 /** Bounds of a run. */
 export interface Limits {
-  /** Most turns of a run. Default: 10. */
+  /**
+   * Most turns for a prompt; as many again for each follow-up, and for what was said with `steer` once the model was done.
+   * Default: 10.
+   */
   maxTurns?: number;
   /** Longest silence of the model, in milliseconds, before the call fails. Whatever it sends starts it anew. Default: 120,000. */
   turnTimeoutMs?: number;
@@ -908,6 +911,13 @@ export class Agent {
       meta?: { [name: string]: Json };
     },
   ): Promise<CallToolResult>;
+
+  /**
+   * Tells of new lists of tools, between runs too, until the iteration ends: at first of each server that is there, then whenever
+   * its tools were listed anew because it told of a change; `tools()` has them then. Servers are connected first, those that
+   * there are now; it ends when none of them tells of changes (any more). `server`: that one alone.
+   */
+  toolChanges(options?: { server?: string; signal?: AbortSignal }): AsyncGenerator<{ server: string }, void, void>;
 
   /** Tells every server that `roots` are others now; older servers ask for them again, modern ones do whenever they need them. */
   rootsChanged(): Promise<void>;
@@ -1517,14 +1527,15 @@ export type Attachment =
 export interface RunOptions {
   /** Cancels the run. */
   signal?: AbortSignal;
-  /** Most turns of this run. Default: the agent's. */
+  /** Most turns for the prompt and for each follow-up. Default: the agent's. */
   maxTurns?: number;
   /** Images and recordings that go with the prompt, for models that see or hear. Default: none. */
   attachments?: Attachment[];
   /**
    * JSON Schema that the final answer has to satisfy: the model is told, its provider holds it to the schema where it can (the
    * schema of an object; best with `additionalProperties: false` and every property required), the answer is checked, and if
-   * need be the model is told once what is wrong. The answer is `result.output` and `done.output`; without one the run ends with an error.
+   * need be the model is told once what is wrong. The answer is `result.output` and `done.output`; without one the run ends with an error, or, where it pursues a goal, with
+   * how that ended.
    */
   output?: JsonSchema;
   /**
@@ -1568,10 +1579,11 @@ export class Run implements AsyncIterable<AgentEvent> {
   /**
    * Lets a call go ahead.
    *
-   * @param options `remember`: calls that are alike are not asked for any more. `"run"`: all of this tool, in this run.
+   * @param options `remember`: calls that are alike are not asked for any more, and those that wait already are let go (event
+   * `approved`). `"run"`: all of this tool, in this run.
    * `"always"`: those with the same arguments, also in other runs; kept in the store until `agent.forgetApprovals()`. A tool
-   * whose definition changes is asked for again, and so is a call that may take private data out, unless that was what this
-   * approval was about, in this run.
+   * whose definition changes is asked for again, and so is a call that may take private data out, unless those data were what
+   * this approval was about, in this run.
    * @throws {EdgewiseError} `misuse` when no call of that id waits for an approval.
    */
   approve(id: string, options?: { remember?: "run" | "always" }): void;
@@ -1596,7 +1608,10 @@ export class Run implements AsyncIterable<AgentEvent> {
    */
   steer(text: string): void;
 
-  /** The same, but it waits until the model has no more to say. Each follow-up is answered before the next one joins. */
+  /**
+   * The same, but it waits until the model has no more to say. Each follow-up is answered before the next one joins, and has
+   * `maxTurns` turns of its own. What no `steered` event tells of was not heard, since the run was cancelled or failed.
+   */
   followUp(text: string): void;
 
   /**
@@ -1837,6 +1852,8 @@ export type AgentEvent =
     }
   /** The call waits for `approve(id)` or `deny(id, why)`. */
   | { type: "approval_request"; id: string; name: string; input: { [name: string]: Json }; reason: string }
+  /** A call that waited waits no longer: one like it was allowed with `remember`. */
+  | { type: "approved"; id: string }
   /**
    * The server made a task of the call: it may take long, and is polled until it is done. `resumeTask(server, taskId)` takes
    * it up after a reload; cancelling the run cancels it.
@@ -2134,6 +2151,13 @@ export interface ToolInfo {
   inputSchema: JsonSchema;
   outputSchema?: JsonSchema;
   annotations: { readOnly: boolean; destructive: boolean; idempotent: boolean; openWorld: boolean };
+  /**
+   * Why a run would ask for a call of it by the option `approval`, or since its definition has changed. Without it a call is made
+   * at once, as long as the conversation holds no private data.
+   */
+  asks?: string;
+  /** What it gives is private, or may be: its server has the label, or `privateResources`. */
+  private?: true;
 }
 
 /** A tool as the Anthropic API takes it. */

@@ -145,7 +145,7 @@ function parse(text) {
 }
 
 /** Lends tools of the agent's servers to the page; see page.d.ts. */
-export function lendTools(agent, { modelContext, tools: wanted = isReadOnly, approve } = {}) {
+export function lendTools(agent, { modelContext, tools: wanted = isHarmless, approve } = {}) {
   const context = contextOf(modelContext);
   const given = new Map();
   let stopped = false;
@@ -160,8 +160,11 @@ export function lendTools(agent, { modelContext, tools: wanted = isReadOnly, app
     if (!lent.has(context)) lent.set(context, new Set());
     lent.get(context).add(name);
     const execute = async (input) => {
-      const call = { name: tool.name, server: tool.server, input };
-      if (approve && (await approve(call)) !== true) throw new Error("the user did not allow this call");
+      // As it is by now: its definition may have changed since it was lent.
+      const now = agent.tools().find(({ name }) => name === tool.name);
+      if (!now) throw new Error("this tool is gone");
+      const call = { name: tool.name, server: tool.server, input, ...(now.asks && { reason: now.asks }), ...(now.private && { private: true }) };
+      if (approve ? (await approve(call)) !== true : now.asks || now.private) throw new Error("the user did not allow this call");
       const { content, structuredContent, isError } = await agent.callTool(tool.name, input, { signal: stop.signal });
       return { content, ...(structuredContent !== undefined && { structuredContent }), ...(isError && { isError }) };
     };
@@ -175,8 +178,29 @@ export function lendTools(agent, { modelContext, tools: wanted = isReadOnly, app
       if (!stopped && error?.name !== "InvalidStateError" && error?.name !== "AbortError") throw error;
     }
   };
+  let following;
+  /** Lends anew whenever a server has listed its tools anew. */
+  const follow = async () => {
+    try {
+      const servers = agent.servers().map(({ name }) => name).join();
+      if (following?.servers === servers) return;
+      following?.stop.abort();
+      const own = (following = { servers, stop: new AbortController() });
+      for await (const _ of agent.toolChanges({ signal: own.stop.signal })) if (following === own) await lend();
+    } catch {
+      // The agent was closed; or a tool cannot be lent, which the next update() says.
+    }
+  };
   const update = async () => {
     if (stopped || !context?.registerTool) return [];
+    follow();
+    return lend();
+  };
+  // One after the other, or a tool would be lent twice.
+  let lending = Promise.resolve();
+  const lend = () => (lending = lending.catch(() => {}).then(lendNow));
+  const lendNow = async () => {
+    if (stopped) return [];
     const offered = agent.tools().filter((tool) => tool.server !== undefined && tool.server !== "page" && wanted(tool));
     const now = new Map(offered.map((tool) => [nameFor(tool.name), tool]));
     const keyOf = ({ title, description, inputSchema, annotations }) => JSON.stringify([title, description, inputSchema, annotations]);
@@ -188,12 +212,16 @@ export function lendTools(agent, { modelContext, tools: wanted = isReadOnly, app
   };
   const stop = () => {
     stopped = true;
+    following?.stop.abort();
     for (const name of [...given.keys()]) take(name);
   };
   return { update, stop };
 }
 
 const isReadOnly = ({ annotations }) => annotations?.readOnly === true;
+
+/** A page may have what a run would call without asking, and what is nobody's own. */
+const isHarmless = (tool) => isReadOnly(tool) && tool.asks === undefined && tool.private === undefined;
 
 /** 1 to 128 letters, digits, `_`, `-` and `.` are what a page's tool may be called. */
 const nameFor = (name) => name.replace(/[^\w.-]/g, "_").slice(0, 128);

@@ -61,11 +61,14 @@ export class ServersPanel {
   }
 
   #add() {
-    const { url, name, token, remember, secluded } = this.#form.elements;
+    const { url, name, token, remember, secluded, untrusted, privateResources } = this.#form.elements;
     const address = url.value.trim();
     const server = { name: name.value.trim() || this.#session.suggestName(address), url: address };
     if (token.value) server.token = token.value;
-    if (secluded.checked) server.labels = ["private"];
+    const labels = [secluded.checked && "private", untrusted.checked && "untrusted"].filter(Boolean);
+    if (labels.length) server.labels = labels;
+    const prefixes = privateResources.value.split(/[\s,]+/).filter(Boolean);
+    if (prefixes.length) server.privateResources = prefixes;
     clearFieldErrors(this.#form);
     try {
       this.#session.addServer(server);

@@ -17,6 +17,8 @@ export class Session extends EventTarget {
   #connecting = 0;
   #page = null;
   #lending = null;
+  /** The agent whose page tools are followed. */
+  #followed = null;
 
   /** `library` is the package's module; throws its EdgewiseError when the settings do not do. */
   constructor(library, settings, servers, setTheme, page = null) {
@@ -64,6 +66,11 @@ export class Session extends EventTarget {
   /** What servers answered before; see the package. */
   get cache() {
     return this.#agent.cache;
+  }
+
+  /** Forgets what was allowed for good. */
+  forgetApprovals() {
+    return this.#agent.forgetApprovals();
   }
 
   /** All that is kept; see the package. */
@@ -168,6 +175,18 @@ export class Session extends EventTarget {
       this.#connecting -= 1;
       this.changed();
       void this.#lend();
+      void this.#followPage(agent);
+    }
+  }
+
+  /** Shows the tools that the page offers as they come and go, also while no run goes on. */
+  async #followPage(agent) {
+    if (this.#followed === agent || agent !== this.#agent || !this.#page || this.#servers.has("page")) return;
+    this.#followed = agent;
+    try {
+      for await (const _ of agent.toolChanges({ server: "page" })) this.changed();
+    } catch {
+      // Closed: another agent has taken its place, and is followed then.
     }
   }
 
@@ -323,10 +342,11 @@ export class Session extends EventTarget {
 }
 
 // A server that wants a user to sign in says so when it is asked; the panel then shows a button.
-function serverOptions({ name, url, token, labels }) {
-  if (token) return { name, url, token, labels };
+function serverOptions({ name, url, token, labels, privateResources }) {
+  const options = { name, url, labels, privateResources };
+  if (token) return { ...options, token };
   const redirectUrl = new URL("callback.html", document.baseURI);
   const safe = redirectUrl.protocol === "https:" || /^(localhost|127\.[\d.]+|\[::1\])$/.test(redirectUrl.hostname);
-  if (!safe || !/^https?:/i.test(url)) return { name, url, labels };
-  return { name, url, labels, oauth: { redirectUrl: redirectUrl.href } };
+  if (!safe || !/^https?:/i.test(url)) return options;
+  return { ...options, oauth: { redirectUrl: redirectUrl.href } };
 }

@@ -35,6 +35,10 @@ export class StoragePanel {
       await session.cache.clear();
       return "The cache is empty.";
     });
+    on("approvals-forget", async () => {
+      await session.forgetApprovals();
+      return "What was always allowed is asked for again.";
+    });
     document.getElementById("storage-import").addEventListener("click", () => this.#file.click());
     this.#file.addEventListener("change", () => this.#do(() => this.#import()));
     this.#confirmed(document.getElementById("storage-remove"), "Really remove everything", async () => {

@@ -80,8 +80,8 @@ export function loadServers() {
 }
 
 /** Keeps one server, in place of an older one of that name. */
-export function rememberServer({ name, url, token, labels }) {
-  return write(SERVERS, [...loadServers().filter((server) => server.name !== name), { name, url, token, labels }]);
+export function rememberServer({ name, url, token, labels, privateResources }) {
+  return write(SERVERS, [...loadServers().filter((server) => server.name !== name), { name, url, token, labels, privateResources }]);
 }
 
 /** Forgets a server with its token. */

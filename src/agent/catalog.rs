@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::agent::config::AppTool;
+use crate::agent::config::{AppTool, Approval};
+use crate::agent::policy::asks;
 use crate::agent::selection::Candidate;
 use crate::json::{self, Names};
 use crate::llm::types::ToolDefinition;
@@ -123,6 +124,8 @@ pub struct CatalogTool {
     pub annotations: Annotations,
     /// About the bytes of its definition.
     pub bytes: usize,
+    /// What it gives is private, or may be.
+    pub private: bool,
 }
 
 /// All tools in canonical order.
@@ -163,6 +166,7 @@ impl Catalog {
                 output_schema: None,
                 annotations: tool.annotations,
                 bytes: 0,
+                private: false,
             });
         }
         for (server, listed) in servers {
@@ -196,6 +200,7 @@ impl Catalog {
                     output_schema,
                     annotations: tool.annotations,
                     bytes: 0,
+                    private: false,
                 });
             }
         }
@@ -212,6 +217,7 @@ impl Catalog {
         for tool in self.tools.iter_mut().filter(of_it) {
             tool.entry.limit = limit;
             tool.entry.private = labels.private;
+            tool.private = labels.private || !labels.private_resources.is_empty();
             tool.entry.outside |= labels.untrusted;
         }
     }
@@ -252,9 +258,9 @@ impl Catalog {
         self.tools.iter().map(candidate).collect()
     }
 
-    /// What the app is told: an array of `ToolInfo`.
-    pub fn to_json(&self) -> Value {
-        self.tools.iter().map(CatalogTool::to_json).collect()
+    /// What the app is told: an array of `ToolInfo`. `approval` says which calls would be asked for.
+    pub fn to_json(&self, approval: Approval) -> Value {
+        self.tools.iter().map(|tool| tool.to_json(approval)).collect()
     }
 }
 
@@ -268,7 +274,7 @@ impl CatalogTool {
         }
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, approval: Approval) -> Value {
         let mut info = json!({
             "name": self.entry.name,
             "description": self.description,
@@ -288,6 +294,12 @@ impl CatalogTool {
         }
         if let Some(schema) = &self.output_schema {
             info["outputSchema"] = schema.clone();
+        }
+        if let Some(why) = asks(approval, &self.entry) {
+            info["asks"] = why.into();
+        }
+        if self.private {
+            info["private"] = true.into();
         }
         info
     }

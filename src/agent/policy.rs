@@ -35,6 +35,15 @@ pub fn verdict(approval: Approval, tool: &ToolEntry) -> Verdict {
     }
 }
 
+/// Why a call of that tool would be asked for in a conversation that holds no private data; nothing where it would not.
+pub fn asks(approval: Approval, tool: &ToolEntry) -> Option<String> {
+    match verdict(approval, tool) {
+        Verdict::Allow => None,
+        Verdict::Ask(why) => Some(why),
+        Verdict::Function(_) => Some("the app's approval function decides".into()),
+    }
+}
+
 /// What is done about a tool call that failed on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failed {

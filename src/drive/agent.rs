@@ -151,7 +151,7 @@ impl<P: Platform> Agent<P> {
 
     /// Array of `ToolInfo` of every tool known now, in canonical order.
     pub fn tools(&self) -> Value {
-        self.catalog().to_json()
+        self.catalog().to_json(self.0.config.approval)
     }
 
     /// The tools in a provider's own form, as its API takes them in `tools`.
@@ -917,7 +917,7 @@ impl<P: Platform> Agent<P> {
     }
 }
 
-fn unknown_server(name: &str) -> Error {
+pub(crate) fn unknown_server(name: &str) -> Error {
     Error::new(Code::Misuse, ["there is no server named `", name, "`"].concat())
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::{Map, Value, json};
 
+use crate::agent::config::Approval;
 use crate::agent::context::ContextConfig;
 use crate::cache::READ;
 use crate::drive::agent::Agent;
@@ -255,7 +256,7 @@ impl<P: Platform> Agent<P> {
     ///
     /// `cancelled`, and `network` when the part that ranks cannot be loaded.
     pub async fn find_tools(&self, query: &str, limit: usize, cancel: &Cancel) -> Result<Vec<String>> {
-        let definitions = self.catalog().to_json();
+        let definitions = self.catalog().to_json(Approval::Never);
         let tools: Vec<(String, String)> = definitions
             .as_array()
             .into_iter()

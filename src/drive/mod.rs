@@ -29,6 +29,7 @@ mod run;
 mod server;
 mod share;
 pub mod tool;
+mod tools_changed;
 mod trace;
 mod trust;
 pub mod wait;

@@ -11,7 +11,7 @@ use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, PlanStep, PlannedCall, ToolOutput};
 use crate::agent::kept::is_reference;
-use crate::agent::policy::{Verdict, verdict};
+use crate::agent::policy::asks;
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
 use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
@@ -319,10 +319,8 @@ impl<P: Platform> Agent<P> {
                     info.insert("allowed".into(), Value::Array(digests));
                 }
             }
-            match verdict(self.approval(), entry) {
-                Verdict::Allow => {}
-                Verdict::Ask(why) => drop(info.insert("asks".into(), why.into())),
-                Verdict::Function(_) => drop(info.insert("asks".into(), "the app's approval function decides".into())),
+            if let Some(why) = asks(self.approval(), entry) {
+                info.insert("asks".into(), why.into());
             }
             tools.push(Value::Object(info));
         }

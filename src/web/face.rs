@@ -212,6 +212,13 @@ async fn perform(
                 _ => Value::Null,
             }
         }
+        "toolChanges" => {
+            let tell = |change: Value| door::progress(ticket, &json::text(&change));
+            match agent.tool_changes(given.text("server").ok().as_deref(), &cancel, &tell).await {
+                Err(error) if error.code != Code::Cancelled => return Err(error),
+                _ => Value::Null,
+            }
+        }
         "list" => match List::of(&given.text("key")?) {
             Some(list) => agent.list(list, options.cache, &cancel).await?,
             None => return Err(Error::config("key", "there is no such list")),

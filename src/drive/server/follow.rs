@@ -62,6 +62,11 @@ impl<P: Platform> Server<P> {
         .await;
     }
 
+    /// Has whoever follows next list the tools anew once the server tells of changes: nobody watched since they were listed.
+    pub(crate) fn doubt(&self) {
+        self.fresh.set(false);
+    }
+
     async fn list_again(&self, cancel: &Cancel) -> Result<()> {
         let tools = self.look(Mode::Default, cancel).await?;
         if self.state() == ServerState::Ready {
