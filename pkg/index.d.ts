@@ -479,6 +479,7 @@ export interface RemoteModel {
    * The provider holds conversations, and only what is new is sent to it: Anthropic's message threads (a beta; it keeps them in
    * memory for some minutes), or the stored responses of OpenAI Responses (`store`, kept for weeks). What it has forgotten, or
    * what is not the same to the letter, is sent in full; so nothing else is different, nor cheaper, only faster in long runs.
+   * Hosts other than the provider's own are first asked whether they have threads at all, by a request that those refuse.
    * Default: false. For `"anthropic"` and `"openai-responses"` alone.
    */
   threads?: boolean;
