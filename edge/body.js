@@ -5,6 +5,7 @@ import { Refusal } from "./answers.js";
 const MAX_BYTES = 1024 * 1024;
 /** A run may be put away with results of tools in it. */
 const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024;
+const MOST_FOLLOW_UPS = 20;
 const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend", "output"];
 
 /**
@@ -23,7 +24,9 @@ export async function readBody(request, mostTurns, fields = FIELDS) {
     throw wrong("maxTurns", `expected a whole number from 1 to ${mostTurns}`);
   }
   if (mode !== undefined && mode !== "chat" && mode !== "goal") throw wrong("mode", 'expected "chat" or "goal"');
-  if (!Array.isArray(followUps) || !followUps.every(isText)) throw wrong("followUps", "expected an array of texts that are not empty");
+  // Each of them has as many turns as the prompt.
+  const few = Array.isArray(followUps) && followUps.length <= MOST_FOLLOW_UPS;
+  if (!few || !followUps.every(isText)) throw wrong("followUps", `expected an array of at most ${MOST_FOLLOW_UPS} texts that are not empty`);
   if (typeof suspend !== "boolean") throw wrong("suspend", "expected true or false");
   if (output !== undefined && !isObject(output)) throw wrong("output", "expected a JSON Schema");
   return { prompt, messages, maxTurns, mode, followUps, suspend, output };

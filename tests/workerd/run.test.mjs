@@ -67,8 +67,10 @@ describe("with the offline model", () => {
     assert.deepEqual(all.filter(({ type }) => type === "steered").map(({ text }) => text), followUps);
     const sums = all.filter(({ type }) => type === "tool_result").map(({ content }) => content[0].text);
     assert.deepEqual(sums.map((text) => /\d+\D*$/.exec(text)?.[0].match(/\d+/)[0]), ["42", "3", "30"]);
-    const refused = await worker.run({ prompt: "hi", followUps: [""] });
-    assert.deepEqual([refused.status, (await errorOf(refused)).path], [400, "followUps"]);
+    for (const wrong of [[""], Array(21).fill("hi"), "hi"]) {
+      const refused = await worker.run({ prompt: "hi", followUps: wrong });
+      assert.deepEqual([refused.status, (await errorOf(refused)).path], [400, "followUps"]);
+    }
   });
 
   test("a tool that writes is denied at once: nobody can answer", async () => {
