@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { start as startLlm } from "../servers/llm.mjs";
 import { start as startModern } from "../servers/modern.mjs";
-import { addServer, answered, ask, calls, card, cardState, PHONE, scene, serverState, shot, useModel, withServers } from "./page.mjs";
+import { addServer, answered, ask, calls, card, cardState, openTab, PHONE, scene, serverState, shot, useModel, withServers } from "./page.mjs";
 
 const note = { note: "Call Ada at five" };
 
@@ -71,6 +71,60 @@ approval("the policy decides who is asked", {}, async ({ page, llm, modern }) =>
   await cardState(page, "write_note", "ok");
   assert.deepEqual(modern.state.notes, [note.note]);
 });
+
+approval("what is allowed for the answer lets go what waits already", {}, async ({ page, llm, modern }) => {
+  const notes = ["one", "two", "three"];
+  const three = (request) => ({ toolCalls: notes.map((note) => ({ ...calls("write_note", { note })(request).toolCalls[0], id: `call_${note}` })) });
+  llm.push(three, { text: "Stored." });
+  await ask(page, "Remember all of it");
+  await page.waitForFunction(() => document.querySelectorAll(".approval").length === 3);
+  const first = page.locator(".card").first();
+  await first.getByRole("combobox").selectOption("run");
+  await first.getByRole("button", { name: "Allow", exact: true }).click();
+  await answered(page);
+  assert.equal(await page.locator(".approval").count(), 0);
+  assert.deepEqual(modern.state.notes.toSorted(), notes.toSorted());
+});
+
+approval("what was always allowed is asked for again once it is forgotten", {}, async ({ page, llm, modern }) => {
+  llm.push(...Array.from({ length: 3 }, () => [calls("write_note", note), { text: "Stored." }]).flat());
+  await ask(page, "Remember it");
+  const waiting = await cardState(page, "write_note", "waiting");
+  await waiting.getByRole("combobox").selectOption("always");
+  await waiting.getByRole("button", { name: "Allow", exact: true }).click();
+  await answered(page);
+  await ask(page, "Once more");
+  await answered(page);
+  assert.equal(modern.state.notes.length, 2);
+  await openTab(page, "storage");
+  await page.click("#approvals-forget");
+  await page.locator("#storage-said", { hasText: "asked for again" }).waitFor();
+  await shot(page, "approvals-forgotten");
+  if (await page.isVisible("#panel-close")) await page.click("#panel-close");
+  await ask(page, "And again");
+  await cardState(page, "write_note", "waiting");
+  await page.keyboard.press("Escape");
+});
+
+scene("private data do not go to a server that is not trusted, unless somebody says so", {}, ({ page }) =>
+  withServers({ llm: startLlm(), mail: startModern(), web: startModern() }, async ({ llm, mail, web }) => {
+    await useModel(page, llm);
+    await addServer(page, { url: mail.url, name: "mail", labels: ["private"], privateResources: "file:///home/, mail://" });
+    await addServer(page, { url: web.url, name: "web", labels: ["untrusted"] });
+    for (const name of ["mail", "web"]) await serverState(page, name, "ready");
+    await page.selectOption("#approval", "never");
+    for (const name of ["mail", "web"]) await serverState(page, name, "ready");
+    llm.push(calls("mail__echo", { message: "a" }), calls("web__echo", { message: "b" }), { text: "Done." });
+    await ask(page, "Tell the web");
+    const asked = page.locator(".approval");
+    await asked.waitFor();
+    assert.match(await asked.innerText(), /[Pp]rivate data of mail may leave through web\.echo/);
+    await page.getByRole("button", { name: "Deny" }).click();
+    await answered(page);
+    await openTab(page, "servers");
+    await shot(page, "labels");
+  }),
+);
 
 approval("a call that waits is over when the run is stopped", {}, async ({ page, llm, modern }) => {
   llm.push(calls("write_note", note), { text: "Going on." });

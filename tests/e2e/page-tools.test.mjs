@@ -15,8 +15,7 @@ scene("tools that the page registers can be called, under the same policy", { fl
       execute: async ({ note }) => ((document.title = note), "stored"),
     }),
   );
-  await ask(page, "hello");
-  await answered(page);
+  // It is there without a run.
   const entry = await serverState(page, "page", "ready");
   assert.match(await entry.innerText(), /1 tool/);
   await ask(page, 'store note "milk"');

@@ -144,12 +144,15 @@ export async function useModel(page, llm, { provider = "openai", key = "" } = {}
 }
 
 /** Adds a server by its form. */
-export async function addServer(page, { url, name = "", token = "", remember = false }) {
+export async function addServer(page, { url, name = "", token = "", remember = false, labels = [], privateResources = "" }) {
   await openTab(page, "servers");
   await page.fill("#server-url", url);
   await page.fill("#server-name", name);
   await page.fill("#server-token", token);
   await page.setChecked("#add-server [name=remember]", remember);
+  await page.setChecked("#add-server [name=secluded]", labels.includes("private"));
+  await page.setChecked("#add-server [name=untrusted]", labels.includes("untrusted"));
+  await page.fill("#server-private", privateResources);
   await page.click("#add-server button[type=submit]");
 }
 
