@@ -171,6 +171,7 @@ export class Agent {
       send: (prompt, options) => {
         return this.#start(prompt, ofConversation(options), (agent, json) => agent.run(text(prompt, "prompt"), json, id));
       },
+      runPlan: (plan, options) => this.#plan(plan, ofConversation(options), id),
       countTokens: async (prompt, options) => this.#count(prompt, ofConversation(options), id),
       messages: () => this.#core.call("messages", given),
       clear: async (options) => {
@@ -205,8 +206,12 @@ export class Agent {
   }
 
   runPlan(plan, options) {
+    return this.#plan(plan, options);
+  }
+
+  #plan(plan, options, conversation) {
     const data = encodePlain(plan ?? null, "plan");
-    return this.#start("Run this plan.", options, (agent, json) => agent.runPlan(data, json));
+    return this.#start("Run this plan.", options, (agent, json) => agent.runPlan(data, json, conversation));
   }
 
   async previewPlan(plan, options) {

@@ -213,7 +213,7 @@ export interface AgentOptions {
   /**
    * The log of each run is kept in the agent's store until the run has ended, so that `resume` can take it up when its page or
    * process is gone at whatever instant. A call that may change something is made only when its beginning is stored. Default:
-   * false. Plans of `runPlan` are not recorded.
+   * false.
    */
   journal?: boolean;
   /**
@@ -1142,6 +1142,9 @@ export interface Conversation {
    * @throws {EdgewiseError} `config` for options that are wrong; `messages` is none of them.
    */
   send(prompt: string, options?: Omit<RunOptions, "messages">): Run;
+
+  /** Runs a plan, as `agent.runPlan` does, in its turn; what came of it is part of the conversation. */
+  runPlan(plan: Plan, options?: Omit<RunOptions, "messages">): PlanRun;
 
   /** The same as `agent.countTokens`, of what `send` would begin with: behind the runs that are in it. Leaves nothing in it. */
   countTokens(prompt: string, options?: Omit<RunOptions, "messages">): Promise<TokenCount>;

@@ -86,6 +86,16 @@ struct Inner<P: Platform> {
 #[cfg(not(target_arch = "wasm32"))]
 pub type Checkpoint = fn(Run) -> Run;
 
+/// What a run is for.
+pub(super) enum Purpose {
+    /// The model's answer to the prompt.
+    Answer,
+    /// How many tokens it would be asked with: it ends there.
+    Count(Rc<Counted>),
+    /// What a plan of the app gives.
+    Plan(Value),
+}
+
 impl<P: Platform> Agent<P> {
     /// An agent that has not spoken to anybody yet.
     pub fn new(platform: Rc<P>, mut config: AgentConfig) -> Agent<P> {
@@ -611,7 +621,7 @@ impl<P: Platform> Agent<P> {
     /// Starts a run. The caller polls the future until it ends, which is soon after the terminal event; the handle
     /// is for the app.
     pub fn run(&self, prompt: String, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
-        self.begin_in(None, prompt, options, None)
+        self.begin_in(None, prompt, options, Purpose::Answer)
     }
 
     /// Starts a run in the conversation of that id, behind those that are in it: it goes on from what was said there, and what is
@@ -628,16 +638,16 @@ impl<P: Platform> Agent<P> {
         options: RunOptions,
     ) -> Result<(RunHandle, impl Future<Output = ()> + 'static)> {
         let conversation = conversation.map(|id| self.0.conversations.get(id)).transpose()?;
-        Ok(self.begin_in(conversation, prompt, options, None))
+        Ok(self.begin_in(conversation, prompt, options, Purpose::Answer))
     }
 
-    /// Starts a run, or with `counted` one that ends where it would ask the model.
+    /// Starts a run.
     pub(super) fn begin_in(
         &self,
         conversation: Option<Rc<Conversation>>,
         prompt: String,
         options: RunOptions,
-        counted: Option<Rc<Counted>>,
+        purpose: Purpose,
     ) -> (RunHandle, impl Future<Output = ()> + 'static) {
         let config = &self.0.config;
         let mut limits = config.limits;
@@ -645,7 +655,12 @@ impl<P: Platform> Agent<P> {
         let id = run_id(self.0.platform.random(), self.0.platform.random());
         let random = self.0.platform.random();
         let RunOptions { messages, attachments, output, meta, goal, .. } = options;
-        let mut models = Model::candidates(&self.0.model, output.as_ref());
+        let (counted, plan) = match purpose {
+            Purpose::Answer => (None, None),
+            Purpose::Count(counted) => (Some(counted), None),
+            Purpose::Plan(plan) => (None, Some(plan)),
+        };
+        let mut models = if plan.is_none() { Model::candidates(&self.0.model, output.as_ref()) } else { Vec::new() };
         for (model, told) in models.iter_mut().zip(&*self.0.rooms.borrow()) {
             // The smaller one is right: who gives too large a window is told so.
             model.room = model.room.into_iter().chain(*told).min();
@@ -682,12 +697,15 @@ impl<P: Platform> Agent<P> {
                     Told { id: turn.id().to_owned(), from: (turn.count() - count) as u64, count: count as u64 }
                 });
                 let setup = Setup { messages: Vec::new(), ..setup.clone() };
-                let header = Header { at: platform.now(), setup, inline: false, plan: None, conversation };
+                let header = Header { at: platform.now(), setup, inline: false, plan: plan.clone(), conversation };
                 let name = key(&["run", &header.setup.id]);
                 let lock = if agent.0.config.journal { Some(platform.lock(&name).await) } else { None };
                 journal = Some(Journal::new(header, Log::default(), lock));
             }
-            let run = Run::new(setup);
+            let run = match plan {
+                Some(plan) => Run::of_plan(setup, plan),
+                None => Run::new(setup),
+            };
             let keeper = Keeper::new(entered, run.begun_with(), journal);
             drive(agent, run, model, run_handle, meta, keeper).await;
         };
@@ -715,24 +733,21 @@ impl<P: Platform> Agent<P> {
     }
 
     /// Runs a plan of the app: the calls are made as if a model had asked for them, under the same policy, and the run ends
-    /// with what the plan gave. No model is asked. The caller polls the future as with [`Agent::run`].
-    pub fn run_plan(&self, plan: Value, options: RunOptions) -> (RunHandle, impl Future<Output = ()> + 'static) {
-        let config = &self.0.config;
-        let id = run_id(self.0.platform.random(), self.0.platform.random());
-        let random = self.0.platform.random();
-        let (prompt, messages) = (Message::user("Run this plan."), options.messages);
-        let (limits, approval, models, output) = (config.limits, config.approval, Vec::new(), None);
-        let (goal, conversation, rate) = (false, false, Rate::default());
-        let setup = Setup { id, prompt, messages, limits, approval, random, models, output, goal, conversation, rate };
-        let handle = RunHandle::default();
-        let model = Model::new(self.0.model.clone(), &limits, None, None);
-        let run = Run::of_plan(setup, plan);
-        let keeper = Keeper::new(None, 0, None);
-        let driven = drive(self.clone(), run, model, handle.clone(), options.meta, keeper);
-        if self.0.closed.get() {
-            handle.cancel();
-        }
-        (handle, driven)
+    /// with what the plan gave. No model is asked. In a conversation it is part of it, like [`Agent::send`]. The caller polls the
+    /// future as with [`Agent::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::send`].
+    pub fn run_plan(
+        &self,
+        conversation: Option<&str>,
+        plan: Value,
+        options: RunOptions,
+    ) -> Result<(RunHandle, impl Future<Output = ()> + 'static)> {
+        let conversation = conversation.map(|id| self.0.conversations.get(id)).transpose()?;
+        let options = RunOptions { attachments: Vec::new(), output: None, goal: false, ..options };
+        Ok(self.begin_in(conversation, "Run this plan.".into(), options, Purpose::Plan(plan)))
     }
 
     /// What the model is told first, with what is demanded of the final answer.

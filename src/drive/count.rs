@@ -11,7 +11,7 @@ use crate::agent::config::RunOptions;
 use crate::agent::fact::{Compacted, Fact, Step};
 use crate::agent::run::Run;
 use crate::agent::view::Rate;
-use crate::drive::agent::Agent;
+use crate::drive::agent::{Agent, Purpose};
 use crate::drive::handle::RunHandle;
 use crate::drive::model::{Model, Prepared};
 use crate::drive::wait::{Cancel, unless_cancelled};
@@ -54,7 +54,7 @@ impl<P: Platform> Agent<P> {
         let cancelled = |_| Error::cancelled("countTokens");
         let limits = self.config().limits;
         let counted = Rc::new(Counted::default());
-        let (handle, driven) = self.begin_in(conversation, prompt, options, Some(counted.clone()));
+        let (handle, driven) = self.begin_in(conversation, prompt, options, Purpose::Count(counted.clone()));
         unless_cancelled(cancel, driven).await.map_err(cancelled)?;
         let Some((prepared, chars)) = counted.0.take() else {
             let end: Value = serde_json::from_slice(handle.terminal().await.as_bytes()).unwrap_or_default();

@@ -345,3 +345,52 @@ fn the_task_of_a_call_is_followed_and_the_call_not_made_again() {
         }
     }
 }
+
+#[test]
+fn a_plan_whose_page_is_gone_at_any_instant_goes_on_and_repeats_no_call() {
+    let plan = json!({ "steps": [
+        { "id": "one", "tool": "shout", "input": { "text": "one" } },
+        { "id": "all", "tool": "shout", "forEach": ["two", "three"], "input": { "text": "{{item}} {{one.done}}" } },
+    ] });
+    let whole = {
+        let sim = world(7, &Done::default());
+        let agent = agent(&sim, json!({}));
+        let events = sim.run(finish(agent.run_plan(Some("c"), plan.clone(), RunOptions::default()).unwrap()));
+        assert_eq!(events.last().unwrap()["plan"]["ok"], true, "{:?}", events.last());
+        assert_eq!(open(&sim), [""; 0]);
+        sim.polls()
+    };
+    let (mut unknown, mut resumed) = (0, 0);
+    for kill in 1..whole {
+        let done = Done::default();
+        let sim = world(7, &done);
+        let here = agent(&sim, json!({}));
+        let (handle, driven) = here.run_plan(Some("c"), plan.clone(), RunOptions::default()).unwrap();
+        handle.set_answerable(true);
+        let killed = Rc::new(std::cell::Cell::new(false));
+        let also = killed.clone();
+        sim.at_poll(kill, move || also.set(true));
+        sim.spawn("page", async move {
+            let mut page = Box::pin(futures_util::future::join(driven, read(handle)));
+            poll_fn(|task| if killed.get() { Poll::Ready(()) } else { page.as_mut().poll(task).map(drop) }).await;
+        });
+        sim.block_on(sim.sleep(Millis(20_000))).unwrap();
+        sim.drop_tasks();
+        let there = agent(&sim.tab(), json!({}));
+        let [id] = &open(&sim)[..] else { continue };
+        resumed += 1;
+        let events = sim.block_on(finish(there.resume(id.clone(), Vec::new()))).unwrap();
+        let last = events.last().unwrap();
+        assert_eq!(last["type"], "done", "killed before poll {kill}: {last}");
+        unknown += usize::from(events.iter().any(|event| event["outcome"] == "unknown"));
+        let mut made = done.0.borrow().clone();
+        let all = made.len();
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), all, "killed before poll {kill}: a call was made twice: {made:?}");
+        assert_eq!(open(&sim), [""; 0]);
+        let said = sim.block_on(there.messages("c")).unwrap().unwrap();
+        assert_eq!(said.len(), 3, "prompt, plan and what came of it");
+    }
+    assert!(resumed > 10 && unknown > 0, "{resumed} resumed, {unknown} unknown");
+}

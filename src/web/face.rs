@@ -108,9 +108,15 @@ impl AgentCore {
 
     /// Starts a run of a plan.
     #[wasm_bindgen(js_name = runPlan)]
-    pub fn run_plan(&self, plan: &str, options: &str) -> std::result::Result<RunCore, String> {
+    pub fn run_plan(
+        &self,
+        plan: &str,
+        options: &str,
+        conversation: Option<String>,
+    ) -> std::result::Result<RunCore, String> {
         let options = RunOptions::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
-        let (handle, driven) = self.agent.run_plan(parse(plan, "plan")?, options);
+        let run = self.agent.run_plan(conversation.as_deref(), parse(plan, "plan")?, options);
+        let (handle, driven) = run.map_err(|error| thrown(&error))?;
         door::spawn(driven);
         Ok(RunCore { handle })
     }

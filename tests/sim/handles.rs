@@ -219,7 +219,7 @@ fn a_plan_gets_whole_results_and_only_its_own_is_kept() {
     let (agent, taken) = agent(&sim, json!({}));
     let steps = json!([{ "id": "all", "tool": "rows" }, { "id": "in", "tool": "take", "input": { "rows": { "$from": "all" } } }]);
     let plan = json!({ "steps": steps, "return": { "$from": "all" } });
-    let (handle, driver) = agent.run_plan(plan, RunOptions::default());
+    let (handle, driver) = agent.run_plan(None, plan, RunOptions::default()).unwrap();
     sim.spawn("driver", driver);
     let end: Value = serde_json::from_str(&sim.block_on(async move { handle.terminal().await }).unwrap()).unwrap();
     assert_eq!((&end["plan"]["value"], &taken.borrow()[0]["rows"]), (&rows(), &rows()));

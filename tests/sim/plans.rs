@@ -121,7 +121,7 @@ fn play(seed: u64, stored: bool) -> Story {
     if stored {
         agent.set_checkpoint(|run| serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap());
     }
-    let (handle, driver) = agent.run_plan(plan.clone(), RunOptions::default());
+    let (handle, driver) = agent.run_plan(None, plan.clone(), RunOptions::default()).unwrap();
     handle.set_answerable(true);
     sim.spawn("driver", driver);
     let cancels = !calm && rng.chance(300);
@@ -299,7 +299,7 @@ fn plans_keep_their_order_and_the_policy_whatever_happens() {
 }
 
 fn ran(sim: &SimPlatform, agent: &Agent<SimPlatform>, plan: Value) -> Vec<Value> {
-    let (handle, driver) = agent.run_plan(plan, RunOptions::default());
+    let (handle, driver) = agent.run_plan(None, plan, RunOptions::default()).unwrap();
     handle.set_answerable(true);
     sim.spawn("driver", driver);
     let read = read(sim.clone(), handle, false, Rc::default(), Rng::new(1));
@@ -368,7 +368,7 @@ fn a_preview_knows_of_private_data_and_of_what_was_allowed_for_good() {
     assert_eq!(asked, [Value::Null, Value::Null, json!(leaves)]);
     let asked = approvals(json!({ "steps": [note("hi")] }));
     assert_eq!(asked, ["web.note may change something: it is not marked as read-only"]);
-    let (handle, driver) = agent.run_plan(json!({ "steps": [note("hi")] }), RunOptions::default());
+    let (handle, driver) = agent.run_plan(None, json!({ "steps": [note("hi")] }), RunOptions::default()).unwrap();
     handle.set_answerable(true);
     sim.spawn("driver", driver);
     sim.block_on(async {
