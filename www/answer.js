@@ -20,6 +20,7 @@ export class Answer {
   #notice = null;
   #cards = new Map();
   #said = [];
+  #past = false;
   #texts = [];
   #turns = 0;
   #calls = 0;
@@ -43,6 +44,19 @@ export class Answer {
   span(span) {
     this.#timeline.add(span);
     this.#hooks.changed();
+  }
+
+  /** Takes the events of an earlier visit; `whole` when no more will come. */
+  recall(events, whole) {
+    this.#past = true;
+    for (const event of events) this.apply(event);
+    if (whole && !events.some(({ type }) => type === "done")) this.apply({ type: "done" });
+    this.#past = false;
+  }
+
+  /** Says something to assistive technology, unless it is long known. */
+  #announce(words) {
+    if (!this.#past) announce(words);
   }
 
   /** Takes one event of the run; types it does not know are ignored. */
@@ -105,6 +119,10 @@ export class Answer {
       case "turn_end":
         this.#endText();
         break;
+      case "said":
+        this.say(event.text, false);
+        this.#joined(event.text);
+        break;
       case "steered":
         this.#joined(event.text);
         break;
@@ -117,7 +135,7 @@ export class Answer {
       case "done":
         if (event.goal) this.#goal(event.goal);
         this.#finish(event.usage);
-        announce(`Answer: ${shorten(this.#texts.at(-1) ?? "")}`);
+        this.#announce(`Answer: ${shorten(this.#texts.at(-1) ?? "")}`);
         break;
       case "error":
         this.#finish(event.usage);
@@ -132,7 +150,7 @@ export class Answer {
   /** Takes a change of a source that came after the answer; `again` asks anew. */
   outdated(change, again) {
     this.#changes.show(change, again);
-    if (!change.same) announce(`${change.uri} has changed since it was read.`);
+    if (!change.same) this.#announce(`${change.uri} has changed since it was read.`);
     this.#hooks.changed();
   }
 
@@ -175,7 +193,7 @@ export class Answer {
     if (parent) parent.nest(card);
     else this.#parts.append(card.element);
     this.#work(`Calling ${card.title}`);
-    announce(`Calling ${card.title}.`);
+    this.#announce(`Calling ${card.title}.`);
   }
 
   /** Shows what the person says meanwhile; `later` when it waits until the model is done. */
@@ -213,7 +231,7 @@ export class Answer {
     const words = [summary, left && left !== known ? `Left: ${left}` : undefined].filter(Boolean);
     const title = h("p", { class: "goal-title" }, icon(met ? "check" : "minus"), met ? "Goal met" : "Goal not met");
     this.#parts.append(h("div", { class: "goal", dataset: { met: String(met) } }, title, words.map((text) => h("p", null, text))));
-    announce(met ? "Goal met." : "Goal not met.");
+    this.#announce(met ? "Goal met." : "Goal not met.");
   }
 
   #retry({ attempt, delayMs, code }) {
@@ -224,7 +242,7 @@ export class Answer {
     }
     const { title } = explain({ code }, this.#hooks.peer());
     setText(this.#notice, `${title}. Trying again in ${duration(delayMs)} (attempt ${attempt}).`);
-    announce(this.#notice.textContent);
+    this.#announce(this.#notice.textContent);
   }
 
   /** A description is an instruction to the model, so whoever changes one is named. */
@@ -232,7 +250,7 @@ export class Answer {
     const words = `${server} has changed its tool ${name.slice(server.length + 1)}: ${listing(parts.map((part) => PARTS[part] ?? part))} ${parts.length > 1 || parts[0] === "inputSchema" || parts[0] === "outputSchema" ? "are" : "is"} not as before.`;
     const next = needsApproval ? " Its next call waits for your approval." : "";
     this.#parts.append(h("p", { class: "notice changed" }, icon("alert"), h("span", null, words + next)));
-    announce(words + next);
+    this.#announce(words + next);
   }
 
   #finish(usage) {
@@ -243,7 +261,7 @@ export class Answer {
     this.element.setAttribute("aria-busy", "false");
     const facts = [count(this.#turns, "turn")];
     if (this.#calls) facts.push(count(this.#calls, "tool call"));
-    facts.push(duration(performance.now() - this.#started));
+    if (!this.#past) facts.push(duration(performance.now() - this.#started));
     if (usage?.inputTokens || usage?.outputTokens) {
       facts.push(`${count(usage.inputTokens, "token")} in, ${usage.outputTokens.toLocaleString("en")} out`);
     }
@@ -270,7 +288,7 @@ export class Answer {
     this.#notice?.remove();
     const words = explain(error, this.#hooks.peer());
     this.#parts.append(errorBox(error, words, this.#hooks.act));
-    if (error.code === "cancelled") announce("Stopped.");
+    if (error.code === "cancelled") this.#announce("Stopped.");
     this.#hooks.changed();
   }
 }

@@ -151,7 +151,8 @@ export class Card {
     for (const element of this.#questions.splice(0)) element.remove();
     this.#progress?.element.remove();
     this.#show(CALL_STATES[outcome] ? outcome : "failed");
-    if (durationMs > 0 || outcome === "ok") setText(this.#took, duration(durationMs));
+    // That of an earlier visit is not known.
+    if (durationMs > 0 || (durationMs === 0 && outcome === "ok")) setText(this.#took, duration(durationMs));
     const images = content.filter((block) => block.type === "image").map(image).filter(Boolean);
     this.#body.append(part("Result", ...content.map(block)));
     if (handle) this.#body.append(this.#whole(handle));

@@ -3,6 +3,7 @@
 import { Answer } from "./answer.js";
 import { announce, h, icon, isDark } from "./dom.js";
 import { ADDRESSES } from "./settings.js";
+import { exchanges } from "./past.js";
 import { loadOpenRun, saveOpenRun } from "./store.js";
 
 const SUGGESTIONS = [
@@ -81,7 +82,8 @@ export class Chat {
   clear() {
     this.stop();
     this.#run = null;
-    this.#session.rewind();
+    saveOpenRun(null);
+    this.#session.newChat();
     this.#list.replaceChildren();
     this.#hero.hidden = false;
     this.#show(false);
@@ -142,13 +144,25 @@ export class Chat {
     this.#follow();
   }
 
-  /** Goes on with the run that this tab had open when it was reloaded, if there is one. */
+  /** Shows what was said in this tab before it was reloaded, and goes on with the run that was open then, if there is one. */
   async resume() {
     const left = loadOpenRun();
-    if (!left || this.running || !(await this.#session.isOpen(left.runId)) || this.running) return;
+    const [messages, open] = await Promise.all([this.#session.messages(), left ? this.#session.isOpen(left.runId) : false]);
+    if (this.running || this.#list.childElementCount) return;
+    const past = exchanges(messages, (wire) => this.#session.toolOf(wire));
+    const begun = open && past.at(-1)?.open ? past.pop() : undefined;
+    for (const { prompt, events } of past) {
+      const { question, answer } = this.#exchange(prompt, {});
+      this.#list.append(question, answer.element);
+      answer.recall(events, true);
+    }
+    this.#hero.hidden = past.length > 0;
+    this.#follow();
+    if (!open) return;
+    const go = () => void this.#ask(left.prompt, { runId: left.runId, begun: begun?.events });
     const missing = left.servers.filter((name) => !this.#session.has(name));
     if (missing.length === 0) {
-      this.#ask(left.prompt, { runId: left.runId });
+      go();
       return;
     }
     // Without their tools its calls would fail; whoever added them can do so again.
@@ -157,7 +171,7 @@ export class Chat {
     const servers = missing.join(" and ");
     notice.append(
       h("p", { class: "notice" }, `“${left.prompt}” was left open, and this page does not remember ${servers} any more. Add ${missing.length > 1 ? "them" : "it"} under the same name to go on.`),
-      h("button", { type: "button", class: "button", onclick: end(() => this.#ask(left.prompt, { runId: left.runId })) }, "Go on"),
+      h("button", { type: "button", class: "button", onclick: end(go) }, "Go on"),
       h("button", { type: "button", class: "link", onclick: end(() => this.#session.forget(left.runId).finally(() => saveOpenRun(null))) }, "Drop it"),
     );
     this.#hero.hidden = true;
@@ -172,19 +186,24 @@ export class Chat {
     return true;
   }
 
-  /** @param instead A run that is gone on with (`runId`), or a `plan`, instead of asking anew. */
-  async #ask(prompt, instead = {}) {
-    if (this.running) return;
-    const before = this.#session.history;
-    this.#hero.hidden = true;
+  /** A question with an answer to come; `state.run` is what decides about calls, `again` asks once more. */
+  #exchange(prompt, state, again) {
     const question = h("div", { class: "question" }, h("span", { class: "unseen" }, "You: "), prompt);
+    const decide = (tell) => {
+      try {
+        tell();
+      } catch (error) {
+        // Too late: the call is over, and its result says how.
+        if (error.code !== "misuse") throw error;
+      }
+    };
     const answer = new Answer({
       changed: () => this.#grown(),
       asked: (card) => this.#asked(card),
       decide: {
-        approve: (id, remember) => decide(() => run.approve(id, { remember })),
-        deny: (id, why) => decide(() => run.deny(id, why)),
-        answer: (id, value) => decide(() => run.answer(id, value)),
+        approve: (id, remember) => decide(() => state.run.approve(id, { remember })),
+        deny: (id, why) => decide(() => state.run.deny(id, why)),
+        answer: (id, value) => decide(() => state.run.answer(id, value)),
         decided: () => this.home(),
         whole: (handle) => this.#session.whole(handle),
       },
@@ -195,24 +214,30 @@ export class Chat {
         else again();
       },
     });
+    return { question, answer };
+  }
+
+  /**
+   * @param instead A run that is gone on with (`runId`), behind the turns that it has `begun` with, or a `plan`, instead of
+   * asking anew.
+   */
+  async #ask(prompt, instead = {}) {
+    if (this.running) return;
+    this.#hero.hidden = true;
+    const state = { run: null, kept: false };
     const again = () => {
       if (this.running) return;
-      // Once more from before the question, so that it does not stand in the history twice.
-      this.#session.rewind(before);
-      question.remove();
-      answer.element.remove();
+      // What came to nothing is no part of the conversation, so it goes from the page too.
+      if (!state.kept) {
+        question.remove();
+        answer.element.remove();
+      }
       this.#ask(prompt, { plan: instead.plan });
     };
+    const { question, answer } = this.#exchange(prompt, state, again);
     this.#list.append(question, answer.element);
+    if (instead.begun) answer.recall(instead.begun, false);
     this.#follow();
-    const decide = (tell) => {
-      try {
-        tell();
-      } catch (error) {
-        // Too late: the call is over, and its result says how.
-        if (error.code !== "misuse") throw error;
-      }
-    };
     let run = null;
     try {
       const onSpan = (span) => answer.span(span);
@@ -223,29 +248,27 @@ export class Chat {
       answer.fail(error);
       return;
     }
-    this.#run = run;
+    this.#run = state.run = run;
     this.#answer = answer;
     this.#show(true);
     this.home();
-    let messages = null;
     let sources = [];
     for await (const event of run) {
       if (event.type === "server_status") this.#session.changed();
       if (event.type === "context") sources = event.sources;
       if (event.type === "run_start") saveOpenRun({ runId: event.runId, prompt, servers: this.#session.names() });
-      if (event.type === "done" || event.type === "error") messages = event.messages;
+      if (event.type === "done" || event.type === "error") state.kept = event.messages.length > 1;
       answer.apply(event);
     }
-    // A cleared conversation is not brought back by the end of its last run.
-    const current = this.#run === run;
-    saveOpenRun(null);
     if (run.log) answer.log(run.log, "run");
-    this.#session.finish(run, current ? messages : null);
-    if (!current) return;
+    this.#session.finish(run);
+    // Another conversation has begun meanwhile.
+    if (this.#run !== run) return;
+    saveOpenRun(null);
     this.#run = null;
     this.#show(false);
     this.#session.changed();
-    void this.#session.follow(sources, (change) => answer.outdated(change, again));
+    if (sources.length) void this.#session.follow((change) => answer.outdated(change, again));
   }
 
   #peer() {

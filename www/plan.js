@@ -48,10 +48,12 @@ export class PlanCard extends Card {
 
   settle(result) {
     super.settle(result);
+    // What its steps did is not told of a plan of an earlier visit.
+    const told = [...this.#rows.values()].some(({ row }) => row.dataset.state !== "waiting");
     for (const { row, state } of this.#rows.values()) {
       if (row.dataset.state !== "waiting" && row.dataset.state !== "running") continue;
       row.dataset.state = "not_run";
-      setText(state, STEP_STATES.not_run);
+      setText(state, told || result.outcome !== "ok" ? STEP_STATES.not_run : "");
     }
   }
 }

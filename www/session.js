@@ -1,6 +1,7 @@
-// The page's one Agent: made from the settings, with the servers that the person chose, and the history of the
-// conversation. Tells its listeners by `change` events.
+// The page's one Agent: made from the settings, with the servers that the person chose, and the conversation of
+// this tab. Tells its listeners by `change` events.
 
+import { loadChatId, newChatId } from "./store.js";
 import { pageTools } from "./tools.js";
 
 export class Session extends EventTarget {
@@ -9,7 +10,7 @@ export class Session extends EventTarget {
   #settings;
   #agent;
   #servers = new Map();
-  #history = [];
+  #chatId = loadChatId() ?? newChatId();
   #run = null;
   #onSpan = null;
   #stale = false;
@@ -249,9 +250,25 @@ export class Session extends EventTarget {
     return name;
   }
 
-  /** Starts a run on the history so far; throws EdgewiseError when it cannot. `onSpan` is told what it spends its time on. */
+  get #chat() {
+    return this.#agent.conversation(this.#chatId);
+  }
+
+  /** What was said in the chat of this tab, also before it was reloaded. */
+  messages() {
+    return this.#chat.messages();
+  }
+
+  /** Name and server of a tool by the name that models know it by. */
+  toolOf(wire) {
+    // A server may be gone by now; the page's own tools have no such names.
+    const [server, ...rest] = wire.split("__");
+    return rest.length ? { server, name: `${server}.${rest.join("__")}` } : { name: wire };
+  }
+
+  /** Says something in the chat; throws EdgewiseError when it cannot. `onSpan` is told what the run spends its time on. */
   start(prompt, onSpan, mode = "chat") {
-    return this.#began(this.#agent.run(prompt, { messages: this.#history, mode }), onSpan);
+    return this.#began(this.#chat.send(prompt, { mode }), onSpan);
   }
 
   /** Goes on with a run whose page is gone. */
@@ -261,7 +278,7 @@ export class Session extends EventTarget {
 
   /** Runs a plan, as something that was said in the chat. */
   runPlan(plan, onSpan) {
-    return this.#began(this.#agent.runPlan(plan, { messages: this.#history }), onSpan);
+    return this.#began(this.#chat.runPlan(plan), onSpan);
   }
 
   /** What a plan would do. */
@@ -276,23 +293,14 @@ export class Session extends EventTarget {
     return run;
   }
 
-  /**
-   * Follows what an answer was made from until the next one begins, and tells of each change. Servers that do not tell are left
-   * alone.
-   */
-  async follow(sources, tell) {
+  /** Tells of changes of what the chat's answers were made from, until the next one begins. */
+  async follow(tell) {
     this.#watch?.abort();
     const { signal } = (this.#watch = new AbortController());
-    if (sources.length === 0) return;
-    const chat = this.#agent.conversation(`page-${Math.random().toString(36).slice(2)}`);
     try {
-      const followed = await Promise.allSettled(sources.map(({ server, uri }) => chat.subscribe(server, uri, { signal })));
-      if (!followed.some(({ status }) => status === "fulfilled")) return;
-      for await (const change of chat.changes({ signal })) tell(change);
+      for await (const change of this.#chat.changes({ signal })) tell(change);
     } catch (error) {
       if (!signal.aborted) console.warn("edgewise: follow", error);
-    } finally {
-      await chat.clear().catch(() => {});
     }
   }
 
@@ -318,26 +326,22 @@ export class Session extends EventTarget {
 
   /** Tokens of what such a run would begin with, in words. */
   async count(prompt, mode) {
-    const { inputTokens, estimated } = await this.#agent.countTokens(prompt, { messages: this.#history, mode });
+    const { inputTokens, estimated } = await this.#chat.countTokens(prompt, { mode });
     return `${estimated ? "about " : ""}${inputTokens.toLocaleString("en")} tokens`;
   }
 
-  get history() {
-    return this.#history;
-  }
-
-  /** Ends that run, takes its history, and makes what was changed meanwhile hold. An overtaken run changes nothing. */
-  finish(run, messages) {
+  /** Ends that run, and makes what was changed meanwhile hold. An overtaken run changes nothing. */
+  finish(run) {
     if (this.#run !== run) return;
     this.#run = null;
-    if (messages) this.#history = messages;
     if (this.#stale) this.#replace(this.#make(this.#settings));
   }
 
-  /** Forgets the conversation, or goes back to an earlier point of it. */
-  rewind(history = []) {
+  /** Forgets the chat, once its run has ended, and begins another. */
+  newChat() {
     this.#watch?.abort();
-    this.#history = history;
+    this.#chat.clear().catch((error) => console.warn("edgewise: clear", error));
+    this.#chatId = newChatId();
   }
 }
 

@@ -3,6 +3,7 @@
 const SETTINGS = "edgewise.settings";
 const SERVERS = "edgewise.servers";
 const THEME = "edgewise.theme";
+const CHAT = "edgewise.chat";
 const RUN = "edgewise.run";
 
 export const DEFAULTS = {
@@ -36,6 +37,26 @@ function write(name, value) {
   } catch {
     return false;
   }
+}
+
+/** The id of this tab's conversation; it outlives a reload, and not the tab. */
+export function loadChatId() {
+  try {
+    return sessionStorage.getItem(CHAT);
+  } catch {
+    return null;
+  }
+}
+
+/** Another one, from now on. */
+export function newChatId() {
+  const id = `page-${crypto.randomUUID()}`;
+  try {
+    sessionStorage.setItem(CHAT, id);
+  } catch {
+    // Then a reload begins another.
+  }
+  return id;
 }
 
 /** The run of this tab that has not ended: `{ runId, prompt, servers }`; it outlives a reload, and not the tab. */

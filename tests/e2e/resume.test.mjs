@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { start as startLlm } from "../servers/llm.mjs";
 import { start as startModern } from "../servers/modern.mjs";
-import { addServer, answered, ask, calls, card, cardState, PHONE, scene, serverState, shot, useModel, withServers } from "./page.mjs";
+import { addServer, answered, ask, calls, cardState, PHONE, scene, serverState, shot, useModel, withServers } from "./page.mjs";
 
 const note = { note: "Call Ada at five" };
 
@@ -40,11 +40,25 @@ for (const [label, options] of [["desktop", {}], ["phone", { viewport: PHONE, th
       assert.equal(facts.filter((name) => name === "tool_ended").length, 1);
       assert.ok(facts.indexOf("resumed") < facts.indexOf("approved"), facts.join());
 
-      // What has ended is not gone on with.
+      // What has ended is not gone on with, and stays what was said.
       await page.reload();
       await page.waitForSelector("html[data-ready]", { state: "attached" });
-      assert.equal(await card(page, "write_note").count(), 0);
+      await cardState(page, "write_note", "ok");
+      assert.deepEqual(await page.locator(".question").allTextContents(), ["You: Remember to call Ada at five"]);
+      assert.deepEqual(await page.locator(".answer .prose").allTextContents(), ["I will store that.", "Stored."]);
+      assert.equal(await page.locator("#live").textContent(), "", "what is long known is not announced");
+      await shot(page, `recalled-${label}`);
       assert.equal(llm.requests.length, 2);
+      llm.push({ text: "At five." });
+      await ask(page, "When?");
+      await answered(page);
+      assert.equal(llm.requests.at(-1).body.messages.filter(({ role }) => role === "user").length, 2, "the model knows what was said");
+
+      await page.getByRole("button", { name: "New chat" }).click();
+      await page.reload();
+      await page.waitForSelector("html[data-ready]", { state: "attached" });
+      await page.locator("#hero").waitFor();
+      assert.equal(await page.locator(".question").count(), 0);
     }),
   );
 }
@@ -82,7 +96,8 @@ scene("a run whose server the page has forgotten waits for it, or is dropped", {
     await reload();
     await left.getByRole("button", { name: "Drop it" }).click();
     await reload();
-    await page.locator("#hero").waitFor();
+    await cardState(page, "write_note", "ok");
+    assert.deepEqual(await page.locator(".question").allTextContents(), ["You: Remember to call Ada at five"]);
     assert.equal(await left.count(), 0);
     assert.deepEqual(modern.state.notes, [note.note]);
   }),
