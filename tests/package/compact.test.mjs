@@ -14,9 +14,9 @@ test("a history past the window is kept under handles and summed up, and none of
   let left = 12;
   let read = false;
   const answer = (asked) => {
-    if (JSON.stringify(asked.messages.at(-1)).includes("Summarise our conversation")) return { text: "We looked at many things." };
+    const [handle] = /result:[0-9a-f]{20}/.exec(JSON.stringify(asked.messages)) ?? [];
+    if (JSON.stringify(asked.messages.at(-1)).includes("Summarise our conversation")) return { text: `We looked at many things. ${handle ?? ""}` };
     if (read) {
-      const [, handle] = /kept under the handle (result:[0-9a-f]{20})/.exec(JSON.stringify(asked.messages));
       read = false;
       return { toolCalls: [{ name: "read_result", input: { handle, grep: "^view" } }] };
     }
