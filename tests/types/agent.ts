@@ -164,6 +164,13 @@ const built = await agent.buildContext("rain?", { maxTokens: 100, signal: AbortS
 for (const { server, uri, score } of built.sources) same<[typeof server, typeof uri, typeof score], [string, string, number]>(true);
 for (const { reason, passages } of built.dropped) same<[typeof reason, typeof passages], [string, number | undefined]>(true);
 same<Awaited<ReturnType<typeof agent.findTools>>, string[]>(true);
+same<Awaited<ReturnType<typeof agent.countTokens>>, { inputTokens: number; estimated: boolean }>(true);
+await agent.conversation("c").countTokens("x", { mode: "goal" });
+// @ts-expect-error A conversation has its own history.
+await agent.conversation("c").countTokens("x", { messages: [] });
+new Agent({ model: { provider: "anthropic", id: "m", threads: true } });
+// @ts-expect-error The built-in model holds no conversations.
+new Agent({ model: { provider: "offline", threads: true } });
 
 // a client
 const client = new McpClient({ url: new URL("https://a.test/mcp"), token: "t", timeoutMs: 1 });
