@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::agent::config::RunOptions;
 use crate::options::FunctionId;
 use crate::sim::Era;
 use crate::sim::{Answer, AppAnswer, Peer, ScriptedMcp, SimPlatform, ToolKind};

@@ -264,11 +264,11 @@ impl decoder::Stream for Stream {
         Ok(())
     }
 
-    /// True once `message_stop` came.
     fn id(&mut self) -> Option<String> {
         self.id.take()
     }
 
+    /// True once `message_stop` came.
     fn is_done(&self) -> bool {
         self.done
     }
