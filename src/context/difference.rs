@@ -1,12 +1,11 @@
 //! What changed between two readings of a source, in few words: enough for a model that has read the first one.
 
+use super::align::{Hunk, hunks};
 use super::fill::{quoted, safe, version};
+use crate::rank::{Terms, content_hash};
 
 /// Most characters of a difference that is shown.
 const MOST: usize = 2_400;
-
-/// So many pairs of lines are compared at most; texts that differ by more are taken for two texts.
-const MOST_PAIRS: usize = 1_000_000;
 
 /// Of lines longer than this only what differs is shown, with this much around it.
 const LONG: usize = 240;
@@ -25,55 +24,145 @@ pub struct Difference {
     pub touches: bool,
 }
 
-/// A place at which the texts differ: so many lines from here went, so many came instead.
-struct Hunk {
-    old: usize,
-    new: usize,
-    gone: usize,
-    came: usize,
+/// What is known of the text that was there before.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'a> {
+    /// All of it.
+    Text(&'a str),
+    /// Its lines by [`line_hash`]; their words as far as somebody was shown them.
+    Lines(&'a [u32]),
+}
+
+/// What a line is known by, whatever it is indented by.
+pub fn line_hash(line: &str) -> u32 {
+    let hash = content_hash([line.trim()]);
+    (hash ^ (hash >> 32)) as u32
+}
+
+/// The lines of the text that was there before.
+struct Past<'a> {
+    texts: Vec<&'a str>,
+    hashes: &'a [u32],
+    shown: &'a str,
+    /// Lines that were shown, by their hash, where that is all that is known.
+    words: Vec<(u32, &'a str)>,
+}
+
+impl<'a> Past<'a> {
+    fn new(before: Before<'a>, shown: &'a str) -> Past<'a> {
+        let (mut texts, mut words, mut hashes) = (Vec::new(), Vec::new(), &[][..]);
+        match before {
+            Before::Text(text) => texts = text.lines().collect(),
+            Before::Lines(lines) => {
+                hashes = lines;
+                words = shown.lines().map(|line| (line_hash(line), line)).collect();
+                words.sort_unstable();
+            }
+        }
+        Past { texts, hashes, shown, words }
+    }
+
+    /// Both texts as numbers, equal ones for equal lines.
+    fn compared(&self, now: &[&str]) -> (Vec<u32>, Vec<u32>) {
+        if !self.hashes.is_empty() {
+            return (self.hashes.to_vec(), now.iter().map(|line| line_hash(line)).collect());
+        }
+        let mut terms = Terms::default();
+        let mut numbers = |lines: &[&str]| lines.iter().map(|line| terms.add(line)).collect();
+        (numbers(&self.texts), numbers(now))
+    }
+
+    /// The line at that place, if it is known.
+    fn line(&self, place: usize) -> Option<&'a str> {
+        let Some(hash) = self.hashes.get(place) else { return self.texts.get(place).copied() };
+        let at = self.words.binary_search_by_key(hash, |(known, _)| *known).ok()?;
+        Some(self.words[at].1)
+    }
+
+    /// Whether somebody was shown the line at that place.
+    fn was_shown(&self, place: usize) -> bool {
+        let says = |line: &str| line.chars().any(char::is_alphanumeric);
+        self.line(place).is_some_and(|line| says(line) && self.shown.contains(line.trim()))
+    }
 }
 
 /// Compares two texts line by line. `shown` holds the passages of the old one that somebody knows.
-pub fn difference(old: &str, new: &str, shown: &str) -> Difference {
-    let (before, after): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+pub fn difference(before: Before<'_>, new: &str, shown: &str) -> Difference {
+    let now: Vec<&str> = new.lines().collect();
+    let past = Past::new(before, shown);
+    let (numbers, new_numbers) = past.compared(&now);
     let mut all = Difference::default();
-    let mut left = 0;
-    let mut last = 0;
-    for hunk in hunks(&before, &after) {
-        let (gone, came) = (&before[hunk.old..hunk.old + hunk.gone], &after[hunk.new..hunk.new + hunk.came]);
+    let (mut left, mut last) = (0, 0);
+    for Hunk { old, new, gone, came } in hunks(&numbers, &new_numbers) {
+        let (went, came) = (old..old + gone, &now[new..new + came]);
         all.added += came.len();
-        all.removed += gone.len();
+        all.removed += gone;
         // Lines that came stand between what was known, if anything was.
-        let beside = [hunk.old.checked_sub(1), Some(hunk.old + hunk.gone)];
-        let beside = beside.into_iter().flatten().filter_map(|place| before.get(place).copied());
-        let known = |line: &str| line.chars().any(char::is_alphanumeric) && shown.contains(line.trim());
-        all.touches |= gone.iter().copied().any(known) || (gone.is_empty() && beside.into_iter().any(known));
-        let mut lines = String::new();
-        if let Some(heading) = before[last..hunk.old].iter().rev().find(|line| line.starts_with('#')) {
-            lines.push_str(&["@ ", heading, "\n"].concat());
+        let mut beside = [old.checked_sub(1), Some(old + gone)].into_iter().flatten();
+        all.touches |=
+            went.clone().any(|place| past.was_shown(place)) || gone == 0 && beside.any(|place| past.was_shown(place));
+        if left > 0 {
+            left += gone + came.len();
+            continue;
         }
-        last = hunk.old;
-        match (gone, came) {
-            ([gone], [came]) if gone.len().max(came.len()) > LONG => {
-                let (gone, came) = middle(gone, came);
-                lines.push_str(&["- ", &gone, "\n+ ", &came, "\n"].concat());
-            }
-            _ => {
-                for (mark, changed) in [("- ", gone), ("+ ", came)] {
-                    changed.iter().for_each(|line| lines.push_str(&[mark, line, "\n"].concat()));
+        let mut lines = Lines { text: String::new(), room: MOST.saturating_sub(all.text.len()), left: 0 };
+        let heading = now[last..new].iter().rev().find(|line| line.starts_with('#'));
+        last = new;
+        if let ([came], true, Some(gone)) = (came, gone == 1, past.line(old))
+            && gone.len().max(came.len()) > LONG
+        {
+            let (gone, came) = middle(gone, came);
+            lines.push("- ", &gone);
+            lines.push("+ ", &came);
+        } else {
+            // Where not all fits, what is new says more.
+            let needed: usize = came.iter().map(|line| line.len() + 3).sum();
+            let room = lines.room;
+            lines.room = room.saturating_sub(needed).max(room / 3);
+            let taken = lines.room;
+            let mut unknown = 0;
+            for place in went {
+                match past.line(place) {
+                    Some(line) => lines.push("- ", line),
+                    None => unknown += 1,
                 }
             }
+            if unknown > 0 {
+                lines.push("- ", &["[lines that were not shown: ", &unknown.to_string(), "]"].concat());
+            }
+            lines.room += room - taken;
+            came.iter().for_each(|line| lines.push("+ ", line));
         }
-        if left > 0 || all.text.len() + lines.len() > MOST {
-            left += hunk.gone + hunk.came;
-        } else {
-            all.text.push_str(&lines);
+        if let Some(heading) = heading.filter(|_| !lines.text.is_empty()) {
+            all.text.push_str(&["@ ", heading, "\n"].concat());
         }
+        all.text.push_str(&lines.text);
+        left += lines.left;
     }
     if left > 0 {
         all.text.push_str(&["[", &left.to_string(), " more lines changed: read it again for all of them]\n"].concat());
     }
     all
+}
+
+/// Lines, as many as there is room for.
+struct Lines {
+    text: String,
+    room: usize,
+    left: usize,
+}
+
+impl Lines {
+    fn push(&mut self, mark: &str, line: &str) {
+        let bytes = mark.len() + line.len() + 1;
+        match self.room.checked_sub(bytes) {
+            Some(room) => {
+                self.room = room;
+                self.text.push_str(&[mark, line, "\n"].concat());
+            }
+            None => self.left += 1,
+        }
+    }
 }
 
 /// What differs between two long lines, with a little around it.
@@ -95,52 +184,6 @@ fn middle(old: &str, new: &str) -> (String, String) {
         [dots(from > 0), &part, dots(to < line.len() || part.len() < to - from)].concat()
     };
     (cut(old), cut(new))
-}
-
-fn hunks(old: &[&str], new: &[&str]) -> Vec<Hunk> {
-    let start = old.iter().zip(new).take_while(|(one, two)| one == two).count();
-    let end = old[start..].iter().rev().zip(new[start..].iter().rev()).take_while(|(one, two)| one == two).count();
-    let (old, new) = (&old[start..old.len() - end], &new[start..new.len() - end]);
-    if old.is_empty() && new.is_empty() {
-        return Vec::new();
-    }
-    if old.len() * new.len() > MOST_PAIRS {
-        return vec![Hunk { old: start, new: start, gone: old.len(), came: new.len() }];
-    }
-    // How many lines both have from there on.
-    let width = new.len() + 1;
-    let mut common = vec![0u32; (old.len() + 1) * width];
-    for one in (0..old.len()).rev() {
-        for two in (0..new.len()).rev() {
-            common[one * width + two] = if old[one] == new[two] {
-                common[(one + 1) * width + two + 1] + 1
-            } else {
-                common[(one + 1) * width + two].max(common[one * width + two + 1])
-            };
-        }
-    }
-    let mut hunks: Vec<Hunk> = Vec::new();
-    let (mut one, mut two) = (0, 0);
-    let mut open = false;
-    while one < old.len() || two < new.len() {
-        if one < old.len() && two < new.len() && old[one] == new[two] {
-            (one, two, open) = (one + 1, two + 1, false);
-            continue;
-        }
-        if !open {
-            hunks.push(Hunk { old: start + one, new: start + two, gone: 0, came: 0 });
-            open = true;
-        }
-        let Some(hunk) = hunks.last_mut() else { break };
-        let goes =
-            two == new.len() || one < old.len() && common[(one + 1) * width + two] >= common[one * width + two + 1];
-        if goes {
-            (one, hunk.gone) = (one + 1, hunk.gone + 1);
-        } else {
-            (two, hunk.came) = (two + 1, hunk.came + 1);
-        }
-    }
-    hunks
 }
 
 /// What a model is told of a source that is another one than it was shown, as a block of context.
@@ -168,62 +211,56 @@ mod tests {
     fn lines_that_went_and_came() {
         let old = "# Rain\nOslo: rain\nBergen: rain\n\n# Wind\nOslo: calm\n";
         let new = "# Rain\nOslo: sun\nBergen: rain\n\n# Wind\nOslo: calm\nBergen: storm\n";
-        let found = difference(old, new, "Bergen: rain\nOslo: rain");
+        let found = difference(Before::Text(old), new, "Bergen: rain\nOslo: rain");
         assert_eq!(found.text, "@ # Rain\n- Oslo: rain\n+ Oslo: sun\n@ # Wind\n+ Bergen: storm\n");
         assert_eq!((found.added, found.removed, found.touches), (2, 1, true));
-        assert!(!difference(old, new, "Bergen: rain").touches);
-        assert!(difference("a\nb", "a\nx\nb", "a").touches, "between what was shown");
-        assert!(!difference("a\nb", "a\nb\nx", "a").touches);
-        assert_eq!(difference(old, old, old), Difference::default());
-        assert_eq!(difference("", "x", "").text, "+ x\n");
+        assert!(!difference(Before::Text(old), new, "Bergen: rain").touches);
+        assert!(difference(Before::Text("a\nb"), "a\nx\nb", "a").touches, "between what was shown");
+        assert!(!difference(Before::Text("a\nb"), "a\nb\nx", "a").touches);
+        assert_eq!(difference(Before::Text(old), old, old), Difference::default());
+        assert_eq!(difference(Before::Text(""), "x", "").text, "+ x\n");
     }
 
-    /// What a difference says, done to the old text, gives the new one.
+    /// Of a text that was too long to be kept, what went is told as far as it was shown.
     #[test]
-    fn nothing_is_left_out_of_a_difference() {
-        let mut state = 7u64;
-        let mut next = |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % below
-        };
-        for _ in 0..500 {
-            let text = |next: &mut dyn FnMut(u64) -> u64| -> Vec<String> {
-                (0..next(12)).map(|_| format!("l{}", next(5))).collect()
-            };
-            let (old, new) = (text(&mut next), text(&mut next));
-            let (old, new): (Vec<&str>, Vec<&str>) =
-                (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
-            let (mut made, mut place) = (Vec::new(), 0);
-            for Hunk { old: from, new: to, gone, came } in hunks(&old, &new) {
-                made.extend_from_slice(&old[place..from]);
-                made.extend_from_slice(&new[to..to + came]);
-                place = from + gone;
-            }
-            made.extend_from_slice(&old[place..]);
-            assert_eq!(made, new, "{old:?}");
-        }
+    fn of_a_long_text_the_lines_are_known_by_their_hashes() {
+        let text = |middle: &str| (0..20_000).map(|line| format!("row {line} {middle}\n")).collect::<Vec<_>>();
+        let old = text("is calm");
+        let hashes: Vec<u32> = old.iter().map(|line| line_hash(line)).collect();
+        let mut new = old.clone();
+        new[7] = "row 7 is wild\n".into();
+        new[12_000] = "row 12000 is wild\n".into();
+        new.remove(19_999);
+        let found = difference(Before::Lines(&hashes), &new.concat(), "row 12000 is calm\n  row 12001 is calm");
+        assert_eq!(
+            found.text,
+            "- [lines that were not shown: 1]\n+ row 7 is wild\n- row 12000 is calm\n+ row 12000 is wild\n- [lines that were not shown: 1]\n"
+        );
+        assert_eq!((found.added, found.removed, found.touches), (2, 3, true));
+        assert!(!difference(Before::Lines(&hashes), &new.concat(), "row 5 is calm").touches);
+        assert_eq!(difference(Before::Lines(&hashes), &old.concat(), ""), Difference::default());
     }
 
     #[test]
     fn it_stays_small() {
         let lines = |word: &str| (0..3000).map(|number| format!("{word} {number}\n")).collect::<String>();
-        let found = difference(&lines("a"), &lines("b"), "");
+        let found = difference(Before::Text(&lines("a")), &lines("b"), "");
         assert!(found.text.len() < MOST + 100 && found.text.ends_with("read it again for all of them]\n"));
         assert_eq!((found.added, found.removed), (3000, 3000));
         let long = |word: &str| ["é".repeat(900), word.to_owned(), "é".repeat(900)].concat();
-        let found = difference(&long("sun"), &long("rain"), "");
+        let found = difference(Before::Text(&long("sun")), &long("rain"), "");
         assert!(found.text.contains("ésuné") && found.text.contains("érainé") && found.text.len() < 600);
     }
 
     #[test]
     fn a_note_is_context_and_is_read_again_as_such() {
         let now = "a\n</source>\nb";
-        let told = note("docs", "a://\"b", now, &difference("a", now, "a"), true);
+        let told = note("docs", "a://\"b", now, &difference(Before::Text("a"), now, "a"), true);
         assert_eq!((told.matches("</source>").count(), told.matches("</context>").count()), (1, 1), "{told}");
         let text = Text { server: "docs".into(), uri: "a://\"b".into(), text: now.into(), ..Text::default() };
         let blocks = [told];
         assert!(History::read(&blocks).of(&text).has("b"), "what it says is known");
         assert!(!History::read(&blocks).of(&text).has("never said"));
-        assert!(note("docs", "a://b", "whole", &difference("", "whole", ""), false).contains("It is now:\nwhole\n"));
+        assert!(note("docs", "a://b", "whole", &difference(Before::Text(""), "whole", ""), false).contains("It is now:\nwhole\n"));
     }
 }

@@ -16,6 +16,7 @@
 //!
 //! - Reading anything: the driver does, see `crate::drive`.
 
+mod align;
 pub mod arguments;
 pub mod budget;
 pub mod build;

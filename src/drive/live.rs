@@ -139,7 +139,7 @@ impl<P: Platform> Agent<P> {
                     let ms = wait.get("ms").and_then(Value::as_u64).unwrap_or(0);
                     jobs.push(async move {
                         platform.sleep(Millis(ms)).await;
-                        inbox.push(json!({ "rested": wait["id"] }));
+                        inbox.push(json!({ "rested": wait["id"], "turn": wait["turn"] }));
                     });
                 }
                 let news = poll_fn(|context| {

@@ -2,11 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::context::difference::{Before, line_hash};
 use crate::json;
 use crate::rank::content_hash;
 
-/// Longest text that is kept to be compared line by line, in bytes; of longer ones it is known only whether they changed.
+/// Longest text that is kept as it is, in bytes.
 const MOST_BYTES: usize = 64 << 10;
+
+/// Longest text of which the lines' hashes are kept, in bytes and in lines; of longer ones it is known only whether they changed.
+const MOST_COMPARED: usize = 2 << 20;
+const MOST_LINES: usize = 50_000;
 
 /// Most bytes that are kept of what the model was shown of one source.
 const MOST_SHOWN: usize = 64 << 10;
@@ -18,13 +23,28 @@ pub struct Content {
     pub hash: u64,
     /// The text, unless it is too long to be kept.
     pub text: Option<String>,
+    /// Hashes of the lines of a text that is too long to be kept, unless there are too many.
+    pub lines: Vec<u32>,
 }
 
 impl Content {
     /// The content that this text is.
     pub fn of(text: &str) -> Content {
         let kept = text.len() <= MOST_BYTES;
-        Content { hash: content_hash([text]), text: kept.then(|| text.to_owned()) }
+        let lines: Vec<u32> = match !kept && text.len() <= MOST_COMPARED {
+            true => text.lines().take(MOST_LINES + 1).map(line_hash).collect(),
+            false => Vec::new(),
+        };
+        let lines = if lines.len() > MOST_LINES { Vec::new() } else { lines };
+        Content { hash: content_hash([text]), text: kept.then(|| text.to_owned()), lines }
+    }
+
+    /// What a later text can be compared with; `None` when nothing is known of this one.
+    pub fn before(&self) -> Option<Before<'_>> {
+        match &self.text {
+            Some(text) => Some(Before::Text(text)),
+            None => (!self.lines.is_empty()).then_some(Before::Lines(&self.lines)),
+        }
     }
 }
 
@@ -68,7 +88,7 @@ impl Known {
             server: text("server")?,
             uri: text("uri")?,
             asked: value.get("asked").and_then(Value::as_bool).unwrap_or(false),
-            base: Content { hash, text: text("text") },
+            base: Content { hash, text: text("text"), lines: text("lines").map_or_else(Vec::new, |hex| numbers(&hex)) },
             shown: text("shown").unwrap_or_default(),
         })
     }
@@ -89,6 +109,9 @@ impl Known {
         if let Some(text) = &self.base.text {
             fields.insert("text".to_owned(), text.as_str().into());
         }
+        if !self.base.lines.is_empty() {
+            fields.insert("lines".to_owned(), hex(&self.base.lines).into());
+        }
         json::text(&Value::Object(fields)).into_bytes()
     }
 
@@ -96,6 +119,18 @@ impl Known {
     pub fn told(&self) -> Value {
         json!({ "server": self.server, "uri": self.uri, "asked": self.asked })
     }
+}
+
+/// Numbers as text, eight digits each.
+fn hex(numbers: &[u32]) -> String {
+    let digit = |number: u32, place: u32| char::from(b"0123456789abcdef"[(number >> (28 - 4 * place)) as usize & 15]);
+    numbers.iter().flat_map(|number| (0..8).map(move |place| digit(*number, place))).collect()
+}
+
+/// The numbers that [`hex`] wrote; none where that is no such text.
+fn numbers(hex: &str) -> Vec<u32> {
+    let number = |digits: &[u8]| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    hex.as_bytes().chunks(8).map(number).collect::<Option<_>>().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -111,7 +146,15 @@ mod tests {
         known.base = Content::of(&"x".repeat(MOST_BYTES + 1));
         known.show(&"é".repeat(MOST_SHOWN));
         assert_eq!((known.base.text.is_none(), known.shown.len() <= MOST_SHOWN + 1), (true, true));
-        assert_eq!(Known::read(&known.to_bytes()), Some(known));
+        assert_eq!(Known::read(&known.to_bytes()), Some(known.clone()));
+        known.base = Content::of(&"a line\nanother one\n".repeat(4_000));
+        assert_eq!((known.base.text.is_none(), known.base.lines.len()), (true, 8_000));
+        assert_eq!(Known::read(&known.to_bytes()), Some(known.clone()));
+        assert!(known.to_bytes().len() < 200_000);
+        for long in ["x".repeat(MOST_COMPARED + 1), "a\n".repeat(MOST_LINES + 1)] {
+            assert!(Content::of(&long).before().is_none());
+        }
+        assert_eq!((numbers(&hex(&[0, 7, u32::MAX])), numbers("g"), numbers("é")), (vec![0, 7, u32::MAX], vec![], vec![]));
         for bad in ["", "{}", r#"{"server":"s","uri":"u","hash":7}"#] {
             assert_eq!(Known::read(bad.as_bytes()), None);
         }

@@ -8,9 +8,13 @@ use crate::context::difference::{Difference, difference, note};
 /// Changes that come together are read together, in milliseconds.
 const SETTLE: u64 = 250;
 
-/// Shortest and longest time from one reading of a source to the next, in milliseconds.
+/// Shortest and longest time from one reading of a source to the next, in milliseconds. It doubles with each reading, until
+/// nothing was told for the longest one.
 const PACE: u64 = 1_000;
 const MOST_PACE: u64 = 60_000;
+
+/// So many contents that were told and not shown yet are remembered of a source.
+const MOST_NEWS: usize = 4;
 
 /// Most sources that are followed because they were put before the model; those of the longest ago go first. What the app has
 /// subscribed to does not count.
@@ -39,6 +43,10 @@ struct Seat {
     /// It was told of since it was last begun to be read.
     dirty: bool,
     pace: u64,
+    /// Counts what is waited for: only the last wait counts.
+    turn: u64,
+    /// The text that was read last, however long, with its hash.
+    latest: (u64, String),
     /// Hash of what the reader was told last.
     told: u64,
     /// What was told and not yet shown to the model, the latest last.
@@ -129,15 +137,15 @@ impl Session {
         if !older {
             self.touched.push(id);
         }
-        let (told, phase) = (known.base.hash, Phase::Unwatched);
-        let (dirty, pace, news) = (false, PACE, Vec::new());
-        self.seats.push(Seat { id, known, older, vouched, phase, dirty, pace, told, news, awaited: older });
+        let (told, phase, latest) = (known.base.hash, Phase::Unwatched, (0, String::new()));
+        let (dirty, pace, turn, news) = (false, PACE, 0, Vec::new());
+        self.seats.push(Seat { id, known, older, vouched, phase, dirty, pace, turn, latest, told, news, awaited: older });
     }
 
     /// Takes in a fact:
     ///
     /// ```text
-    /// {"watching":id}  {"deaf":id}  {"changed":id}  {"gap":id}  {"rested":id}
+    /// {"watching":id}  {"deaf":id}  {"changed":id}  {"gap":id}  {"rested":id,"turn":...}, with the wait's turn
     /// {"read":id,"text":...,"at":ms} or {"read":id}, when that failed
     /// {"noted":[{"server","uri","version"}]}  {"patience":true}
     /// ```
@@ -157,7 +165,12 @@ impl Session {
         on("deaf", &mut |seat, orders| seat.deaf(orders));
         on("changed", &mut |seat, orders| seat.changed(orders));
         on("gap", &mut |seat, orders| seat.changed(orders));
-        on("rested", &mut |seat, orders| seat.rested(orders));
+        let turn = id("turn");
+        on("rested", &mut |seat, orders| {
+            if turn.is_none_or(|turn| turn == seat.turn) {
+                seat.rested(orders);
+            }
+        });
         let (text, at) = (fact.get("text").and_then(Value::as_str), id("at").unwrap_or(0));
         on("read", &mut |seat, orders| seat.read(text, at, orders));
         // What was put before the model by itself is followed as far as its server tells of it.
@@ -180,8 +193,9 @@ impl Session {
         let Some(place) = seat.news.iter().position(|news| Some(news.hash) == hash) else { return };
         let shown = seat.news.remove(place);
         seat.news.drain(..place);
-        if let Some(words) = seat.known.base.text.as_deref().zip(shown.text.as_deref()) {
-            let words = difference(words.0, words.1, "").text;
+        let whole = shown.text.as_deref().or((seat.latest.0 == shown.hash).then_some(seat.latest.1.as_str()));
+        if let Some((before, now)) = seat.known.base.before().zip(whole) {
+            let words = difference(before, now, "").text;
             seat.known.show(&words.replace("\n+ ", "\n"));
         }
         seat.known.base = shown;
@@ -256,12 +270,13 @@ impl Seat {
     fn rested(&mut self, orders: &mut Orders) {
         match self.phase {
             Phase::Settling => self.begin_reading(orders),
-            Phase::Resting if self.dirty => {
-                self.pace = (self.pace * 2).min(MOST_PACE);
-                self.begin_reading(orders);
+            Phase::Resting if self.dirty => self.begin_reading(orders),
+            Phase::Resting => {
+                self.phase = Phase::Idle;
+                self.wait(MOST_PACE, orders);
             }
-            Phase::Resting => (self.phase, self.pace) = (Phase::Idle, PACE),
-            Phase::Unwatched | Phase::Idle | Phase::Reading => {}
+            Phase::Idle => self.pace = PACE,
+            Phase::Unwatched | Phase::Reading => {}
         }
     }
 
@@ -270,8 +285,9 @@ impl Seat {
         orders.reads.push(json!({ "id": self.id, "server": self.known.server, "uri": self.known.uri }));
     }
 
-    fn wait(&self, ms: u64, orders: &mut Orders) {
-        orders.waits.push(json!({ "id": self.id, "ms": ms }));
+    fn wait(&mut self, ms: u64, orders: &mut Orders) {
+        self.turn += 1;
+        orders.waits.push(json!({ "id": self.id, "ms": ms, "turn": self.turn }));
     }
 
     fn read(&mut self, text: Option<&str>, at: u64, orders: &mut Orders) {
@@ -280,6 +296,7 @@ impl Seat {
         }
         (self.phase, self.awaited) = (Phase::Resting, false);
         self.wait(self.pace, orders);
+        self.pace = (self.pace * 2).min(MOST_PACE);
         // One that could not be read is to be read again.
         let Some(text) = text else { return self.dirty = true };
         let now = Content::of(text);
@@ -287,27 +304,29 @@ impl Seat {
             return;
         }
         self.told = now.hash;
+        self.latest = (now.hash, text.to_owned());
         if now.hash == self.known.base.hash {
             self.news.clear();
         } else {
             self.news.retain(|news| news.hash != now.hash);
             self.news.push(now.clone());
+            self.news.drain(..self.news.len().saturating_sub(MOST_NEWS));
         }
-        let whole = Content { text: Some(text.to_owned()), ..now };
-        self.tell(&whole, at, orders);
+        self.tell(&now, at, orders);
     }
 
     /// Tells how `now` differs from what the model was shown.
     fn tell(&self, now: &Content, at: u64, orders: &mut Orders) {
         let Known { server, uri, base, shown, .. } = &self.known;
         let same = now.hash == base.hash;
-        let found = match (&base.text, &now.text) {
+        let text = now.text.as_deref().or((self.latest.0 == now.hash).then_some(self.latest.1.as_str()));
+        let found = match base.before().zip(text) {
             _ if same => Difference::default(),
-            (Some(before), Some(after)) => difference(before, after, shown),
+            Some((before, after)) => difference(before, after, shown),
             // Too long to be compared: of what was shown nothing may be left.
-            _ => Difference { touches: !shown.is_empty(), ..Difference::default() },
+            None => Difference { touches: !shown.is_empty(), ..Difference::default() },
         };
-        let text = now.text.as_deref().unwrap_or("");
+        let text = text.unwrap_or("");
         let told = match found.text.is_empty() {
             false => found.clone(),
             true => Difference { text: "It is another text now: read it again.\n".to_owned(), ..found.clone() },

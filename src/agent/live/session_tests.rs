@@ -30,15 +30,18 @@ fn settled() -> Session {
     let orders = take(&mut session, json!({ "watching": 1 }));
     assert_eq!(orders["reads"][0]["uri"], "a", "what changed before somebody told is found");
     let orders = read(&mut session, "one\ntwo\n");
-    assert_eq!((&orders["changes"], &orders["waits"]), (&json!([]), &json!([{ "id": 1, "ms": 1000 }])));
-    take(&mut session, json!({ "rested": 1 }));
+    assert_eq!((&orders["changes"], &orders["waits"]), (&json!([]), &json!([{ "id": 1, "ms": 1000, "turn": 1 }])));
+    for ms in [MOST_PACE, 0] {
+        let waits = take(&mut session, json!({ "rested": 1 }))["waits"].clone();
+        assert_eq!(waits.as_array().unwrap().first().map_or(0, |wait| wait["ms"].as_u64().unwrap()), ms);
+    }
     session
 }
 
 #[test]
 fn a_change_is_read_compared_and_told() {
     let mut session = settled();
-    assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([{ "id": 1, "ms": SETTLE }]));
+    assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([{ "id": 1, "ms": SETTLE, "turn": 3 }]));
     assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([]), "told while it settles");
     assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1);
     let orders = read(&mut session, "one\nthree\n");
@@ -93,6 +96,77 @@ fn a_source_that_flaps_is_read_ever_more_rarely() {
         assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1, "but it is read");
     }
     assert_eq!(paces, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    // Quiet for a minute, it is read at once again.
+    read(&mut session, "one\nlast\n");
+    take(&mut session, json!({ "rested": 1 }));
+    assert_eq!(take(&mut session, json!({ "rested": 1 }))["waits"], json!([]));
+    take(&mut session, json!({ "changed": 1 }));
+    take(&mut session, json!({ "rested": 1 }));
+    assert_eq!(read(&mut session, "one\nnew\n")["waits"][0]["ms"], 1_000);
+}
+
+/// However it times its changes.
+#[test]
+fn no_rhythm_of_changes_is_read_more_often_than_another() {
+    for period in [700, 1_300, 2_600, 5_000, 20_000, 45_000] {
+        let mut session = settled();
+        let (mut now, mut rest, mut reads, mut told) = (0u64, None::<(u64, Value)>, 0, 0);
+        for round in 1..=2_400_000 / period {
+            let at = round * period;
+            while let Some((until, fact)) = rest.clone().filter(|(until, _)| *until <= at) {
+                now = until;
+                let mut orders = take(&mut session, fact);
+                if !orders["reads"].as_array().unwrap().is_empty() {
+                    reads += 1;
+                    orders = read(&mut session, &format!("one\n{until}\n"));
+                    told += orders["changes"].as_array().unwrap().len();
+                }
+                rest = next_wait(&orders, now);
+            }
+            now = now.max(at);
+            let orders = take(&mut session, json!({ "changed": 1 }));
+            rest = next_wait(&orders, now).or(rest);
+        }
+        assert!((38..=48).contains(&reads) && told <= reads, "{period}: {reads} readings, {told} told");
+    }
+}
+
+/// When the wait that was ordered is over, and what is told then.
+fn next_wait(orders: &Value, now: u64) -> Option<(u64, Value)> {
+    let wait = orders["waits"].as_array()?.last()?;
+    Some((now + wait["ms"].as_u64()?, json!({ "rested": 1, "turn": wait["turn"] })))
+}
+
+/// A text that is too long to be kept is compared line by line all the same, and what was shown of it is known by its words.
+#[test]
+fn a_long_text_has_a_difference_too() {
+    let text = |seven: &str, last: &str| {
+        let mut lines: Vec<String> = (0..6_000).map(|line| format!("row number {line}\n")).collect();
+        (lines[7], lines[5_999]) = (format!("{seven}\n"), format!("{last}\n"));
+        lines.concat()
+    };
+    let mut session = Session::new();
+    session.follow(vec![Read { known: known("a", &text("calm", "end"), "calm\nrow number 8"), vouched: 0 }]);
+    session.orders();
+    take(&mut session, json!({ "watching": 1 }));
+    let told = read(&mut session, &text("wild", "end"))["changes"][0].clone();
+    assert_eq!((&told["difference"], &told["cited"]), (&json!("- calm\n+ wild\n"), &json!(true)));
+    let noted = json!({ "noted": [{ "server": "s", "uri": "a", "version": told["version"] }] });
+    take(&mut session, noted);
+    // As after a reload.
+    let stored: Vec<Known> = session.to_store().iter().map(|known| Known::read(&known.to_bytes()).unwrap()).collect();
+    let mut session = Session::new();
+    session.remember(stored);
+    session.orders();
+    take(&mut session, json!({ "watching": 1 }));
+    let told = read(&mut session, &text("calm again", "over"))["changes"][0].clone();
+    assert_eq!(told["difference"], "- wild\n+ calm again\n- [lines that were not shown: 1]\n+ over\n");
+    let told = {
+        take(&mut session, json!({ "changed": 1 }));
+        take(&mut session, json!({ "rested": 1 }));
+        read(&mut session, &"x".repeat(3 << 20))["changes"][0].clone()
+    };
+    assert_eq!((&told["cited"], &told["same"]), (&json!(true), &json!(false)));
 }
 
 #[test]
@@ -131,8 +205,10 @@ fn a_server_s_word_holds_until_it_says_otherwise() {
     let mut session = Session::new();
     session.follow(vec![Read { vouched: 5_000, ..fresh("a", "x") }]);
     let orders = take(&mut session, json!({ "watching": 1 }));
-    assert_eq!((&orders["reads"], &orders["waits"]), (&json!([]), &json!([{ "id": 1, "ms": 5000 }])));
-    assert_eq!(take(&mut session, json!({ "changed": 1 }))["waits"], json!([{ "id": 1, "ms": SETTLE }]));
+    assert_eq!((&orders["reads"], &orders["waits"]), (&json!([]), &json!([{ "id": 1, "ms": 5000, "turn": 1 }])));
+    let waits = take(&mut session, json!({ "changed": 1 }))["waits"].clone();
+    assert_eq!(waits, json!([{ "id": 1, "ms": SETTLE, "turn": 2 }]));
+    assert_eq!(take(&mut session, json!({ "rested": 1, "turn": 1 }))["reads"], json!([]), "an old wait");
     assert_eq!(take(&mut session, json!({ "rested": 1 }))["reads"].as_array().unwrap().len(), 1);
     assert_eq!(read(&mut session, "y")["changes"].as_array().unwrap().len(), 1);
 }
@@ -158,7 +234,7 @@ fn only_so_many_are_followed_by_themselves() {
 #[test]
 fn facts_about_nothing_change_nothing() {
     let mut session = settled();
-    for fact in [json!({ "read": 1, "text": "x" }), json!({ "rested": 1 }), json!({ "changed": 9 }), json!(7)] {
+    for fact in [json!({ "read": 1, "text": "x" }), json!({ "rested": 9 }), json!({ "changed": 9 }), json!(7)] {
         let orders = take(&mut session, fact);
         assert_eq!((&orders["reads"], &orders["changes"], &orders["waits"]), (&json!([]), &json!([]), &json!([])));
     }
