@@ -14,11 +14,13 @@ const APPROVED: &str = "approved";
 const APP: &str = "app:";
 
 impl<P: Platform> Agent<P> {
-    /// Reads what was allowed, unless that is known or nobody is ever asked.
+    /// What was allowed is not known yet, and somebody may be asked.
+    pub(crate) fn must_recall_approvals(&self) -> bool {
+        self.approval() != Approval::Never && self.approved().borrow().is_none()
+    }
+
+    /// Reads what was allowed.
     pub(crate) async fn recall_approvals(&self) {
-        if self.approval() == Approval::Never || self.approved().borrow().is_some() {
-            return;
-        }
         let is_one = |key: &String| key.split('/').nth(1) == Some(APPROVED) && key.split('/').count() == 4;
         let stored = self.platform().list(Space::Servers, "").await.into_iter().map(|stored| stored.key);
         *self.approved().borrow_mut() = Some(stored.filter(is_one).collect());

@@ -64,6 +64,8 @@ enum Job<P: Platform> {
     Connect(Rc<Server<P>>),
     /// Lists the tools of a connected server anew.
     Renew(Rc<Server<P>>),
+    /// Reads what users have allowed for good.
+    Recall,
     StandBy(Rc<Server<P>>),
     Follow(Rc<Server<P>>),
     GatherLimit(Millis),
@@ -121,7 +123,6 @@ pub(crate) async fn drive<P: Platform>(
         Context { agent, handle, model, over, connecting, questions, returns, own_plan, meta, trace, keeper, inbox };
     let context = Rc::new(context);
     let mut jobs = Jobs::default();
-    context.agent.recall_approvals().await;
     loop {
         // One moment for all of them, and for the steps that follow: the log has no finer.
         let now = platform.now();
@@ -215,13 +216,17 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
                 _ => true,
             };
             let servers: Vec<Rc<Server<P>>> = context.agent.servers_now().into_iter().filter(waiting).collect();
-            if servers.is_empty() {
+            let recalls = context.agent.must_recall_approvals();
+            if servers.is_empty() && !recalls {
                 handle.push(Fact::Gathered);
                 return Vec::new();
             }
-            context.connecting.set(servers.len());
+            context.connecting.set(servers.len() + usize::from(recalls));
             let any_new = servers.iter().any(|server| !is_ready(server) && !server.is_doubtful());
             let mut jobs = vec![Job::GatherLimit(gather_limit(any_new))];
+            if recalls {
+                jobs.push(Job::Recall);
+            }
             jobs.extend(servers.into_iter().map(|server| match is_ready(&server) {
                 true => Job::Renew(server),
                 false => Job::Connect(server),
@@ -319,6 +324,10 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
                     handle.push(Fact::Warning { server: server.name.clone(), message });
                 }
             }
+            context.gathered_one();
+        }
+        Job::Recall => {
+            agent.recall_approvals().await;
             context.gathered_one();
         }
         Job::Renew(server) => {
