@@ -13,9 +13,11 @@ use crate::drive::mcp::Connection;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
 use crate::mcp::listen::Change;
-use crate::mcp::lists::Age;
+use crate::mcp::lists::{Age, Freshness};
 use crate::platform::{self, Platform, Space, Write};
 use crate::time::Millis;
+
+const DISCOVER: &str = "server/discover";
 
 /// Everything that an agent's servers said and that may be used again. Shared with other tabs, where the store is.
 pub(super) struct Cache<P: Platform> {
@@ -151,6 +153,40 @@ impl<P: Platform> Cache<P> {
                 }
                 _ => Err(error),
             },
+        }
+    }
+
+    /// What the server said of itself, if that is fresh by its own word ([MCP 2026-07-28, Caching, "Cacheable Results"] has
+    /// `server/discover` among them).
+    ///
+    /// [MCP 2026-07-28, Caching, "Cacheable Results"]: https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching
+    pub(super) async fn greeting(&self, connection: &Connection<P>) -> Option<Map<String, Value>> {
+        let server = connection.config().identity();
+        let all = platform::key(&[&server, DISCOVER, ""]);
+        // Most servers vouch for no time; who asks is found out only where something is kept.
+        if !self.config.is_enabled() || self.platform.list(Space::Cache, &all).await.is_empty() {
+            return None;
+        }
+        let principal = connection.principal().await.ok()?;
+        let record = self.find(&[all.as_str(), &principal].concat(), &[all.as_str(), "public"].concat()).await?;
+        (!record.age(self.platform.now()).stale).then_some(record.result)
+    }
+
+    /// Keeps what the server said of itself, if it vouches for it; `principal` is who asked.
+    pub(super) async fn keep_greeting(&self, connection: &Connection<P>, principal: &str, result: &Map<String, Value>) {
+        if !self.config.is_enabled() || Freshness::read(result).ttl_ms == 0 {
+            return;
+        }
+        // Whoever signed in meanwhile is somebody else.
+        if connection.principal().await.is_ok_and(|now| now == principal)
+            && let Some(record) = Record::new(result, Millis(0), self.platform.now())
+            && let Some(value) = record.to_bytes()
+        {
+            let principal = if record.is_public() { "public" } else { principal };
+            let key = platform::key(&[&connection.config().identity(), DISCOVER, principal]);
+            let put = Write::Put { space: Space::Cache, key, value, expires: Some(record.expires()) };
+            // What is not kept is asked for again.
+            let _ = self.platform.write(vec![put]).await;
         }
     }
 

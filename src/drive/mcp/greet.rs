@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::Inner;
 use super::transfer::{Build, Job, Reply};
+use super::{Connection, Inner};
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Error, Result};
 use crate::jsonrpc;
@@ -30,7 +30,9 @@ impl<P: Platform> Inner<P> {
                 stored.and_then(|name| Era::parse(std::str::from_utf8(&name).ok()?))
             }
         };
-        let outcome = self.greet(remembered).await;
+        // Once: if what it said does not hold any more, it is asked.
+        let recalls = known.is_none() && remembered == Some(Era::Modern);
+        let outcome = self.greet(remembered, recalls).await;
         if let Ok(link) = &outcome
             && remembered != Some(link.era)
         {
@@ -50,18 +52,31 @@ impl<P: Platform> Inner<P> {
         outcome
     }
 
-    async fn greet(self: &Rc<Inner<P>>, remembered: Option<Era>) -> Result<Rc<Link>> {
+    async fn greet(self: &Rc<Inner<P>>, remembered: Option<Era>, recalls: bool) -> Result<Rc<Link>> {
+        let itself = Connection(self.clone(), None);
+        let cache = self.cache.as_ref();
+        let mut said = match cache.filter(|_| recalls) {
+            Some(cache) => cache.greeting(&itself).await,
+            None => None,
+        };
         let mut connect = Connect::new(&self.config.name, remembered);
         let mut unfinished = Unfinished { inner: self, session: None, done: false };
         // What the attempt before this one has left open.
         self.single.take();
         loop {
             match connect.next().clone() {
+                Step::Discover(_) if said.is_some() => connect.discovered(Ok(said.take().unwrap_or_default())),
                 Step::Discover(version) => {
                     let call = Call::new("server/discover", &[]);
                     let build = |id, token: Option<&Secret>| request::modern(&call, id, version, &self.config, token);
+                    let asks = if cache.is_some() { itself.principal().await.ok() } else { None };
                     let reply = self.greeting(Era::Modern, &call, true, &build).await;
-                    connect.discovered(reply.and_then(|reply| result(reply.answer, &call)));
+                    let answer = reply.and_then(|reply| result(reply.answer, &call));
+                    let told = answer.as_ref().ok().filter(|_| asks.is_some()).cloned();
+                    connect.discovered(answer);
+                    if let (Step::Ready(_), Some(cache), Some(asks), Some(told)) = (connect.next(), cache, asks, told) {
+                        cache.keep_greeting(&itself, &asks, &told).await;
+                    }
                 }
                 Step::Initialize => {
                     let call = Call::new("initialize", &[]);
@@ -139,3 +154,7 @@ fn result(answer: Answer, call: &Call<'_>) -> std::result::Result<Map<String, Va
         _ => Err(Error::new(Code::Protocol, [call.method, ": answered without a result"].concat()).into()),
     }
 }
+
+#[cfg(test)]
+#[path = "greet_tests.rs"]
+mod tests;
