@@ -14,6 +14,8 @@ mod early;
 mod handles;
 #[path = "sim/laws.rs"]
 mod laws;
+#[path = "sim/live.rs"]
+mod live;
 #[path = "sim/long.rs"]
 mod long;
 #[path = "sim/model.rs"]
@@ -133,6 +135,60 @@ fn every_law_holds_for_every_seed() {
         *counts.entry(word).or_default() += count;
     }
     for word in WORDS {
+        assert!(counts.get(word).is_some_and(|count| *count >= 5), "hardly ever seen: {word}: {counts:?}");
+    }
+}
+
+/// What the stories of sources that change are about.
+const LIVE_WORDS: [&str; 12] = [
+    "fault: refused",
+    "fault: reset",
+    "fault: truncated",
+    "fault: 500",
+    "the disk changes its mind",
+    "told {",
+    "\"same\":true",
+    "\"cited\":true",
+    "resources/updated",
+    "resources/subscribe",
+    "subscriptions/listen",
+    "aborted by the client",
+];
+
+#[test]
+fn what_changes_is_told_and_what_is_cached_is_right_for_every_seed() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    if let Some(seed) = number("SEED") {
+        let story = live::play(seed);
+        println!("{}", story.sim.report());
+        assert_eq!(story.wrong, [""; 0]);
+        return;
+    }
+    let seeds = number("SIM_SEEDS").unwrap_or(SEEDS) / 20;
+    let share = |thread: u64| {
+        let mut counts = Counts::new();
+        for seed in (thread..seeds).step_by(THREADS as usize) {
+            let story = live::play(seed);
+            if !story.wrong.is_empty() {
+                fail(&story.sim, &story.wrong);
+            }
+            for line in story.sim.log() {
+                for word in LIVE_WORDS {
+                    *counts.entry(word).or_default() += u64::from(line.contains(word));
+                }
+            }
+        }
+        counts
+    };
+    let shares = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || share(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a seed failed, see above")).collect::<Vec<_>>()
+    });
+    let mut counts = Counts::new();
+    for (word, count) in shares.into_iter().flatten() {
+        *counts.entry(word).or_default() += count;
+    }
+    for word in LIVE_WORDS {
         assert!(counts.get(word).is_some_and(|count| *count >= 5), "hardly ever seen: {word}: {counts:?}");
     }
 }

@@ -261,6 +261,9 @@ mod tests {
         let blocks = [told];
         assert!(History::read(&blocks).of(&text).has("b"), "what it says is known");
         assert!(!History::read(&blocks).of(&text).has("never said"));
-        assert!(note("docs", "a://b", "whole", &difference(Before::Text(""), "whole", ""), false).contains("It is now:\nwhole\n"));
+        assert!(
+            note("docs", "a://b", "whole", &difference(Before::Text(""), "whole", ""), false)
+                .contains("It is now:\nwhole\n")
+        );
     }
 }

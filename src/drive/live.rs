@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 
 use serde_json::{Map, Value, json};
 
+use crate::cache::is_outage;
 use crate::drive::agent::Agent;
 use crate::drive::wait::{Cancel, Jobs, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
@@ -19,6 +20,13 @@ use crate::time::Millis;
 
 /// Longest wait of a run for what may have changed since the last one.
 const PATIENCE: Millis = Millis::from_secs(5);
+
+/// Shortest and longest wait before a server that could not be reached is asked again to tell of a source.
+const RETRY: Millis = Millis::from_secs(1);
+const MOST_RETRY: Millis = Millis::from_secs(60);
+
+/// So often in a row a server may refuse for another reason.
+const MOST_REFUSALS: u32 = 4;
 
 /// Longest wait for a source that is read again.
 const READING: Millis = Millis::from_secs(30);
@@ -59,6 +67,18 @@ impl Watchers {
     pub(crate) fn look(&self, conversation: &str, by: Option<&Rc<Inbox>>) {
         for (of, inbox) in &*self.0.borrow() {
             if of == conversation && by.is_none_or(|by| !Rc::ptr_eq(by, inbox)) {
+                inbox.push(json!({ "look": true }));
+            }
+        }
+    }
+}
+
+impl Watchers {
+    /// What was followed in that conversation was removed, or in all: what they know is not stored.
+    pub(crate) fn forget(&self, conversation: Option<&str>) {
+        for (of, inbox) in &*self.0.borrow() {
+            if conversation.is_none_or(|id| id == of) {
+                inbox.push(json!({ "lost": true }));
                 inbox.push(json!({ "look": true }));
             }
         }
@@ -130,7 +150,7 @@ impl<P: Platform> Agent<P> {
                     ready();
                 }
                 for source in list("watch") {
-                    jobs.push(self.watch_source(source, inbox, over));
+                    jobs.push(self.watch_source(source, inbox, run.is_none(), over));
                 }
                 for source in list("reads") {
                     jobs.push(self.read_source(source, inbox, over));
@@ -172,27 +192,74 @@ impl<P: Platform> Agent<P> {
         }
     }
 
-    /// Has the server tell of a source.
-    async fn watch_source(&self, source: Value, inbox: &Inbox, over: &Cancel) {
-        let text = |name: &str| source.get(name).and_then(Value::as_str).unwrap_or("");
+    /// Has the server tell of a source, and again whenever it can be reached again. With `patient` also of one that is not
+    /// connected.
+    async fn watch_source(&self, source: Value, inbox: &Inbox, patient: bool, over: &Cancel) {
         let fact = |name: &str| inbox.push(json!({ name: source["id"] }));
-        let filter = Filter { uris: vec![text("uri").to_owned()], ..Filter::default() };
-        if let Some(server) = self.server_named(text("server"))
-            && server.state() == ServerState::Ready
-            && server.connection.tells(&filter)
+        let (unheard, mut pause, mut refusals) = (Cell::new(false), RETRY, 0);
+        while let Some(error) = self.watch_once(&source, &fact, &unheard, patient, over).await
+            && !over.is_cancelled()
         {
-            let mut told = |change| match change {
-                Change::Watching(honoured) if honoured.uris.is_empty() => fact("deaf"),
-                Change::Watching(_) => fact("watching"),
-                Change::Resource(_) => fact("changed"),
-                Change::Gap => fact("gap"),
-                _ => {}
-            };
-            let _ = server.connection.watch(filter, over, &mut told).await;
+            if !unheard.replace(true) {
+                (pause, refusals) = (RETRY, 0);
+                fact("unheard");
+            }
+            // Such as a session that was lost once more.
+            refusals += u32::from(!is_outage(&error));
+            if refusals > MOST_REFUSALS || matches!(error.code, Code::Misuse | Code::AuthRequired) {
+                break;
+            }
+            self.platform().sleep(pause).await;
+            pause = Millis(pause.0 * 2).min(MOST_RETRY);
         }
         if !over.is_cancelled() {
             fact("deaf");
         }
+    }
+
+    /// Watches a source until the server tells of nothing any more; why not, if there is a reason.
+    async fn watch_once(
+        &self,
+        source: &Value,
+        fact: &dyn Fn(&str),
+        unheard: &Cell<bool>,
+        patient: bool,
+        over: &Cancel,
+    ) -> Option<Error> {
+        let text = |name: &str| source.get(name).and_then(Value::as_str).unwrap_or("");
+        let filter = Filter { uris: vec![text("uri").to_owned()], ..Filter::default() };
+        let server = self.server_named(text("server"))?;
+        if server.state() != ServerState::Ready {
+            if !patient {
+                return None;
+            }
+            if let Err(error) = self.ensure(&server, over, &mut |_, _| ()).await {
+                return Some(error);
+            }
+        }
+        // A session that was lost leaves nobody to say what the server tells of.
+        if let Err(error) = server.connection.connect(over).await {
+            return Some(error);
+        }
+        if !server.connection.tells(&filter) {
+            return None;
+        }
+        let mut told = |change| match change {
+            Change::Watching(honoured) if honoured.uris.is_empty() => {
+                unheard.set(true);
+                fact("deaf");
+            }
+            Change::Watching(_) => {
+                fact("watching");
+                if unheard.take() {
+                    fact("gap");
+                }
+            }
+            Change::Resource(_) => fact("changed"),
+            Change::Gap => fact("gap"),
+            _ => {}
+        };
+        server.connection.watch(filter, over, &mut told).await.err()
     }
 
     async fn read_source(&self, source: Value, inbox: &Inbox, over: &Cancel) {

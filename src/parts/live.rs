@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::State;
 use crate::agent::live::{Content, Known, Read, Session};
 use crate::json;
-use crate::platform::{PartResult, Platform, Space, Write, key};
+use crate::platform::{PartResult, Platform, Space, StoreFailure, Write, key};
 
 /// Sessions at a time; the oldest is given up for one more, as whoever began it may be gone.
 const MOST_SESSIONS: usize = 64;
@@ -72,6 +72,11 @@ async fn stored<P: Platform>(platform: &P, conversation: &str) -> Vec<Known> {
         all.extend(bytes.and_then(|bytes| Known::read(&bytes)));
     }
     all
+}
+
+/// The store can be read. What is missing in one that cannot be was not given up.
+async fn is_there<P: Platform>(platform: &P) -> bool {
+    platform.write(Vec::new()).await != Err(StoreFailure::Absent)
 }
 
 fn put(conversation: &str, known: &Known) -> Write {
@@ -131,8 +136,11 @@ async fn facts<P: Platform>(lives: &Lives, platform: &P, request: &Value, last: 
     for fact in request.get("facts").and_then(Value::as_array).into_iter().flatten() {
         if fact.get("look").is_some() {
             if let Some(id) = &open.conversation {
-                let kept = stored(platform, id).await;
-                open.session.forget_others(&kept);
+                let mut kept = stored(platform, id).await;
+                if open.session.has_others(&kept) && is_there(platform).await {
+                    kept = stored(platform, id).await;
+                    open.session.forget_others(&kept);
+                }
                 open.session.remember(kept);
             }
             continue;

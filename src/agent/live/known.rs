@@ -154,7 +154,10 @@ mod tests {
         for long in ["x".repeat(MOST_COMPARED + 1), "a\n".repeat(MOST_LINES + 1)] {
             assert!(Content::of(&long).before().is_none());
         }
-        assert_eq!((numbers(&hex(&[0, 7, u32::MAX])), numbers("g"), numbers("é")), (vec![0, 7, u32::MAX], vec![], vec![]));
+        assert_eq!(
+            (numbers(&hex(&[0, 7, u32::MAX])), numbers("g"), numbers("é")),
+            (vec![0, 7, u32::MAX], vec![], vec![])
+        );
         for bad in ["", "{}", r#"{"server":"s","uri":"u","hash":7}"#] {
             assert_eq!(Known::read(bad.as_bytes()), None);
         }

@@ -97,9 +97,14 @@ impl Session {
         }
     }
 
+    /// Something was stored and is not among these.
+    pub fn has_others(&self, kept: &[Known]) -> bool {
+        self.seats.iter().any(|seat| seat.is_other(kept))
+    }
+
     /// Forgets those that were stored and are no longer.
     pub fn forget_others(&mut self, kept: &[Known]) {
-        self.seats.retain(|seat| !seat.older || kept.iter().any(|known| known.is(&seat.known.server, &seat.known.uri)));
+        self.seats.retain(|seat| !seat.is_other(kept));
     }
 
     /// Takes in sources that were just read.
@@ -139,13 +144,26 @@ impl Session {
         }
         let (told, phase, latest) = (known.base.hash, Phase::Unwatched, (0, String::new()));
         let (dirty, pace, turn, news) = (false, PACE, 0, Vec::new());
-        self.seats.push(Seat { id, known, older, vouched, phase, dirty, pace, turn, latest, told, news, awaited: older });
+        self.seats.push(Seat {
+            id,
+            known,
+            older,
+            vouched,
+            phase,
+            dirty,
+            pace,
+            turn,
+            latest,
+            told,
+            news,
+            awaited: older,
+        });
     }
 
     /// Takes in a fact:
     ///
     /// ```text
-    /// {"watching":id}  {"deaf":id}  {"changed":id}  {"gap":id}  {"rested":id,"turn":...}, with the wait's turn
+    /// {"watching":id}  {"deaf":id}  {"unheard":id}, when nobody tells for a while  {"changed":id}  {"gap":id}  {"rested":id,"turn":...}, with the wait's turn
     /// {"read":id,"text":...,"at":ms} or {"read":id}, when that failed
     /// {"noted":[{"server","uri","version"}]}  {"patience":true}
     /// ```
@@ -162,6 +180,7 @@ impl Session {
             }
         };
         on("watching", &mut |seat, orders| seat.watched(orders));
+        on("unheard", &mut |seat, orders| seat.deaf(orders));
         on("deaf", &mut |seat, orders| seat.deaf(orders));
         on("changed", &mut |seat, orders| seat.changed(orders));
         on("gap", &mut |seat, orders| seat.changed(orders));
@@ -232,6 +251,11 @@ struct Orders {
 }
 
 impl Seat {
+    /// It was stored and is not among these.
+    fn is_other(&self, kept: &[Known]) -> bool {
+        self.older && !kept.iter().any(|known| known.is(&self.known.server, &self.known.uri))
+    }
+
     fn watched(&mut self, orders: &mut Orders) {
         if self.phase != Phase::Unwatched {
             return;

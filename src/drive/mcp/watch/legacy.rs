@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::transfer::{Job, Track};
 use super::super::{COURTESY, Inner};
-use super::Ended;
+use super::{Ended, passes};
 use crate::drive::wait::{Cancel, within};
 use crate::error::Code;
 use crate::mcp::era::Era;
@@ -23,6 +23,9 @@ use crate::mcp::server::Link;
 use crate::platform::Platform;
 use crate::secret::Secret;
 use crate::time::Millis;
+
+/// How often a subscription that did not get through is tried again, each time a second later than the time before.
+const TRIES: u64 = 3;
 
 /// Servers need not say that the stream is there before they have something to say.
 const ASSUMED: Millis = Millis::from_secs(3);
@@ -135,10 +138,23 @@ impl<P: Platform> Inner<P> {
                 if refused.contains(uri) || self.hub.subscribed.borrow().contains(uri) {
                     continue;
                 }
-                match self.resource("resources/subscribe", uri, link).await {
-                    Ok(()) => self.hub.subscribed.borrow_mut().push(uri.clone()),
-                    Err(failure) if link.is_refuted_by(&failure) => return Err(failure),
-                    Err(_) => refused.push(uri.clone()),
+                let mut tries = 0;
+                loop {
+                    match self.resource("resources/subscribe", uri, link).await {
+                        Ok(()) => self.hub.subscribed.borrow_mut().push(uri.clone()),
+                        Err(failure) if link.is_refuted_by(&failure) => return Err(failure),
+                        // An outage is no refusal. If it lasts, the stream is opened anew as well.
+                        Err(failure) if passes(&failure.error) => {
+                            tries += 1;
+                            if tries > TRIES {
+                                return Err(failure);
+                            }
+                            self.platform.sleep(Millis::from_secs(tries)).await;
+                            continue;
+                        }
+                        Err(_) => refused.push(uri.clone()),
+                    }
+                    break;
                 }
             }
             self.unsubscribe(link).await;
