@@ -1,8 +1,8 @@
 //! How well, and how fast, a query finds the tool or resource that it is right for: `cargo bench --bench retrieval`.
 //!
 //! Compares keyword overlap (how many different words are shared, the naive baseline), BM25, static embeddings and their
-//! fusion on `tools.txt` and `resources.txt`; then ranks 100,000 descriptions. A file given as argument is another table
-//! of embeddings.
+//! fusion on `tools.txt` and `resources.txt`; then ranks 100,000 descriptions, and does so as pages do one after the other, over
+//! one store. A file given as argument is another table of embeddings.
 
 #[path = "retrieval/set.rs"]
 mod set;
@@ -12,7 +12,10 @@ use std::time::Instant;
 use edgewise::context::embed::Table;
 use edgewise::context::library::{Document, Library, MEANING, WORDS};
 use edgewise::context::query::{Query, is_silent};
+use edgewise::platform::{Part, Platform};
 use edgewise::rank;
+use edgewise::sim::SimPlatform;
+use serde_json::{Value, json};
 
 use set::{Kind, Quality, Set};
 
@@ -37,7 +40,9 @@ fn main() {
     for (name, method) in methods {
         measure(&name, method, &sets, &table);
     }
-    scale(&table);
+    let documents = descriptions();
+    scale(&table, &documents);
+    stored(&documents);
 }
 
 #[derive(Clone, Copy)]
@@ -106,7 +111,7 @@ fn overlap(things: &[Vec<String>], query: &str) -> Vec<usize> {
 }
 
 /// 100,000 descriptions made of the words of the sets.
-fn scale(table: &Table) {
+fn descriptions() -> Vec<Document> {
     let texts = [include_str!("retrieval/tools.txt"), include_str!("retrieval/resources.txt")].concat();
     let vocabulary = words_of(&texts);
     let mut state = 1u64;
@@ -116,30 +121,86 @@ fn scale(table: &Table) {
         let uniform = (state >> 11) as f64 / (1u64 << 53) as f64;
         (uniform * uniform * below as f64) as usize
     };
-    let documents: Vec<Document> = (0..100_000)
+    (0..100_000)
         .map(|number| Document {
             name: format!("item{number} {} {}", vocabulary[next(vocabulary.len())], vocabulary[next(vocabulary.len())]),
             text: (0..14).map(|_| vocabulary[next(vocabulary.len())].as_str()).collect::<Vec<_>>().join(" "),
         })
-        .collect();
+        .collect()
+}
+
+const QUERIES: [&str; 4] = [
+    "will it rain in Oslo tomorrow",
+    "merge the pull request of the customer",
+    "item77777",
+    "database backup of the month and the year",
+];
+
+/// What pages pay for them that come one after the other: the first one makes the index and stores it, the next ones load it.
+fn stored(documents: &[Document]) {
+    let table =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/pkg/embeddings.bin")).expect("the table can be read");
+    for (name, embed) in [("words", json!(false)), ("words and meaning", Value::Null)] {
+        let sim = SimPlatform::new(1);
+        sim.set_embeddings(Some(table.clone()));
+        let ask = |page: &str, version: u64, documents: Option<&[Document]>, query: &str| {
+            let rows = documents.map(|all| all.iter().map(|one| json!([one.name, one.text])).collect::<Vec<Value>>());
+            let mut list = json!({ "name": "all", "version": version.to_string() });
+            if let Some(rows) = rows {
+                list["documents"] = rows.into();
+            }
+            let request =
+                json!({ "do": "rank", "owner": page, "embed": embed, "query": query, "limit": 20, "lists": [list] });
+            let request = request.to_string();
+            let start = Instant::now();
+            let answer =
+                sim.block_on(sim.call_part(Part::Context, request)).expect("nothing is stuck").expect("it answers");
+            let took = start.elapsed().as_secs_f64() * 1000.0;
+            assert!(answer.contains("\"found\":["), "{answer}");
+            took
+        };
+        let kept = || {
+            let all = sim.stored();
+            let bytes: usize = all.values().map(Vec::len).sum();
+            (all, bytes)
+        };
+        let first = ask("page 1", 1, Some(documents), QUERIES[0]);
+        let (before, bytes) = kept();
+        let second = ask("page 2", 1, Some(documents), QUERIES[0]);
+        let mut changed = documents.to_vec();
+        changed[7].text.push_str(" elephant");
+        let change = ask("page 2", 2, Some(&changed), "elephant");
+        let written: Vec<usize> = kept()
+            .0
+            .iter()
+            .filter(|(key, value)| before.get(*key) != Some(value))
+            .map(|(_, value)| value.len())
+            .collect();
+        let worst = QUERIES.map(|query| ask("page 2", 2, None, query)).into_iter().fold(0.0, f64::max);
+        println!(
+            "100,000 descriptions over a store by {name}: made and stored in {first:.0} ms ({} records, {:.1} MB), by the next page loaded \
+             in {second:.0} ms; one changed in {change:.0} ms ({} records, {:.0} kB written); slowest query {worst:.1} ms",
+            before.len(),
+            bytes as f64 / 1e6,
+            written.len(),
+            written.iter().sum::<usize>() as f64 / 1e3,
+        );
+    }
+}
+
+fn scale(table: &Table, documents: &[Document]) {
     for (name, meaning) in [("words", false), ("words and meaning", true)] {
         let mut library = Library::default();
         let start = Instant::now();
         let mut about =
             |document: &Document| if meaning { table.embed([document.name.as_str(), &document.text]) } else { None };
-        library.set("all", &documents, &mut about);
+        library.set("all", documents, &mut about);
         let built = start.elapsed();
         let start = Instant::now();
         library.set("all", &documents[1..], &mut about);
         let again = start.elapsed();
-        let queries = [
-            "will it rain in Oslo tomorrow",
-            "merge the pull request of the customer",
-            "item77777",
-            "database backup of the month and the year",
-        ];
         let mut worst = 0.0f64;
-        for query in queries {
+        for query in QUERIES {
             let start = Instant::now();
             let vector = if meaning { table.embed([query]) } else { None };
             assert!(!library.search(&Query::new(query, vector), 20).is_empty() || is_silent(query));
