@@ -1107,7 +1107,8 @@ export interface ContextChanged {
   uri: string;
   /**
    * The lines that went (`- `) and came (`+ `), in comparison with what the model was shown, or with what was read when it was
-   * subscribed to. Empty when the text is too long to be compared (64 KiB), or the `same` again.
+   * subscribed to. Of a text over 64 KiB, what went is there as far as the model was shown it. Empty when the text is too long
+   * to be compared (2 MiB or 50,000 lines), or the `same` again.
    */
   difference: string;
   /** How many lines came, and how many went. */
