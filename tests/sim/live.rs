@@ -431,11 +431,11 @@ fn shown(request: &Value, server: &str, uri: &str) -> Option<String> {
             for part in text.split("<source ").skip(1) {
                 let head = part.lines().next().unwrap_or("");
                 if head.contains(&format!("server=\"{server}\"")) && head.contains(&format!("uri=\"{uri}\"")) {
-                    let line = part
+                    let mut line = part
                         .lines()
                         .filter_map(|line| line.strip_prefix("+ ").or(Some(line)))
                         .filter(|line| line.starts_with("value "));
-                    last = line.last().map(str::to_owned).or(last);
+                    last = line.next_back().map(str::to_owned).or(last);
                 }
             }
         }
