@@ -29,7 +29,7 @@ use crate::drive::wait::{Cancel, Jobs, unless_cancelled};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::llm::types::{Block, Message};
-use crate::platform::{Platform, Space, Write, key};
+use crate::platform::{Platform, Space, StoreFailure, Write, key};
 
 /// Longest id of a conversation, in bytes.
 const MAX_ID: usize = 256;
@@ -220,7 +220,13 @@ impl Conversation {
             None => {
                 let listed = platform.list(Space::Conversations, &self.key("")).await;
                 let numbers = listed.iter().filter_map(|stored| stored.key.rsplit('/').next()?.parse::<u64>().ok());
-                numbers.max().map_or(0, |last| last + 1)
+                let count = numbers.max().map_or(0, |last| last + 1);
+                // A store that cannot be read says nothing of what was said.
+                let known = self.kept.borrow().count > 0;
+                if count == 0 && known && platform.write(Vec::new()).await == Err(StoreFailure::Absent) {
+                    return;
+                }
+                count
             }
         };
         let number = |name: &str| head.get(name).and_then(Value::as_u64).unwrap_or(0);
