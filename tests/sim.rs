@@ -149,9 +149,9 @@ const LIVE_WORDS: [&str; 12] = [
     "told {",
     "\"same\":true",
     "\"cited\":true",
-    "resources/updated",
-    "resources/subscribe",
-    "subscriptions/listen",
+    "GET https://s1.test",
+    "DELETE https://s1.test",
+    "text/event-stream",
     "aborted by the client",
 ];
 
