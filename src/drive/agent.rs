@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::agent::catalog::Catalog;
 use crate::agent::config::{AgentConfig, Approval};
 use crate::agent::context::ContextConfig;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::agent::run::Run;
 use crate::agent::view::Rate;
 use crate::drive::cache::Cache;

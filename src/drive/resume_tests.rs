@@ -394,3 +394,39 @@ fn a_plan_whose_page_is_gone_at_any_instant_goes_on_and_repeats_no_call() {
     }
     assert!(resumed > 10 && unknown > 0, "{resumed} resumed, {unknown} unknown");
 }
+
+#[test]
+fn what_a_user_is_asked_is_stored_before() {
+    let sim = world(7, &Done::default());
+    let here = agent(&sim, json!({ "approval": "writes" }));
+    let (handle, driven) = here.run(PROMPT.into(), RunOptions::default());
+    handle.set_answerable(true);
+    sim.spawn("page", driven);
+    let asked = sim.block_on(async {
+        loop {
+            let batch = handle.next_events().await.unwrap();
+            let events: Vec<Value> = serde_json::from_str(&batch).unwrap();
+            if let Some(asked) = events.into_iter().find(|event| event["type"] == "approval_request") {
+                return asked;
+            }
+        }
+    });
+    // This very instant the page is gone.
+    let asked = asked.unwrap();
+    sim.drop_tasks();
+    let there = agent(&sim.tab(), json!({ "approval": "writes" }));
+    let (handle, driven) = there.resume(open(&sim).remove(0), Vec::new());
+    handle.set_answerable(true);
+    let reader = handle.clone();
+    sim.spawn("other page", driven);
+    sim.block_on(async {
+        loop {
+            let batch = reader.next_events().await.expect("the same is asked again");
+            let events: Vec<Value> = serde_json::from_str(&batch).unwrap();
+            if events.iter().any(|event| event["type"] == "approval_request" && event["id"] == asked["id"]) {
+                break;
+            }
+        }
+    })
+    .unwrap();
+}

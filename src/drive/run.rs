@@ -178,6 +178,16 @@ pub(crate) async fn drive<P: Platform>(
             })
             .await;
         }
+        let asks = events.iter().any(|event| matches!(event, Event::ApprovalRequest { .. }));
+        if asks && !done && context.keeper.records() {
+            // What a user was shown to decide on is there again, whatever becomes of this page.
+            let mut stored = pin!(context.keeper.flush(&platform));
+            poll_fn(|task| {
+                let _ = jobs.poll(task);
+                stored.as_mut().poll(task)
+            })
+            .await;
+        }
         if done {
             context.handle.set_log(context.keeper.log(&run));
         }
