@@ -402,6 +402,7 @@ fn what_a_user_is_asked_is_stored_before() {
     let (handle, driven) = here.run(PROMPT.into(), RunOptions::default());
     handle.set_answerable(true);
     sim.spawn("page", driven);
+    sim.set_store_slow(Millis(30));
     let asked = sim.block_on(async {
         loop {
             let batch = handle.next_events().await.unwrap();
