@@ -68,6 +68,20 @@ fn open(sim: &SimPlatform) -> Vec<String> {
     runs.as_array().unwrap().iter().map(|run| run["runId"].as_str().unwrap().to_owned()).collect()
 }
 
+/// A page with that run, which is gone before the poll of that number.
+fn page_until(sim: &SimPlatform, kill: u64, handle: RunHandle, driven: impl Future<Output = ()> + 'static) {
+    handle.set_answerable(true);
+    let killed = Rc::new(std::cell::Cell::new(false));
+    let also = killed.clone();
+    sim.at_poll(kill, move || also.set(true));
+    sim.spawn("page", async move {
+        let mut page = Box::pin(futures_util::future::join(driven, read(handle)));
+        poll_fn(|task| if killed.get() { Poll::Ready(()) } else { page.as_mut().poll(task).map(drop) }).await;
+    });
+    sim.block_on(sim.sleep(Millis(20_000))).unwrap();
+    sim.drop_tasks();
+}
+
 const PROMPT: &str = "shout \"one\" and whisper \"two\"";
 
 #[test]
@@ -86,24 +100,7 @@ fn a_run_whose_page_is_gone_at_any_instant_goes_on_and_repeats_no_call() {
         let sim = world(7, &done);
         let here = agent(&sim, json!({}));
         let (handle, driven) = here.send(Some("c"), PROMPT.into(), RunOptions::default()).unwrap();
-        handle.set_answerable(true);
-        let killed = Rc::new(std::cell::Cell::new(false));
-        let also = killed.clone();
-        sim.at_poll(kill, move || also.set(true));
-        sim.spawn("page", async move {
-            let (mut driven, mut reader) = (Box::pin(driven), Box::pin(read(handle)));
-            poll_fn(|task| {
-                if killed.get() {
-                    return Poll::Ready(());
-                }
-                let over = driven.as_mut().poll(task).is_ready();
-                let _ = reader.as_mut().poll(task);
-                if over { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        });
-        sim.block_on(sim.sleep(Millis(20_000))).unwrap();
-        sim.drop_tasks();
+        page_until(&sim, kill, handle, driven);
         let made = done.0.borrow().clone();
         let there = agent(&sim.tab(), json!({}));
         if let [id] = &open(&sim)[..] {
@@ -366,16 +363,7 @@ fn a_plan_whose_page_is_gone_at_any_instant_goes_on_and_repeats_no_call() {
         let sim = world(7, &done);
         let here = agent(&sim, json!({}));
         let (handle, driven) = here.run_plan(Some("c"), plan.clone(), RunOptions::default()).unwrap();
-        handle.set_answerable(true);
-        let killed = Rc::new(std::cell::Cell::new(false));
-        let also = killed.clone();
-        sim.at_poll(kill, move || also.set(true));
-        sim.spawn("page", async move {
-            let mut page = Box::pin(futures_util::future::join(driven, read(handle)));
-            poll_fn(|task| if killed.get() { Poll::Ready(()) } else { page.as_mut().poll(task).map(drop) }).await;
-        });
-        sim.block_on(sim.sleep(Millis(20_000))).unwrap();
-        sim.drop_tasks();
+        page_until(&sim, kill, handle, driven);
         let there = agent(&sim.tab(), json!({}));
         let [id] = &open(&sim)[..] else { continue };
         resumed += 1;
