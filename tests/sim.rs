@@ -10,6 +10,8 @@ mod cast;
 mod compact;
 #[path = "sim/early.rs"]
 mod early;
+#[path = "sim/found.rs"]
+mod found;
 #[path = "sim/handles.rs"]
 mod handles;
 #[path = "sim/laws.rs"]

@@ -1,7 +1,7 @@
 //! One model call: request out, bytes in, deltas to the run.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use crate::error::{Code, Error, Result, Retry};
 use crate::http::Request;
 use crate::llm::config::{ModelConfig, Provider};
 use crate::llm::count;
+use crate::llm::found::{self, Found};
 use crate::llm::offline_wire;
 use crate::llm::overflow::{self, Overflow};
 use crate::llm::structured::{Takes, takes};
@@ -45,6 +46,8 @@ pub(crate) struct Model {
     tools: RefCell<Vec<ToolDefinition>>,
     /// Names of those that are the agent's own.
     own: RefCell<Vec<String>>,
+    /// Tools were offered, or refused where they stood, and it has yet to be seen which of them the history tells of.
+    unsure: Cell<bool>,
     /// The threads that may be gone on with.
     pub(crate) threads: Rc<RefCell<Threads>>,
     /// Where what it would be asked goes, if it is only counted.
@@ -73,7 +76,20 @@ impl Model {
     ) -> Model {
         let (idle, longest) = (limits.turn_timeout, limits.turn_max);
         let (encoder, tools, own) = (RefCell::new(None), RefCell::default(), RefCell::default());
-        Model { config, idle, longest, system, output, encoder, tools, own, threads: Rc::default(), counted: None }
+        let unsure = Cell::new(false);
+        Model {
+            config,
+            idle,
+            longest,
+            system,
+            output,
+            encoder,
+            tools,
+            own,
+            unsure,
+            threads: Rc::default(),
+            counted: None,
+        }
     }
 
     /// The model and its fallbacks, as far as a run decides on them.
@@ -92,7 +108,8 @@ impl Model {
     pub(crate) fn offer(&self, mut tools: Vec<ToolDefinition>, own: Vec<ToolDefinition>) {
         *self.own.borrow_mut() = own.iter().map(|tool| tool.name.clone()).collect();
         tools.extend(own);
-        *self.encoder.borrow_mut() = self.standing((0, false), &tools, 0);
+        *self.encoder.borrow_mut() = self.standing((0, false), &tools, 0, Found::default());
+        self.unsure.set(true);
         *self.tools.borrow_mut() = tools;
     }
 
@@ -114,13 +131,30 @@ impl Model {
         let mut encoder = self.encoder.borrow_mut();
         if let (true, Some(Standing { which, compacted, .. })) = (tools.len() > before, &*encoder) {
             let (which, compacted) = (*which, *compacted);
-            *encoder = self.standing(which, &tools, compacted);
+            *encoder = self.standing(which, &tools, compacted, Found::default());
+            self.unsure.set(true);
         }
+    }
+
+    /// Whether a tool of that name is offered.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        self.tools.borrow().iter().any(|tool| tool.name == name)
+    }
+
+    /// The tools that a model is told of behind the results that found them.
+    fn found<'m>(&self, place: usize, shown: impl Iterator<Item = Cow<'m, Message>>) -> Found {
+        let config = self.config.at(place);
+        if self.threads.borrow().wants_in_front(config) {
+            return Found::default();
+        }
+        let mut finders = self.own.borrow().clone();
+        finders.retain(|name| name.starts_with("find_tools"));
+        Found::of(config, shown, &self.tools.borrow(), &finders)
     }
 
     /// Characters of what a model is asked with: of the system prompt, the tools and those messages.
     pub(crate) fn weight(&self, messages: &[Message], view: &View) -> u64 {
-        let fixed = match self.encoder_of((0, false), &self.tools.borrow()) {
+        let fixed = match self.encoder_of((0, false), &self.tools.borrow(), Found::default()) {
             Some(encoder) => encoder.bytes(),
             None => self.system.as_ref().map_or(0, String::len),
         };
@@ -143,7 +177,7 @@ impl Model {
         let aside = RunHandle::default();
         let what = label_at(config, &request.url);
         let line = Line { platform, config, what: &what, run: &aside, cancel };
-        match self.stream(&line, request, &mut None).await {
+        match self.answer(&line, request, None, prepared.late).await {
             Ok(_) => {}
             // There is no such endpoint, or it is none that counts.
             Err(error) if error.code == Code::Protocol || matches!(error.status, Some(404 | 405 | 501)) => {}
@@ -178,15 +212,21 @@ impl Model {
     }
 
     /// `None` for the embedded model, which has no wire.
-    fn encoder_of(&self, (place, loose): (usize, bool), tools: &[ToolDefinition]) -> Option<Encoder> {
+    fn encoder_of(&self, (place, loose): (usize, bool), tools: &[ToolDefinition], found: Found) -> Option<Encoder> {
         let config = self.config.at(place);
         let output = self.output.as_ref().filter(|_| !loose);
-        let encoder = || Encoder::demanding(config, self.system.as_deref(), tools, output);
+        let encoder = || Encoder::telling(config, self.system.as_deref(), tools, output, found);
         (config.provider != Provider::Offline).then(encoder)
     }
 
-    fn standing(&self, which: (usize, bool), tools: &[ToolDefinition], compacted: usize) -> Option<Standing> {
-        let encoder = self.encoder_of(which, tools)?;
+    fn standing(
+        &self,
+        which: (usize, bool),
+        tools: &[ToolDefinition],
+        compacted: usize,
+        found: Found,
+    ) -> Option<Standing> {
+        let encoder = self.encoder_of(which, tools, found)?;
         Some(Standing { which, compacted, next: 0, fixed: encoder.bytes() as u64, encoder })
     }
 
@@ -198,8 +238,12 @@ impl Model {
         let loose = self.output.is_some() && (ask.loose || ask.said.is_some());
         let (model, which) = (ask.model, (ask.model, loose));
         let known = |standing: &Standing| standing.which == which && standing.compacted == view.count();
-        if !current.as_ref().is_some_and(known) {
-            *current = self.standing(which, &self.tools.borrow(), view.count());
+        let fits = current.as_ref().is_some_and(known);
+        if self.unsure.replace(false) || !fits {
+            let found = self.found(model, view.shown(messages).map(|(_, message)| message));
+            if !fits || current.as_ref().is_some_and(|standing| *standing.encoder.found() != found) {
+                *current = self.standing(which, &self.tools.borrow(), view.count(), found);
+            }
         }
         let plain = *ask == (Ask { model, loose: ask.loose, ..Ask::default() });
         if let (true, Some(Standing { next, encoder, .. })) = (plain, &mut *current) {
@@ -215,7 +259,8 @@ impl Model {
                 Some(_) => None,
             };
             let request = asked.as_ref().and_then(|asked| encoder.request_in(asked));
-            return Prepared { model, way: Way::Request(request.unwrap_or_else(|| encoder.request())), asked };
+            let late = !encoder.found().is_empty();
+            return Prepared { model, way: Way::Request(request.unwrap_or_else(|| encoder.request())), asked, late };
         }
         let shown: Vec<Message> = view.shown(messages).map(|(_, message)| message.into_owned()).collect();
         let (standing, rest) = ask.messages(&shown);
@@ -223,19 +268,22 @@ impl Model {
         let Some(Standing { encoder, .. }) = &mut *current else {
             let said: Vec<Message> = said.cloned().collect();
             let text = offline_wire::request(self.system.as_deref(), &said, &self.foreign());
-            return Prepared { model, way: Way::Embedded(text), asked: None };
+            return Prepared { model, way: Way::Embedded(text), asked: None, late: false };
         };
         let mut once = encoder.anew(config);
         said.for_each(|message| once.push(message));
         if let (true, Some(said)) = (ask.prefill, &ask.said) {
             once.push_said(said);
         }
-        Prepared { model, way: Way::Request(once.request()), asked: None }
+        let late = !once.found().is_empty();
+        Prepared { model, way: Way::Request(once.request()), asked: None, late }
     }
 
     /// What asks a model, with those messages alone, for something that the user did not want; `None` for the embedded model.
     pub(crate) fn prepare_aside(&self, model: usize, shown: &[Message], words: &str) -> Option<Prepared> {
-        let mut encoder = self.encoder_of((model, true), &self.tools.borrow())?;
+        let found = self.found(model, shown.iter().map(Cow::Borrowed));
+        let late = !found.is_empty();
+        let mut encoder = self.encoder_of((model, true), &self.tools.borrow(), found)?;
         let mut words = Message::user(words);
         let (last, before) = shown.split_last()?;
         before.iter().for_each(|message| encoder.push(message));
@@ -249,7 +297,7 @@ impl Model {
             encoder.push(last);
         }
         encoder.push(&words);
-        Some(Prepared { model, way: Way::Request(encoder.request()), asked: None })
+        Some(Prepared { model, way: Way::Request(encoder.request()), asked: None, late })
     }
 
     /// Asks, and reports deltas and the end to `run`.
@@ -277,7 +325,7 @@ impl Model {
             Err(error) => return run.push(Fact::ModelFailed(error)),
         };
         let line = Line { platform, config, what: &what, run, cancel };
-        let answer = self.answer(&line, request, prepared.asked);
+        let answer = self.answer(&line, request, prepared.asked, prepared.late);
         // A stream that goes on and on restarts the idle timeout with every byte.
         let answer = match within(platform, self.longest, cancel, answer).await {
             Ok(answer) => answer,
@@ -330,16 +378,31 @@ impl Model {
         offline_wire::deltas(&text).ok_or_else(|| Error::new(Code::Protocol, [WHAT, ": gave no answer"].concat()))
     }
 
-    /// Asks, and asks in another way where a thread is refused: the run need not know of threads.
+    /// Asks, and asks in another way where a thread, or tools behind results, are refused: the run need not know of either.
     async fn answer<P: Platform>(
         &self,
         line: &Line<'_, P>,
         mut request: Request,
         mut asked: Option<Asked>,
+        behind: bool,
     ) -> Result<P::Body> {
+        let (mut late, mut refused) = (behind, false);
         loop {
             let mut heard = asked.is_some().then(Heard::default);
+            let instead = late.then(|| request.clone());
             let answer = self.stream(line, request, &mut heard).await;
+            if let (Err(error), Some(sent)) = (&answer, instead)
+                && found::refused(error, asked.is_some())
+                && overflow::told(error).is_none()
+                && let Some(another) = found::in_front(sent)
+            {
+                (late, refused, request) = (false, true, another);
+                continue;
+            }
+            if refused && answer.is_ok() {
+                self.threads.borrow_mut().note_in_front(line.config);
+                self.unsure.set(true);
+            }
             let (Some(asked), Some(Heard { turn, id })) = (&mut asked, heard) else { return answer };
             let error = match answer {
                 Ok(body) => {
@@ -351,7 +414,7 @@ impl Model {
             let again = turn.is_empty() && self.threads.borrow_mut().refuse(asked, line.config, &error);
             let standing = self.encoder.borrow();
             match standing.as_ref().filter(|_| again).and_then(|standing| standing.encoder.request_in(asked)) {
-                Some(another) => request = another,
+                Some(another) => (late, refused, request) = (behind, false, another),
                 None => return Err(error),
             }
         }
@@ -431,6 +494,8 @@ pub(crate) struct Prepared {
     way: Way,
     /// The thread that it is part of.
     asked: Option<Asked>,
+    /// Tools are told of behind the results that found them.
+    late: bool,
 }
 
 /// Who asks which model, and who is told of it.

@@ -21,6 +21,7 @@ use crate::drive::model::Model;
 use crate::drive::plan::offer_builtin;
 use crate::drive::server::Server;
 use crate::drive::wait::{Cancel, unless_cancelled, within};
+use crate::llm::found;
 use crate::llm::types::{Block, Message, ToolDefinition};
 use crate::mcp::config::Labels;
 use crate::platform::Platform;
@@ -49,8 +50,15 @@ impl Wish {
                 Block::ToolUse { name, .. } => Some(name.clone()),
                 _ => None,
             });
-            // A run that is taken up again has more behind its prompt.
-            (messages.get(run.begun_with()).map(Message::text).unwrap_or_default(), used.collect())
+            // A run that is taken up again has more behind its prompt: what it has found, and may not have called yet.
+            let (prompt, behind) = messages[run.begun_with().min(messages.len())..].split_first().unzip();
+            let behind = behind.into_iter().flatten().flat_map(|message| &message.content);
+            let found = behind.flat_map(|block| match block {
+                Block::ToolResult { content, .. } => &content[..],
+                _ => &[],
+            });
+            let found = found.flat_map(found::names).map(str::to_owned);
+            (prompt.map(Message::text).unwrap_or_default(), used.chain(found).collect())
         });
         let follows = agent.may_follow(conversation);
         let run_id = || follows.then(|| run.id().to_owned());
@@ -185,22 +193,34 @@ pub(crate) async fn find_more<P: Platform>(agent: &Agent<P>, model: &Model, call
         Err(error) => return ToolOutput::failed(Outcome::Failed, error.message.clone()),
     };
     let catalog = agent.catalog();
-    let mut told = String::new();
-    let mut more = Vec::new();
+    let (mut told, mut known) = (String::new(), String::new());
+    let (mut more, mut names) = (Vec::new(), Vec::new());
     for tool in found.iter().filter_map(|name| catalog.find(name)) {
         agent.note_offered(&tool.entry.name);
         let definition = tool.definition();
         let first = definition.description.lines().next().unwrap_or("");
         let first = &first[..first.floor_char_boundary(200)];
-        told.push_str(&["- ", &definition.name, ": ", first, "\n"].concat());
-        more.push(definition);
+        let line = ["- ", &definition.name, ": ", first, "\n"].concat();
+        if model.offers(&definition.name) {
+            known.push_str(&line);
+        } else {
+            told.push_str(&line);
+            names.push(definition.name.clone());
+            more.push(definition);
+        }
     }
-    let told = match told.is_empty() {
-        true => "No tool fits. Try other words, or go on without.".to_owned(),
-        false => ["These tools can be called from now on:\n", &told].concat(),
-    };
     model.offer_more(more, Vec::new());
-    let content = vec![json!({ "type": "text", "text": told })];
+    let mut content = Vec::new();
+    if !told.is_empty() {
+        content.push(found::block(["These tools can be called from now on:\n", &told].concat(), names));
+    }
+    if !known.is_empty() {
+        content.push(found::block(["You have these already:\n", &known].concat(), Vec::new()));
+    }
+    if content.is_empty() {
+        let text = "No tool fits. Try other words, or go on without.";
+        content.push(found::block(text.to_owned(), Vec::new()));
+    }
     ToolOutput { content, structured_content: None, is_error: false, outcome: Outcome::Ok, cached: None, handle: None }
 }
 

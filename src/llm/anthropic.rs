@@ -8,12 +8,15 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::config::Provider;
 use super::content::{Part, UNHEARD, part};
 use super::decoder;
 use super::failure::{Fault, Report};
+use super::found::{self, Found};
 use super::json;
 use super::scan::Scan;
-use super::types::{Block, Delta, Message, Role, StopReason, Usage};
+use super::tools::tool_definitions;
+use super::types::{Block, Delta, Message, Role, StopReason, ToolDefinition, Usage};
 use super::wire::{MAX_CALLS, TOO_MANY_CALLS, invalid_input, made_up_id};
 
 /// What the API takes when the app names no limit; it demands one.
@@ -36,9 +39,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Appends the message, as [`message`] does.
-    pub(super) fn message(&mut self, out: &mut String, message: &Message) {
+    pub(super) fn message(&mut self, out: &mut String, message: &Message, found: &Found) {
         let before = out.len();
-        self::message(out, message);
+        self::message(out, message, found);
         // Not in answers: their last block may be reasoning, which takes no breakpoint.
         if message.role == Role::User && out.len() > before {
             self.marks = [self.marks[1], Some(out.len() - "}]}".len())];
@@ -70,8 +73,26 @@ pub(super) fn system(out: &mut String, system: &str) {
     out.push_str("}]");
 }
 
+/// Appends the tools: those of `found` behind the others, and left to the results that tell of them.
+pub(super) fn tools(out: &mut String, tools: &[ToolDefinition], found: &Found) {
+    let is_late = |tool: &&ToolDefinition| found.tools().any(|late| late.name == tool.name);
+    let (late, first): (Vec<&ToolDefinition>, Vec<&ToolDefinition>) = tools.iter().partition(is_late);
+    json::key(out, "tools");
+    out.push_str(&crate::json::text(&tool_definitions(Provider::Anthropic, first)));
+    // Tools that are left to results take none.
+    out.insert_str(out.len() - "}]".len(), BREAKPOINT);
+    out.pop();
+    for tool in late {
+        let definition = crate::json::text(&tool_definitions(Provider::Anthropic, [tool]));
+        out.push(',');
+        out.push_str(&definition[1..definition.len() - "}]".len()]);
+        out.push_str(r#","defer_loading":true}"#);
+    }
+    out.push(']');
+}
+
 /// Appends the message as a JSON object; nothing when it has nothing to say.
-pub(super) fn message(out: &mut String, message: &Message) {
+pub(super) fn message(out: &mut String, message: &Message, found: &Found) {
     let start = out.len();
     json::comma(out);
     out.push_str(match message.role {
@@ -81,8 +102,9 @@ pub(super) fn message(out: &mut String, message: &Message) {
     let body = out.len();
     let is_result = |block: &&Block| matches!(block, Block::ToolResult { .. });
     // "Tool result blocks must come first in the content array; any text after": docs, "Handling tool results".
-    message.content.iter().filter(is_result).for_each(|result| block(out, result));
-    message.content.iter().filter(|item| !is_result(item)).for_each(|other| block(out, other));
+    message.content.iter().filter(is_result).for_each(|result| block(out, result, found));
+    message.content.iter().filter(is_result).for_each(|result| beside(out, result, found));
+    message.content.iter().filter(|item| !is_result(item)).for_each(|other| block(out, other, found));
     if out.len() == body {
         out.truncate(start);
     } else {
@@ -90,7 +112,17 @@ pub(super) fn message(out: &mut String, message: &Message) {
     }
 }
 
-fn block(out: &mut String, block: &Block) {
+/// What a result says beside the tools that it has found, which it cannot hold itself.
+fn beside(out: &mut String, block: &Block, found: &Found) {
+    if let Block::ToolResult { tool_use_id, content, .. } = block
+        && !found.by(tool_use_id).is_empty()
+    {
+        let others = content.iter().filter(|item| found::names(item).next().is_none());
+        others.filter_map(|item| item.get("text")?.as_str()).for_each(|text| text_block(out, text));
+    }
+}
+
+fn block(out: &mut String, block: &Block, found: &Found) {
     match block {
         Block::Text { text } => text_block(out, text),
         // Unsigned reasoning is refused, and so is that of other providers.
@@ -126,7 +158,14 @@ fn block(out: &mut String, block: &Block) {
             json::key(out, "content");
             out.push('[');
             let body = out.len();
-            for item in content {
+            let late = found.by(tool_use_id);
+            for tool in late {
+                json::comma(out);
+                out.push_str(r#"{"type":"tool_reference""#);
+                json::field(out, "tool_name", &tool.name);
+                out.push('}');
+            }
+            for item in content.iter().filter(|_| late.is_empty()) {
                 match part(item, false) {
                     Part::Text(text) => text_block(out, &text),
                     // The API refuses anything but text in the result of a failed tool.

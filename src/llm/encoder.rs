@@ -1,9 +1,12 @@
 //! Requests, from canonical messages.
 
+use std::rc::Rc;
+
 use serde_json::{Number, Value};
 
 use super::config::{ModelConfig, Provider};
 use super::dialect::{Dialect, prefill};
+use super::found::Found;
 use super::thread::{Asked, BETA, Place, Threads, Track, Way, wanted};
 use super::tools::tool_definitions;
 use super::types::{Message, ToolDefinition};
@@ -30,6 +33,8 @@ pub struct Encoder {
     prefill: Option<&'static str>,
     /// Where the conversation stands, if it is to be held by the provider.
     track: Option<Track>,
+    /// Tools that are told of behind the results that found them.
+    found: Rc<Found>,
 }
 
 enum Writer {
@@ -74,6 +79,17 @@ impl Encoder {
         system: Option<&str>,
         tools: &[ToolDefinition],
         output: Option<&Value>,
+    ) -> Encoder {
+        Encoder::telling(config, system, tools, output, Found::default())
+    }
+
+    /// The same; those of `found` are told of behind the results that found them, in place of in front of all messages.
+    pub fn telling(
+        config: &ModelConfig,
+        system: Option<&str>,
+        tools: &[ToolDefinition],
+        output: Option<&Value>,
+        found: Found,
     ) -> Encoder {
         let mut headers = Headers::new();
         headers.set("content-type", "application/json");
@@ -161,10 +177,13 @@ impl Encoder {
             structured::demand(&mut head, config, schema);
         }
         if !tools.is_empty() && !matches!(writer, Writer::App) {
-            json::key(&mut head, "tools");
-            head.push_str(&crate::json::text(&tool_definitions(config.provider, tools)));
             if let Writer::Anthropic(_) = writer {
-                head.insert_str(head.len() - "}]".len(), anthropic::BREAKPOINT);
+                anthropic::tools(&mut head, tools, &found);
+            } else {
+                let late = |tool: &&ToolDefinition| found.tools().any(|late| late.name == tool.name);
+                json::key(&mut head, "tools");
+                let first = tools.iter().filter(|tool| !late(tool));
+                head.push_str(&crate::json::text(&tool_definitions(config.provider, first)));
             }
         }
         let list = match writer {
@@ -186,7 +205,8 @@ impl Encoder {
             };
             Track::new(short, Place::beginning(&[&url, &head]))
         });
-        Encoder { url, headers, head, messages, beginning, pushed: 0, writer, prefill, track }
+        let found = Rc::new(found);
+        Encoder { url, headers, head, messages, beginning, pushed: 0, writer, prefill, track, found }
     }
 
     /// An encoder for the same model and tools, of an empty conversation again. What it writes is part of no thread.
@@ -201,6 +221,7 @@ impl Encoder {
             writer: Writer::new(config),
             prefill: self.prefill,
             track: None,
+            found: self.found.clone(),
         }
     }
 
@@ -219,9 +240,11 @@ impl Encoder {
         self.pushed += 1;
         let before = self.messages.len();
         match &mut self.writer {
-            Writer::Anthropic(writer) => writer.message(&mut self.messages, message),
+            Writer::Anthropic(writer) => writer.message(&mut self.messages, message, &self.found),
             Writer::OpenAi(writer) => writer.message(&mut self.messages, message),
-            Writer::Responses { reasoning } => openai_responses::message(&mut self.messages, message, *reasoning),
+            Writer::Responses { reasoning } => {
+                openai_responses::message(&mut self.messages, message, *reasoning, &self.found);
+            }
             Writer::Gemini(writer) => writer.message(&mut self.messages, message),
             Writer::App => app_stream::message(&mut self.messages, message),
         }
@@ -272,6 +295,11 @@ impl Encoder {
             request.headers.set("anthropic-beta", betas);
         }
         Some(request)
+    }
+
+    /// The tools that are told of behind results.
+    pub fn found(&self) -> &Found {
+        &self.found
     }
 
     /// How many messages were pushed; the next to push is `history[messages()]`.

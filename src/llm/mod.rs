@@ -11,12 +11,14 @@
 //! structured   answers held to a schema by the provider
 //! count        tokens of a request, before it is sent
 //! thread       conversations that the provider holds
+//! found        tools that are told of behind the results that found them
 //! tools  dialect  failure  content  json  scan  what the wires share
 //! turn         deltas to a message
 //! types  config
 //! ```
 pub mod config;
 pub mod count;
+pub mod found;
 #[cfg(feature = "parts")]
 pub mod offline;
 pub mod offline_wire;

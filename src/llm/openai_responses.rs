@@ -6,9 +6,12 @@
 
 use serde_json::Value;
 
+use super::config::Provider;
 use super::content::{Part, UNHEARD, part};
+use super::found::Found;
 use super::json;
-use super::types::{Block, Message, Role};
+use super::tools::tool_definitions;
+use super::types::{Block, Message, Role, ToolDefinition};
 use super::wire::invalid_input;
 
 /// What signatures of this wire begin with. `id:` and the sealed text follow.
@@ -24,13 +27,18 @@ pub(super) fn thinks(id: &str) -> bool {
 }
 
 /// Appends the items that the message becomes. A model that does not think takes no `reasoning` of another.
-pub(super) fn message(out: &mut String, message: &Message, reasoning: bool) {
+pub(super) fn message(out: &mut String, message: &Message, reasoning: bool, found: &Found) {
     if message.role == Role::Assistant {
         return assistant(out, message, reasoning);
     }
     for block in &message.content {
         if let Block::ToolResult { tool_use_id, content, is_error } = block {
             result(out, tool_use_id, content, *is_error);
+        }
+    }
+    for block in &message.content {
+        if let Block::ToolResult { tool_use_id, .. } = block {
+            added(out, found.by(tool_use_id));
         }
     }
     let mut media = String::new();
@@ -123,6 +131,16 @@ fn assistant(out: &mut String, message: &Message, reasoning: bool) {
             }
             _ => {}
         }
+    }
+}
+
+/// Appends the item that adds tools where it stands.
+fn added(out: &mut String, tools: &[ToolDefinition]) {
+    if !tools.is_empty() {
+        json::comma(out);
+        out.push_str(r#"{"type":"additional_tools","role":"developer","tools":"#);
+        out.push_str(&crate::json::text(&tool_definitions(Provider::OpenAiResponses, tools)));
+        out.push('}');
     }
 }
 

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 
 use super::config::{ModelConfig, Provider};
 use super::dialect::host;
+use super::found::Found;
 use super::turn::Turn;
 use super::types::{Message, Role, StopReason};
 use super::{anthropic, openai_responses};
@@ -100,6 +101,8 @@ pub(super) fn wanted(config: &ModelConfig) -> bool {
 pub struct Threads {
     held: VecDeque<(Place, String)>,
     hosts: Vec<Host>,
+    /// Hosts and models that want all tools in front, whatever was [found](super::found) later.
+    in_front: Vec<(String, String)>,
 }
 
 /// What is known of a host.
@@ -186,6 +189,16 @@ impl Threads {
         true
     }
 
+    /// Whether that model wants all tools in front, whatever was [found](super::found) later.
+    pub fn wants_in_front(&self, config: &ModelConfig) -> bool {
+        self.in_front.iter().any(|(url, id)| (url, id) == (&config.base_url, &config.id))
+    }
+
+    /// It has refused a request that told of them elsewhere, and took the same one with all of them in front.
+    pub fn note_in_front(&mut self, config: &ModelConfig) {
+        self.in_front.push((config.base_url.clone(), config.id.clone()));
+    }
+
     fn learn(&mut self, config: &ModelConfig, takes: bool) {
         self.host(config).takes = takes;
     }
@@ -224,8 +237,11 @@ fn written(config: &ModelConfig, message: &Message) -> String {
     // Commas stand before all messages but the first.
     let mut text = String::from("}");
     match config.provider {
-        Provider::Anthropic => anthropic::message(&mut text, message),
-        _ => openai_responses::message(&mut text, message, openai_responses::thinks(&config.id)),
+        Provider::Anthropic => anthropic::message(&mut text, message, &Found::default()),
+        _ => {
+            let reasons = openai_responses::thinks(&config.id);
+            openai_responses::message(&mut text, message, reasons, &Found::default());
+        }
     }
     text.split_off(1)
 }

@@ -11,8 +11,8 @@ use super::types::ToolDefinition;
 /// Providers refuse a whole request for one schema that they cannot take: without `type: "object"` or
 /// `properties`, or with a combinator (`oneOf`, `anyOf`, `allOf`, `not`, `enum`) at the top level. MCP servers have
 /// such schemas, so the former are added, and the latter move to the end of the description, as JSON.
-pub fn tool_definitions(provider: Provider, tools: &[ToolDefinition]) -> Value {
-    let definitions = tools.iter().map(|tool| {
+pub fn tool_definitions<'t>(provider: Provider, tools: impl IntoIterator<Item = &'t ToolDefinition>) -> Value {
+    let definitions = tools.into_iter().map(|tool| {
         let mut definition = Map::new();
         definition.insert("name".into(), Value::String(tool.name.clone()));
         let (schema, moved) = object_schema(&tool.input_schema);

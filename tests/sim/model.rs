@@ -20,14 +20,23 @@ pub fn host(
     sim: &SimPlatform,
     mut script: impl FnMut(usize, &Value) -> Vec<(String, Value)> + 'static,
 ) -> Rc<RefCell<Vec<Value>>> {
+    host_at(sim, MODEL, move |turn, request| Ok(script(turn, request)))
+}
+
+/// The same at another place; it may also answer otherwise.
+pub fn host_at(
+    sim: &SimPlatform,
+    origin: &str,
+    mut script: impl FnMut(usize, &Value) -> Result<Vec<(String, Value)>, Answer> + 'static,
+) -> Rc<RefCell<Vec<Value>>> {
     let asked = Rc::new(RefCell::new(Vec::new()));
     let seen = asked.clone();
-    sim.host(MODEL, move |request: &Request, _: &mut Peer<'_>| {
+    sim.host(origin, move |request: &Request, _: &mut Peer<'_>| {
         let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
         let turn = seen.borrow().len();
         let calls = script(turn, &body);
         seen.borrow_mut().push(body);
-        answer(turn, &calls)
+        calls.map_or_else(|other| other, |calls| answer(turn, &calls))
     });
     asked
 }
