@@ -1,12 +1,18 @@
 //! Plays the stories of the simulation suite by seed.
 //!
 //! `cargo run --example sim -- --seed N` prints the event log of one seed; `-- --check N [--from M]` plays N seeds
-//! and prints those that break a law. `--stored` stores and loads every run at each step.
+//! and prints those that break a law. `--stored` stores and loads every run at each step; `--live` plays the stories of
+//! sources that change instead.
 
 #[path = "../tests/sim/cast.rs"]
 mod cast;
 #[path = "../tests/sim/laws.rs"]
 mod laws;
+#[path = "../tests/sim/live.rs"]
+mod live;
+#[allow(dead_code, reason = "the suite asks more of it")]
+#[path = "../tests/sim/model.rs"]
+mod model;
 #[path = "../tests/sim/scenario.rs"]
 mod scenario;
 
@@ -19,14 +25,24 @@ fn main() -> ExitCode {
         let place = arguments.iter().position(|argument| argument == name)?;
         arguments.get(place + 1)?.parse::<u64>().ok()
     };
-    let stored = arguments.iter().any(|argument| argument == "--stored");
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    let play = |seed: u64| match flag("--live") {
+        true => {
+            let live::Story { sim, wrong } = live::play(seed);
+            (sim, wrong)
+        }
+        false => {
+            let scenario::Story { sim, wrong, .. } = scenario::play(seed, flag("--stored"));
+            (sim, wrong)
+        }
+    };
     if let Some(seed) = number("--seed") {
-        let story = scenario::play(seed, stored);
-        println!("{}", story.sim.report());
-        return verdict(seed, &story.wrong);
+        let (sim, wrong) = play(seed);
+        println!("{}", sim.report());
+        return verdict(seed, &wrong);
     }
     let Some(count) = number("--check") else {
-        eprintln!("usage: sim --seed N | --check N [--from M], either with --stored");
+        eprintln!("usage: sim --seed N | --check N [--from M], either with --stored or --live");
         return ExitCode::from(2);
     };
     let from = number("--from").unwrap_or(0);
@@ -34,11 +50,11 @@ fn main() -> ExitCode {
     let mut virtual_ms = 0;
     let mut failed = 0_u64;
     for seed in from..from + count {
-        let story = scenario::play(seed, stored);
-        virtual_ms += story.sim.elapsed().0;
-        if !story.wrong.is_empty() {
+        let (sim, wrong) = play(seed);
+        virtual_ms += sim.elapsed().0;
+        if !wrong.is_empty() {
             failed += 1;
-            verdict(seed, &story.wrong);
+            verdict(seed, &wrong);
         }
     }
     let hours = virtual_ms as f64 / 3_600_000.0;

@@ -44,8 +44,9 @@ const SEEDS: u64 = 2_000;
 const THREADS: u64 = 2;
 
 /// Fails with everything one needs to see what happened.
-fn fail(sim: &SimPlatform, wrong: &[String]) -> ! {
-    panic!("{}\n\n{}\nreplay with: cargo xtask sim --seed {}", sim.report(), wrong.join("\n"), sim.seed());
+fn fail(sim: &SimPlatform, wrong: &[String], flag: &str) -> ! {
+    let (report, wrong, seed) = (sim.report(), wrong.join("\n"), sim.seed());
+    panic!("{report}\n\n{wrong}\nreplay with: cargo xtask sim {flag}--seed {seed}");
 }
 
 /// How often each word of [`WORDS`] stands in the logs.
@@ -99,13 +100,13 @@ fn play_all(seeds: impl Iterator<Item = u64>) -> Counts {
     for seed in seeds {
         let story = scenario::play(seed, false);
         if !story.wrong.is_empty() {
-            fail(&story.sim, &story.wrong);
+            fail(&story.sim, &story.wrong, "");
         }
         let again = scenario::play(seed, true);
         let (log, log_again) = (story.sim.log(), again.sim.log());
         if log != log_again {
             let place = log.iter().zip(&log_again).position(|(one, two)| one != two).unwrap_or(log.len());
-            fail(&again.sim, &[format!("stored and loaded, the log differs from line {place} on")]);
+            fail(&again.sim, &[format!("stored and loaded, the log differs from line {place} on")], "--stored ");
         }
         for line in &log {
             for word in WORDS {
@@ -157,6 +158,10 @@ const LIVE_WORDS: [&str; 12] = [
     "aborted by the client",
 ];
 
+/// Seeds beyond the usual ones that broke a law once: 226 read what its server had sent before a change, and received after
+/// it, 1,837 ms after that; it is fresh for 2,000 ms from then (MCP 2026-07-28, Caching, "Time-to-Live (TTL) Field").
+const LIVE_FOUND: [u64; 1] = [226];
+
 #[test]
 fn what_changes_is_told_and_what_is_cached_is_right_for_every_seed() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
@@ -169,10 +174,11 @@ fn what_changes_is_told_and_what_is_cached_is_right_for_every_seed() {
     let seeds = number("SIM_SEEDS").unwrap_or(SEEDS) / 20;
     let share = |thread: u64| {
         let mut counts = Counts::new();
-        for seed in (thread..seeds).step_by(THREADS as usize) {
+        let found = LIVE_FOUND.into_iter().filter(|seed| *seed >= seeds && seed % THREADS == thread);
+        for seed in (thread..seeds).step_by(THREADS as usize).chain(found) {
             let story = live::play(seed);
             if !story.wrong.is_empty() {
-                fail(&story.sim, &story.wrong);
+                fail(&story.sim, &story.wrong, "--live ");
             }
             for line in story.sim.log() {
                 for word in LIVE_WORDS {

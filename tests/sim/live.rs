@@ -224,7 +224,8 @@ impl Stage {
         let mode = self.rng.pick(&modes);
         let at = self.rng.below(2);
         let source = self.libraries[library].borrow().sources[at].clone();
-        let ttl = self.libraries[library].borrow().ttl;
+        // An answer is fresh from when it was received, and then it has been on its way.
+        let fresh = self.libraries[library].borrow().ttl + self.libraries[library].borrow().latency;
         let (tab, sim, wrong, failing) = (
             tab.clone(),
             self.sim.clone(),
@@ -255,7 +256,7 @@ impl Stage {
             let stale = result.get("cached").map(|cached| cached["stale"] == true);
             let oldest = match stale {
                 None => begun,
-                Some(false) => begun.saturating_sub(ttl),
+                Some(false) => begun.saturating_sub(fresh),
                 Some(true) if mode == Mode::OnlyIfCached || failing => 0,
                 Some(true) => return says("over, and not for need".into()),
             };

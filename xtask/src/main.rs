@@ -7,7 +7,7 @@
 //! | `cargo xtask check` | format, clippy (native, wasm32), layers, docs, types, size |
 //! | `cargo xtask conformance` | the official MCP conformance suite, against `tests/conformance/expected.txt` |
 //! | `cargo xtask size` | raw, gzip and brotli bytes of what a page loads, against `size-budget.txt` |
-//! | `cargo xtask sim --seed N` | replays one seed of the simulator and prints its event log |
+//! | `cargo xtask sim [--live] --seed N` | replays one seed of the simulator and prints its event log |
 //! | `cargo xtask planted [name ...]` | applies each bug of `tests/planted/` and demands a red suite |
 //! | `cargo xtask fuzz [target ...]` | fuzzes what reads bytes from outside, each for a minute |
 //! | `cargo xtask bench [scenario ...]` | CPU and memory beside peers, from `bench/speed/`; `bench cache`: hits of the cache |
@@ -53,7 +53,7 @@ cargo xtask <command>
   check                       format, clippy native and wasm32, layers, docs, types, size
   conformance                 the official MCP conformance suite against tests/conformance/expected.txt
   size                        raw, gzip and brotli bytes of what a page loads, against size-budget.txt
-  sim --seed N                replay one seed of the simulator and print its event log
+  sim [--live] --seed N       replay one seed of the simulator and print its event log
   planted [name ...]          apply each bug of tests/planted/ and demand that the suite turns red
   fuzz [--seconds N] [target ...]
                               fuzz what reads bytes from outside, each target for a minute, with cargo-fuzz

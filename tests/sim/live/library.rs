@@ -42,7 +42,7 @@ pub struct Library {
     /// How long its answers are fresh, as it says.
     pub ttl: u64,
     /// Longest time that an answer takes.
-    latency: u64,
+    pub latency: u64,
     /// Longest time that a stream lasts, in 1,000 of which so many end early.
     ends: u32,
     /// Every reading.
