@@ -199,6 +199,10 @@ export class Host {
     this.wait(id, lock(name, until));
   }
 
+  isHeld(id, prefix, but) {
+    this.wait(id, isHeld(`edgewise ${prefix}`, `edgewise ${but}`));
+  }
+
   circle(name, until) {
     if (!tabLocks() || !globalThis.BroadcastChannel) return undefined;
     try {
@@ -317,6 +321,14 @@ function lock(name, until) {
     // Refused in a frame without an origin: then nothing is shared either.
     locks.request(`edgewise ${name}`, { signal: until }, hold).catch(held);
   });
+}
+
+/** Whether a lock is held whose name begins so, other than that one; undefined where tabs share nothing. */
+async function isHeld(prefix, but) {
+  const locks = globalThis.BroadcastChannel && tabLocks();
+  // Refused in a frame without an origin.
+  const now = await locks?.query().catch(() => {});
+  return now?.held.some(({ name }) => name.startsWith(prefix) && name !== but);
 }
 
 /** What a function of the app threw, for the model and for people. */

@@ -516,6 +516,12 @@ export interface ServerOptions {
   onLog?(entry: LogEntry): void;
   /** From which level on the server is to log; only with `onLog`. Default: `"info"`. */
   logLevel?: LogLevel;
+  /**
+   * Whether tabs of your origin share one session of an older server (2025 revisions with `Mcp-Session-Id`), where they have
+   * the same options and credentials. `"own"` where a session is a place of work, such as a browser that the server drives.
+   * Default: `"shared"`; where tabs cannot know of each other (Node, Workers), each has its own anyway.
+   */
+  session?: "shared" | "own";
   /** See {@link TransportServerOptions}. */
   transport?: undefined;
   /** Whether values are checked against the schemas of its tools. Default: true. */
@@ -598,13 +604,14 @@ export interface LogEntry {
 }
 
 /** An MCP server that is reached by a transport of yours in place of a URL: stdio in Node, memory, WebSocket, messages. */
-export interface TransportServerOptions extends Omit<ServerOptions, "url" | "token" | "oauth" | "headers" | "transport"> {
+export interface TransportServerOptions extends Omit<ServerOptions, "url" | "token" | "oauth" | "headers" | "transport" | "session"> {
   /** Started when first needed, and closed with the agent or client. Once closed it stays so. */
   transport: Transport;
   url?: undefined;
   token?: undefined;
   oauth?: undefined;
   headers?: undefined;
+  session?: undefined;
 }
 
 /**

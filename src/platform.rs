@@ -16,6 +16,7 @@
 //!    their own, and what they keep is never in clear where anybody else could read it.
 //! 8. A [`lock`](Platform::lock) is held by one of those who share our secrets at a time, and given in the order of
 //!    asking; dropping it, or the future that waits for it, lets the next one in.
+//!    Whoever asks whether it [is held](Platform::is_held) once somebody has it, and before it is dropped, hears so.
 //! 9. What is said in a [`circle`](Platform::circle) is heard once, soon and in order by everybody who had joined before
 //!    it was said and is still there, and never by whoever said it.
 
@@ -87,6 +88,10 @@ pub trait Platform: 'static {
     /// Waits for the lock of that name, which is ours alone among all tabs that share our secrets. At once where
     /// nobody shares them.
     async fn lock(&self, name: &str) -> Self::Lock;
+
+    /// Whether somebody holds a lock whose name begins so, other than that one; `None` where nobody could: where tabs do not
+    /// share [locks](Platform::lock) and [circles](Platform::circle).
+    async fn is_held(&self, prefix: &str, but: &str) -> Option<bool>;
 
     /// Joins the circle of that name, in which all tabs hear each other that share [locks](Platform::lock); `None` where
     /// nobody could be there. What is said there stays within the origin, but is not secret to any of its pages.

@@ -8,6 +8,7 @@ mod greet;
 mod inbox;
 mod log;
 mod methods;
+mod session;
 mod single;
 mod stream;
 mod tasks;
@@ -46,6 +47,9 @@ use watch::Hub;
 /// How long a courtesy to a server may take: to say that an answer is no longer wanted, or that a session ends.
 const COURTESY: Millis = Millis::from_secs(2);
 
+/// How many sessions are taken for one request, where other tabs began them and the server does not know them any more.
+const MOST_RENEWED: u32 = 4;
+
 /// A connection to one MCP server. Clones share it.
 pub struct Connection<P: Platform>(Rc<Inner<P>>, Option<Rc<dyn Attendant>>);
 
@@ -56,6 +60,8 @@ struct Inner<P: Platform> {
     cache: Option<Rc<Cache<P>>>,
     authorizer: Option<Authorizer<P>>,
     next_id: Cell<u64>,
+    /// In a session that tabs share.
+    part: RefCell<Option<session::Part<P>>>,
     status: RefCell<Status>,
     /// Requests of a legacy server that wait for their answers.
     inbox: Inbox,
@@ -110,6 +116,7 @@ impl<P: Platform> Connection<P> {
             config,
             cache,
             next_id: Cell::new(1),
+            part: RefCell::default(),
             status: RefCell::default(),
             inbox: Inbox::default(),
             hub: Hub::default(),
@@ -189,25 +196,26 @@ impl<P: Platform> Connection<P> {
             meta.extend(new.map(|(name, value)| (name.as_str(), value)));
         }
         let call = &Call { meta: &meta, ..call.clone() };
-        let sent = self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message);
-        let mut failure = match self.listening(&link, sent).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        if link.is_refuted_by(&failure) {
-            self.0.forget(&link);
-            let renewed = self.link(cancel).await.map_err(|error| error.cause(failure.error.clone()))?;
-            // If it is still modern, then it refused this request, not its era.
-            if renewed.era == Era::Legacy || link.era == Era::Legacy {
-                let sent = self.0.send(&renewed, call, timeout, cancel, self.1.as_deref(), on_message);
-                failure = match self.listening(&renewed, sent).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(failure) => failure,
-                };
-                link = renewed;
+        let mut renewed = 0;
+        loop {
+            let sent = self.0.send(&link, call, timeout, cancel, self.1.as_deref(), on_message);
+            let failure = match self.listening(&link, sent).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            // Once; but the session of another tab may be as lost as ours was.
+            let again = renewed == 0 || renewed < MOST_RENEWED && self.0.has_joined(&link);
+            if !again || !link.is_refuted_by(&failure) {
+                return Err(explain(failure, &link));
             }
+            self.0.forget(&link);
+            let new = self.link(cancel).await.map_err(|error| error.cause(failure.error.clone()))?;
+            // If it is still modern, then it refused this request, not its era.
+            if new.era == Era::Modern && link.era == Era::Modern {
+                return Err(explain(failure, &link));
+            }
+            (link, renewed) = (new, renewed + 1);
         }
-        Err(explain(failure, &link))
     }
 
     /// The `outputSchema` of a tool that was listed; `None` where results are not to be checked.
@@ -259,8 +267,11 @@ impl<P: Platform> Connection<P> {
         self.0.closed.cancel();
         self.0.single.take();
         let link = self.0.status.borrow_mut().link.take();
-        if let Some(link) = link {
-            self.0.end(&link.session).await;
+        let part = self.0.part.take();
+        match (part, link) {
+            (Some(part), _) => self.0.leave(part).await,
+            (None, Some(link)) => self.0.end(&link.session).await,
+            (None, None) => {}
         }
         self.0.bury().await;
     }
@@ -301,7 +312,7 @@ impl<P: Platform> Inner<P> {
             return Err(Error::new(Code::Misuse, message));
         }
         let status = self.status.borrow();
-        if let Some(link) = &status.link {
+        if let Some(link) = status.link.as_ref().filter(|_| !self.is_spent()) {
             return Ok(Enter::Ready(link.clone()));
         }
         Ok(status.attempt.as_ref().and_then(WeakShare::upgrade).map_or(Enter::Start, Enter::Join))
@@ -365,6 +376,7 @@ impl<P: Platform> Inner<P> {
         let mut status = self.status.borrow_mut();
         if status.link.as_ref().is_some_and(|current| Rc::ptr_eq(current, link)) {
             status.link = None;
+            self.lose(&link.session);
         }
     }
 
@@ -390,6 +402,8 @@ fn explain(mut failure: Failure, link: &Link) -> Failure {
 mod answer_tests;
 #[cfg(test)]
 mod ear_tests;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod single_tests;
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub struct ServerConfig {
     pub max_parallel: Option<u32>,
     /// What may become of its data.
     pub labels: Labels,
+    /// No other tab takes part in its session, where it is an older server with sessions.
+    pub own_session: bool,
 }
 
 /// What the app says of a server's data.
@@ -183,6 +185,11 @@ impl ServerConfig {
             log: Log::read(&mut fields)?,
             max_parallel: fields.whole("maxParallelTools", 1..=1000)?.map(|most| most as u32),
             labels: Labels::read(&mut fields)?,
+            own_session: match fields.value("session").map(|value| (value.as_str(), value)) {
+                None | Some((Some("shared"), _)) => false,
+                Some((Some("own"), _)) => true,
+                Some((_, value)) => return Err(expected(&fields.path("session"), "\"shared\" or \"own\"", value)),
+            },
         };
         fields.finish()?;
         Ok(config)
@@ -209,7 +216,7 @@ fn transport(fields: &mut Fields<'_>) -> Result<Option<String>> {
     let Some(function) = FunctionId::from_marker(value) else {
         return Err(expected(&fields.path("transport"), "an object with `start`, `send` and `close`", value));
     };
-    for name in ["url", "token", "oauth", "headers"] {
+    for name in ["url", "token", "oauth", "headers", "session"] {
         if fields.value(name).is_some() {
             return Err(Error::config(fields.path(name), "cannot go with `transport`"));
         }
@@ -250,6 +257,13 @@ mod tests {
         let config = ServerConfig::read(&value, "servers[0]").unwrap();
         assert_eq!(config.token, Some(Token::Callback(FunctionId(0))));
         assert_eq!(config.timeout, Millis(60_000));
+        let own = |session: Value| {
+            let options = json!({ "name": "s", "url": "/mcp", "session": session });
+            ServerConfig::read(&options, "servers[0]").map(|config| config.own_session)
+        };
+        assert!(!config.own_session && !own(json!("shared")).unwrap() && own(json!("own")).unwrap());
+        let error = own(json!("mine")).unwrap_err();
+        assert_eq!(error.message, "servers[0].session: expected \"shared\" or \"own\", got a string");
     }
 
     #[test]

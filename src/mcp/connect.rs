@@ -11,6 +11,9 @@
 //!                  Ready
 //! ```
 //!
+//! Where tabs share what they can, a session that another one has is looked for before `initialize` (Adopt); with one there is
+//! nothing more to be asked.
+//!
 //! Where `initialize` is refused, a server of 2024-11-05 may have an event stream that names where it has to go
 //! (FindEndpoint); then it is sent there.
 //!
@@ -42,6 +45,8 @@ use crate::mcp::text::clean;
 pub enum Step {
     /// Send a modern `server/discover` in this revision; report with [`Connect::discovered`].
     Discover(&'static str),
+    /// Look for a session that another tab has; report with [`Connect::adopted`].
+    Adopt,
     /// Send `initialize`, to the endpoint that was [found](Connect::endpoint) or to the server's URL; report with [`Connect::initialized`].
     Initialize,
     /// Open the event stream of a server of 2024-11-05; report with [`Connect::found`].
@@ -70,6 +75,8 @@ pub struct Connect {
     endpoint: Option<String>,
     /// Why the server's URL did not take `initialize`, once the event stream was looked for.
     refusal: Option<Failure>,
+    /// A session of another tab is still to be looked for.
+    shares: bool,
     step: Step,
 }
 
@@ -88,8 +95,30 @@ impl Connect {
             probes: 0,
             endpoint: None,
             refusal: None,
+            shares: false,
             step,
         }
+    }
+
+    /// The same attempt where another tab may have a session already.
+    pub fn sharing(mut self) -> Connect {
+        self.shares = true;
+        if self.step == Step::Initialize {
+            self.step = self.initialize();
+        }
+        self
+    }
+
+    /// Reports the session of another tab, if there is one.
+    pub fn adopted(&mut self, link: Option<Link>) {
+        self.step = match link {
+            Some(link) => Step::Ready(Box::new(link)),
+            None => Step::Initialize,
+        };
+    }
+
+    fn initialize(&mut self) -> Step {
+        if std::mem::take(&mut self.shares) { Step::Adopt } else { Step::Initialize }
     }
 
     /// What to do next. Stays the same until a report changes it.
@@ -114,7 +143,7 @@ impl Connect {
             (Verdict::Legacy, outcome) => {
                 self.unknown = outcome.as_ref().err().is_some_and(is_unknown);
                 self.probe = outcome.err().map(|failure| failure.error);
-                Step::Initialize
+                self.initialize()
             }
             // Once, even when it names the revision that it just refused; more could go on for ever.
             (Verdict::RetryWith(version), _) if self.probes == 1 => match known(&version) {
@@ -312,6 +341,28 @@ mod tests {
             connect.announced(Ok(()));
             assert_eq!(connect.next(), &Step::Ready(link));
         }
+    }
+
+    #[test]
+    fn a_session_of_another_tab_saves_both_round_trips() {
+        let mut connect = Connect::new("calc", Some(Era::Legacy)).sharing();
+        assert_eq!(connect.next(), &Step::Adopt);
+        let session = Session { version: "2025-06-18".into(), id: Some("s1".into()), endpoint: None };
+        let link = Link::new(Era::Legacy, session, &mut Map::new());
+        connect.adopted(Some(link.clone()));
+        assert_eq!(connect.next(), &Step::Ready(Box::new(link)));
+        // Without one it is begun; and it is looked for once.
+        let mut connect = Connect::new("calc", Some(Era::Legacy)).sharing();
+        connect.adopted(None);
+        assert_eq!(connect.next(), &Step::Initialize);
+        connect.initialized(Err(http(400)), None);
+        connect.found(Err(http(405)));
+        assert_eq!(connect.next(), &Step::Discover("2026-07-28"));
+        connect.discovered(Err(http(400)));
+        assert_eq!(connect.next(), &Step::Initialize);
+        let mut connect = Connect::new("calc", None).sharing();
+        connect.discovered(Err(http(400)));
+        assert_eq!(connect.next(), &Step::Adopt);
     }
 
     #[test]

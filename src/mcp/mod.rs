@@ -21,6 +21,7 @@ pub mod reconnect;
 pub mod request;
 pub mod server;
 pub mod sha256;
+pub mod shared;
 pub mod tabs;
 pub mod tasks;
 pub(crate) mod text;

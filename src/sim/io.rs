@@ -93,6 +93,10 @@ impl Platform for SimPlatform {
         SimLock::wait(self, name).await
     }
 
+    async fn is_held(&self, prefix: &str, but: &str) -> Option<bool> {
+        (!self.world.alone.get()).then(|| SimLock::is_held(self, prefix, but))
+    }
+
     fn circle(&self, name: &str) -> Option<SimCircle> {
         (!self.world.alone.get()).then(|| SimCircle::join(self, name))
     }

@@ -12,6 +12,11 @@ pub(super) struct Queued {
     waker: Option<Waker>,
 }
 
+/// Locks that somebody forgot: what says that a session is used is held as long as its connection is there.
+pub(super) fn left(locks: &[Queued]) -> usize {
+    locks.iter().filter(|queued| !queued.name.starts_with("session ")).count()
+}
+
 /// A lock that is held, or waited for; dropping it lets the next one in.
 pub struct SimLock {
     sim: SimPlatform,
@@ -38,6 +43,12 @@ impl SimLock {
         })
         .await;
         lock
+    }
+
+    /// Somebody holds a lock whose name begins so, other than that one. Whoever holds one has it from the moment of asking,
+    /// where nobody was before it.
+    pub(super) fn is_held(sim: &SimPlatform, prefix: &str, but: &str) -> bool {
+        sim.world.locks.borrow().iter().any(|queued| queued.name.starts_with(prefix) && queued.name != but)
     }
 }
 

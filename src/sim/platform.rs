@@ -317,7 +317,7 @@ impl SimPlatform {
             (self.open_bodies(), "open bodies"),
             (self.open_app_calls(), "open app calls"),
             (self.pending_timers(), "pending timers"),
-            (self.world.locks.borrow().len(), "locks"),
+            (super::lock::left(&self.world.locks.borrow()), "locks"),
             (self.world.circles.borrow().len(), "places in circles"),
             (self.tasks().len(), "tasks"),
         ];

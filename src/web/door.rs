@@ -72,6 +72,11 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn lock(this: &Host, id: u32, name: &str, until: &AbortSignal);
 
+    /// Calls [`settle`] with whether a lock is held whose name begins so, other than that one; undefined where tabs share
+    /// nothing.
+    #[wasm_bindgen(method, js_name = isHeld)]
+    fn is_held(this: &Host, id: u32, prefix: &str, but: &str);
+
     /// Joins the circle of tabs of that name until the signal aborts; nothing where tabs share nothing.
     #[wasm_bindgen(method)]
     fn circle(this: &Host, name: &str, until: &AbortSignal) -> Option<Place>;
@@ -331,6 +336,11 @@ pub(crate) fn save_secret(table: u32, key: &str, value: Option<&str>) -> Wait {
 /// Waits for a lock; it is held until `until` is dropped, even before it was given.
 pub(crate) fn lock(name: &str, until: &Aborter) -> Wait {
     Wait::new(|host, id| host.lock(id, name, &until.signal))
+}
+
+/// Asks whether a lock is held whose name begins so, other than that one: a boolean, or undefined where tabs share nothing.
+pub(crate) fn is_held(prefix: &str, but: &str) -> Wait {
+    Wait::new(|host, id| host.is_held(id, prefix, but))
 }
 
 /// Joins a circle of tabs, until `until` is dropped.

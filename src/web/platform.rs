@@ -141,6 +141,10 @@ impl Platform for WebPlatform {
         WebLock { _held: held }
     }
 
+    async fn is_held(&self, prefix: &str, but: &str) -> Option<bool> {
+        door::is_held(prefix, but).await.ok()?.as_bool()
+    }
+
     fn circle(&self, name: &str) -> Option<WebCircle> {
         let joined = Aborter::new()?;
         let place = door::circle(name, &joined)?;

@@ -227,6 +227,9 @@ pub async fn law_a_lock_is_held_by_one<P: Platform>(p: &P, _: &LawEnv) {
     let first = p.lock(&name).await;
     let elsewhere = within(p, 5_000, p.lock(&other)).await;
     assert!(elsewhere.is_some(), "locks of other names are free");
+    let start = &name[..name.len() - 1];
+    assert_eq!(p.is_held(start, "").await, Some(true));
+    assert_eq!((p.is_held(start, &name).await, p.is_held("law-none", "").await), (Some(false), Some(false)));
     let mut waits = pin!(p.lock(&name));
     assert!(within(p, 50, waits.as_mut()).await.is_none(), "it is held");
     assert!(within(p, 20, p.lock(&name)).await.is_none(), "it is held, and this one gives up");

@@ -51,6 +51,9 @@ new Agent({ model: { provider: "openai", id: "m", baseURL: "/llm" } });
 new Agent({ model: { provider: "offline" }, server: [] });
 // @ts-expect-error changes are approved, reported or ignored
 new Agent({ model: { provider: "offline" }, servers: [{ name: "a", url: "/mcp", trust: { changes: "never" } }] });
+new Agent({ model: { provider: "offline" }, servers: [{ name: "a", url: "/mcp", session: "own" }] });
+// @ts-expect-error a session is shared or one's own
+new McpClient({ url: "/mcp", session: "mine" });
 // models that are no endpoint
 const ai = { run: async (model: string, input: unknown) => new ReadableStream() };
 new Agent({

@@ -59,7 +59,9 @@ impl<P: Platform> Inner<P> {
             Some(cache) => cache.greeting(&itself).await,
             None => None,
         };
-        let mut connect = Connect::new(&self.config.name, remembered);
+        let mut connect = Connect::new(&self.config.name, remembered).sharing();
+        let mut gate = None;
+        let mut joined = false;
         let mut unfinished = Unfinished { inner: self, session: None, done: false };
         // What the attempt before this one has left open.
         self.single.take();
@@ -77,6 +79,15 @@ impl<P: Platform> Inner<P> {
                     if let (Step::Ready(_), Some(cache), Some(asks), Some(told)) = (connect.next(), cache, asks, told) {
                         cache.keep_greeting(&itself, &asks, &told).await;
                     }
+                }
+                Step::Adopt => {
+                    gate = self.gate().await;
+                    let link = match &gate {
+                        Some(gate) => self.join(gate).await,
+                        None => None,
+                    };
+                    joined = link.is_some();
+                    connect.adopted(link);
                 }
                 Step::Initialize => {
                     let call = Call::new("initialize", &[]);
@@ -103,6 +114,11 @@ impl<P: Platform> Inner<P> {
                     connect.announced(reply.map(|_| ()));
                 }
                 Step::Ready(link) => {
+                    match &gate {
+                        Some(_) if joined => {}
+                        Some(gate) => self.share(gate, &link).await,
+                        None => drop(self.part.take()),
+                    }
                     unfinished.done = true;
                     return Ok(Rc::from(link));
                 }

@@ -85,7 +85,7 @@ impl<P: Platform> Connection<P> {
             Err(_) => Err(Error::cancelled(&what())),
         };
         drop(seat);
-        inner.unsubscribe_rest().await;
+        self.unsubscribe_rest().await;
         outcome
     }
 
@@ -131,7 +131,7 @@ impl<P: Platform> Connection<P> {
                     match ended {
                         Ok(()) => None,
                         // Once more with a new session, or in the other era.
-                        Err(failure) if !refuted && link.is_refuted_by(&failure) => {
+                        Err(failure) if (!refuted || inner.has_joined(&link)) && link.is_refuted_by(&failure) => {
                             refuted = true;
                             inner.forget(&link);
                             None

@@ -34,6 +34,8 @@ pub(in crate::drive::mcp) struct Hub {
     /// Who wants the stream of an older session whatever is watched, by number, and who stands by each.
     ears: RefCell<Vec<Lent>>,
     pub(super) subscribed: RefCell<Vec<String>>,
+    /// What was honoured of what another tab listened for, before us, in a session that tabs share.
+    heard_of: RefCell<Filter>,
     /// What other tabs want, for whom we listen.
     others: RefCell<Filter>,
     /// What they are still to be told; `None` where we do not listen for them.
@@ -110,6 +112,38 @@ impl Hub {
     pub(super) fn lead(&self, leads: bool) {
         *self.outbox.borrow_mut() = leads.then(Vec::new);
         *self.others.borrow_mut() = Filter::default();
+    }
+
+    /// We listen for other tabs.
+    pub(super) fn leads(&self) -> bool {
+        self.outbox.borrow().is_some()
+    }
+
+    /// Another tab listens for us, and that much is honoured.
+    pub(super) fn hear_of(&self, honoured: &Filter) {
+        *self.heard_of.borrow_mut() = honoured.clone();
+    }
+
+    /// Another tab had a stream before us.
+    pub(super) fn has_heard_of(&self) -> bool {
+        !self.heard_of.borrow().is_empty()
+    }
+
+    /// The session is told to watch what another tab had it watch, too.
+    pub(super) fn inherit(&self) {
+        let uris = self.heard_of.take().uris;
+        let mut subscribed = self.subscribed.borrow_mut();
+        for uri in uris {
+            if !subscribed.contains(&uri) {
+                subscribed.push(uri);
+            }
+        }
+    }
+
+    /// Knows no session any more: others may have changed since what it is told to watch.
+    pub(super) fn unlearn(&self) {
+        self.session.take();
+        self.subscribed.take();
     }
 
     /// Other tabs want that much together.

@@ -9,7 +9,7 @@ use std::task::Poll;
 use serde_json::Value;
 
 use super::super::transfer::{Job, Track};
-use super::super::{COURTESY, Inner};
+use super::super::{COURTESY, Connection, Inner};
 use super::{Ended, passes};
 use crate::drive::wait::{Cancel, within};
 use crate::error::Code;
@@ -107,7 +107,8 @@ impl<P: Platform> Inner<P> {
                 let error = &failure.error;
                 let none = error.status.is_some_and(has_none) || error.code == Code::Protocol;
                 // If it had a stream before, or says so in words, it is the session that is gone.
-                let lost = link.is_refuted_by(&failure) && (known || error.status == Some(400));
+                let had = known || self.is_shared(link) && self.hub.has_heard_of();
+                let lost = link.is_refuted_by(&failure) && (had || error.status == Some(400));
                 if !none || lost {
                     return Err(failure);
                 }
@@ -157,6 +158,9 @@ impl<P: Platform> Inner<P> {
                     break;
                 }
             }
+            if self.is_shared(link) {
+                self.hub.inherit();
+            }
             self.unsubscribe(link).await;
             honoured.uris.retain(|uri| !refused.contains(uri));
             let was_absent = absent.get();
@@ -191,13 +195,30 @@ impl<P: Platform> Inner<P> {
             let _ = self.resource("resources/unsubscribe", &uri, link).await;
         }
     }
+}
 
-    /// The same after a watch ended, as a courtesy.
+impl<P: Platform> Connection<P> {
+    /// Ends the subscriptions that nobody wants any more after a watch ended, as a courtesy.
     pub(super) async fn unsubscribe_rest(&self) {
-        let link = self.status.borrow().link.clone();
-        if let Some(link) = link.filter(|link| link.era == Era::Legacy && self.hub.is_known(link)) {
-            let _ = within(&*self.platform, COURTESY, &self.closed, self.unsubscribe(&link)).await;
-        }
+        let inner = &*self.0;
+        let link = inner.status.borrow().link.clone();
+        let Some(link) = link.filter(|link| link.era == Era::Legacy && inner.hub.is_known(link)) else { return };
+        let work = async {
+            let _turn = if inner.is_shared(&link) && !inner.hub.leads() {
+                // Another tab may listen by now, and what it subscribed to is the same to the server. If none does, none
+                // begins to meanwhile.
+                let name = self.circle_name().await?;
+                if inner.platform.is_held(&name, "").await != Some(false) {
+                    return None;
+                }
+                Some(inner.platform.lock(&name).await)
+            } else {
+                None
+            };
+            inner.unsubscribe(&link).await;
+            Some(())
+        };
+        let _ = within(&*inner.platform, COURTESY, &inner.closed, work).await;
     }
 }
 

@@ -57,9 +57,7 @@ impl<P: Platform> Connection<P> {
         if inner.listens_alone(link) {
             return None;
         }
-        // A name of the server that no other tab could have is no reason to ask for a token.
-        let principal = self.principal().await.ok()?;
-        let name = ["watch ", &platform::key(&[&inner.config.identity(), &principal])].concat();
+        let name = self.circle_name().await?;
         let circle = &inner.platform.circle(&name)?;
         let tabs = Tabs::new(inner.platform.random().to_string());
         let hearing: Wait<'_, String> = Box::pin(circle.hear());
@@ -77,6 +75,9 @@ impl<P: Platform> Connection<P> {
                 }
                 if let Poll::Ready(lock) = turn.as_mut().poll(context) {
                     let told = inner.hub.lost();
+                    if inner.status.borrow().link.as_ref().is_some_and(|link| inner.is_shared(link)) {
+                        inner.hub.unlearn();
+                    }
                     inner.hub.lead(true);
                     place.say(&Word::Leads);
                     inner.hub.set_others(place.tabs.wanted());
@@ -95,6 +96,15 @@ impl<P: Platform> Connection<P> {
             ended.map(Some)
         })
         .await
+    }
+}
+
+impl<P: Platform> Connection<P> {
+    /// How the circle of those is called for whom one listens, and the lock of whoever does. `None` where the app's function
+    /// for the token failed.
+    pub(super) async fn circle_name(&self) -> Option<String> {
+        let principal = self.principal().await.ok()?;
+        Some(["watch ", &platform::key(&[&self.0.config.identity(), &principal])].concat())
     }
 }
 
@@ -175,6 +185,7 @@ impl<P: Platform> Place<'_, P> {
                     if heard.moved {
                         self.hub.lost();
                     }
+                    self.hub.hear_of(&honoured);
                     self.hub.established(&asked, &honoured);
                 }
                 Word::Changed(change) => self.hub.tell(change),
