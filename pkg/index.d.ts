@@ -379,6 +379,11 @@ export interface AppModel {
     request: ModelRequest,
     context: { signal: AbortSignal },
   ): AsyncIterable<ModelDelta | string> | Iterable<ModelDelta | string> | string | Promise<AsyncIterable<ModelDelta | string> | Iterable<ModelDelta | string> | string>;
+  /**
+   * How many tokens such a request is: for `agent.countTokens`, which estimates it without, and for the rate that estimates go
+   * by from then on.
+   */
+  countTokens?(request: ModelRequest, context: { signal: AbortSignal }): number | Promise<number>;
   /** Name of the model, for messages. Default: `app`. */
   id?: string;
   provider?: "app";

@@ -36,6 +36,19 @@ export function app(generate) {
   };
 }
 
+/** The app's own count of what its model would be asked. */
+export function counted(count) {
+  return async ({ body, signal }) => {
+    try {
+      const tokens = await count(JSON.parse(body), { signal });
+      if (!(tokens >= 0 && tokens < Infinity)) throw new TypeError("it gave something that is no number of tokens");
+      return Response.json({ inputTokens: Math.round(tokens) });
+    } catch (error) {
+      return Response.json({ error: { message: String(error?.message ?? error), code: error?.status } });
+    }
+  };
+}
+
 /** A message's content as the browser takes it; with what it cannot see or hear left out. */
 function perceived(content, able) {
   if (typeof content === "string") return content;

@@ -43,6 +43,7 @@ export function encode(value, functions, path = "") {
 function stand(key, at, value, functions, owner) {
   if (MODEL.test(at.slice(0, -key.length - 1))) {
     if (key === "generate" && typeof value === "function") return model("app", functions, value.bind(owner));
+    if (key === "countTokens" && typeof value === "function") return model("counted", functions, value.bind(owner));
     if (key === "binding" && typeof value?.run === "function") return model("workersAi", functions, value);
   }
   if (at.endsWith("oauth.store")) return storeMarkers(value, functions);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::http::TRANSPORT;
 use crate::llm::types::Prices;
-use crate::options::Fields;
+use crate::options::{Fields, FunctionId};
 use crate::secret::Secret;
 
 /// The wires that this version speaks.
@@ -68,6 +68,8 @@ pub struct ModelConfig {
     pub temperature: Option<f64>,
     /// The provider is to hold conversations, so that only what is new is sent; see [`crate::llm::thread`].
     pub threads: bool,
+    /// A function of the app that counts the tokens of what `generate` would be asked.
+    pub count_tokens: Option<FunctionId>,
     /// What its tokens cost; none without prices.
     pub prices: Prices,
     /// Who is asked when this one is down or declines, in order; none of them has fallbacks of its own.
@@ -87,6 +89,7 @@ impl ModelConfig {
             context_window: None,
             temperature: None,
             threads: false,
+            count_tokens: None,
             prices: Prices::default(),
             fallbacks: Vec::new(),
         }
@@ -161,6 +164,7 @@ impl ModelConfig {
             context_window: fields.whole("contextWindow", 1..=100_000_000)?,
             temperature: fields.number("temperature")?,
             threads: fields.boolean("threads")?.unwrap_or(false),
+            count_tokens: fields.function("countTokens")?,
             prices: fields
                 .value("prices")
                 .map_or(Ok(Prices::default()), |value| prices(value, &fields.path("prices")))?,
@@ -168,6 +172,9 @@ impl ModelConfig {
         };
         if config.threads && !matches!(provider, Provider::Anthropic | Provider::OpenAiResponses) {
             return Err(Error::config(fields.path("threads"), "is only for anthropic and openai-responses"));
+        }
+        if config.count_tokens.is_some() && provider != Provider::App {
+            return Err(Error::config(fields.path("countTokens"), "is only for a model with `generate`"));
         }
         if first {
             fields.array("fallbacks")?;
@@ -204,6 +211,21 @@ mod tests {
         assert_eq!(config.context_window, Some(8000));
         assert_eq!((config.base_url.as_str(), config.max_tokens), ("/llm/v1", Some(100)));
         assert!(!format!("{config:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn only_a_model_of_the_app_counts_by_itself() {
+        let function = |number| json!({ "$function": number });
+        let read = |value| ModelConfig::read(&value, "model").map(|config| config.count_tokens);
+        let mine = read(json!({ "generate": function(1), "countTokens": function(2) }));
+        assert_eq!(mine, Ok(Some(FunctionId(2))));
+        assert_eq!(read(json!({ "generate": function(1) })), Ok(None));
+        for other in [
+            json!({ "provider": "anthropic", "id": "m", "countTokens": function(2) }),
+            json!({ "generate": function(1), "countTokens": 2 }),
+        ] {
+            assert_eq!(read(other).unwrap_err().path.as_deref(), Some("model.countTokens"));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! openai             POST {baseUrl}/chat/completions/input_tokens        { "input_tokens": 12 }
 //! gemini             POST {baseUrl}/v1beta/models/{id}:countTokens       { "totalTokens": 12 }
 //! browser            measureContextUsage() of a session, by the shell    data: {"type":"usage","inputTokens":12}
+//! app                countTokens() of the app, by the shell              { "inputTokens": 12 }
 //! ```
 //!
 //! That of Chat Completions is llama.cpp's, so only servers on this computer are asked for it: elsewhere the path may lead to
@@ -18,7 +19,7 @@ use super::decoder;
 use super::dialect::host;
 use super::failure::{Fault, Report};
 use super::types::{Delta, Usage};
-use crate::http::Request;
+use crate::http::{Request, TRANSPORT};
 
 /// What is asked for beside the input, none of which a counting endpoint takes.
 const NO_INPUT: [&str; 8] = [
@@ -36,6 +37,11 @@ const NO_INPUT: [&str; 8] = [
 ///
 /// For the browser's model, `asked` has to be in its own words already (`prompt_api`).
 pub fn request(config: &ModelConfig, mut asked: Request) -> Option<Request> {
+    if let Some(function) = config.count_tokens {
+        // It is asked what `generate` would be.
+        asked.url = [TRANSPORT, &function.0.to_string()].concat();
+        return Some(asked);
+    }
     let Ok(Value::Object(mut body)) = serde_json::from_slice(asked.body.as_deref()?.as_bytes()) else { return None };
     let path = match config.provider {
         Provider::Anthropic => "/count_tokens",

@@ -3,6 +3,7 @@ use crate::error::{Code, Result};
 use crate::http::{Head, Headers};
 use crate::llm::types::{Message, ToolDefinition};
 use crate::llm::wire::{Decoder, Encoder};
+use crate::options::FunctionId;
 use serde_json::json;
 
 fn config(provider: Provider, base_url: &str) -> ModelConfig {
@@ -76,6 +77,9 @@ fn nobody_else_is_asked() {
         let config = config(provider, base);
         assert!(request(&config, asked(&config)).is_none(), "{provider:?} {base}");
     }
+    let app = ModelConfig { count_tokens: Some(FunctionId(7)), ..config(Provider::App, "transport:1") };
+    let (sent, counts) = (asked(&app), request(&app, asked(&app)).unwrap());
+    assert_eq!((counts.url.as_str(), counts.body), ("transport:7", sent.body));
     let browser = config(Provider::Browser, "https://transport.invalid/1");
     let words = Request { body: Some(r#"{"prompt":"hi"}"#.into()), ..asked(&browser) };
     let counts = request(&browser, words).unwrap();

@@ -44,6 +44,7 @@ pub fn label(config: &ModelConfig) -> String {
 /// The same of a request to another URL of the provider.
 pub fn label_at(config: &ModelConfig, url: &str) -> String {
     let place = match config.provider {
+        Provider::App if url != config.base_url => "countTokens()".to_owned(),
         Provider::App => "generate()".to_owned(),
         Provider::Browser => "the browser's model".to_owned(),
         Provider::WorkersAi => "binding.run()".to_owned(),

@@ -101,6 +101,33 @@ test("the browser's own model measures what it would be given, and is not fetche
   assert.equal(given.length, 2);
 });
 
+test("a model of the app counts what it would be asked by a function of its own", async (t) => {
+  const given = [];
+  let counts = (request) => 3.4 + request.messages[0].content[0].text.length;
+  const model = {
+    id: "mine",
+    generate: (request) => (given.push(request), "Yes."),
+    async countTokens(request, { signal }) {
+      assert.ok(this.id === "mine" && signal instanceof AbortSignal);
+      given.push(request);
+      return counts(request);
+    },
+  };
+  const agent = new Agent({ model, tools: [add], system: "Be kind." });
+  t.after(() => agent.close());
+  assert.deepEqual(await agent.countTokens("How are you?"), { inputTokens: 15, estimated: false });
+  await agent.run("How are you?").result;
+  assert.deepEqual(given[0], given[1]);
+  assert.ok(given[0].system === "Be kind." && given[0].tools[0].name === "add");
+  counts = () => Number.NaN;
+  await assert.rejects(agent.countTokens("x"), { code: "provider", message: /^countTokens\(\) \(model mine\): .*no number of tokens/ });
+  counts = () => { throw new Error("out of order"); };
+  await assert.rejects(agent.countTokens("x"), { code: "provider", message: /out of order/ });
+  counts = () => new Promise(() => {});
+  await assert.rejects(agent.countTokens("x", { signal: AbortSignal.timeout(50) }), { code: "cancelled" });
+  assert.throws(() => new Agent({ model: { provider: "offline", countTokens: () => 1 } }), { code: "config", path: "model.countTokens" });
+});
+
 test("what is wrong is told, and a signal ends it", async (t) => {
   const model = await server(t, { count: characters });
   const agent = new Agent({ model: { provider: "anthropic", id: "m", baseUrl: model.url } });

@@ -63,6 +63,7 @@ new Agent({
       yield "text";
       yield { type: "tool_call", name: tools[0]?.name ?? "", input: { at: messages.length } };
     },
+    countTokens: async ({ system, messages }) => (system ?? "").length + messages.length,
     prices: { input: 3, output: 15 },
     fallbacks: [{ provider: "browser" }, { provider: "workers-ai", id: "@cf/x", binding: ai }, { provider: "offline" }],
   },
@@ -71,6 +72,8 @@ new Agent({
 new Agent({ model: { provider: "workers-ai", id: "@cf/x" } });
 // @ts-expect-error fallbacks have no fallbacks
 new Agent({ model: { provider: "offline", fallbacks: [{ provider: "offline", fallbacks: [] }] } });
+// @ts-expect-error a count is a number
+new Agent({ model: { generate: () => "", countTokens: () => "many" } });
 // @ts-expect-error no such delta
 new Agent({ model: { generate: () => [{ type: "video" }] } });
 const typed = await new Agent({ model: { provider: "offline" } }).run("x", {

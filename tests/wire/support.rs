@@ -21,6 +21,7 @@ pub(crate) fn config(provider: Provider) -> ModelConfig {
         context_window: None,
         temperature: None,
         threads: false,
+        count_tokens: None,
         prices: Default::default(),
         fallbacks: Vec::new(),
     }
