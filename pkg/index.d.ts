@@ -369,8 +369,18 @@ export interface Prices {
   cacheWrite?: number;
 }
 
+/** How much a model takes. */
+export interface Windowed {
+  /**
+   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
+   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
+   * length; what it says then is remembered by the agent.
+   */
+  contextWindow?: number;
+}
+
 /** A model of yours: a function that is asked in place of a provider. */
-export interface AppModel {
+export interface AppModel extends Windowed {
   /**
    * Answers a request with what the model says, as it comes: an iterable of deltas, or of texts. It is read no faster than the
    * run goes on. Throwing is a failure of the model, which the run retries; `signal` says that nobody wants the answer.
@@ -388,12 +398,6 @@ export interface AppModel {
   id?: string;
   provider?: "app";
   maxTokens?: number;
-  /**
-   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
-   * length; what it says then is remembered by the agent.
-   */
-  contextWindow?: number;
   temperature?: number;
   prices?: Prices;
 }
@@ -423,31 +427,19 @@ export type ModelDelta =
  * The browser's own model (`LanguageModel`, the Prompt API). It knows no tools; it is told of them in words, and what it writes
  * is constrained to text or calls.
  */
-export interface BrowserModel {
+export interface BrowserModel extends Windowed {
   provider: "browser";
   id?: string;
-  /**
-   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
-   * length; what it says then is remembered by the agent.
-   */
-  contextWindow?: number;
 }
 
 /** A model of Workers AI behind the binding of a Worker. */
-export interface WorkersAiModel {
+export interface WorkersAiModel extends Windowed {
   provider: "workers-ai";
   /** Such as `@cf/meta/llama-3.3-70b-instruct-fp8-fast`. */
   id: string;
   /** `env.AI`. */
   binding: { run(model: string, input: any, options?: any): Promise<unknown> };
   maxTokens?: number;
-  /**
-   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
-   * length; what it says then is remembered by the agent.
-   */
-  contextWindow?: number;
   temperature?: number;
   prices?: Prices;
 }
@@ -459,7 +451,7 @@ export interface OfflineModel {
 }
 
 /** A model behind a provider's wire. */
-export interface RemoteModel {
+export interface RemoteModel extends Windowed {
   /** `"anthropic"`: Messages, `POST {baseUrl}/v1/messages`. `"openai"`: Chat Completions, `POST {baseUrl}/chat/completions`. `"openai-responses"`: Responses, `POST {baseUrl}/responses`. `"gemini"`: `POST {baseUrl}/v1beta/models/{id}:streamGenerateContent`. */
   provider: "anthropic" | "openai" | "openai-responses" | "gemini";
   /** The provider's name of the model. */
@@ -472,12 +464,6 @@ export interface RemoteModel {
   headers?: { [name: string]: string };
   /** Most tokens of one answer. Default: the provider's; 8,192 for Anthropic, which demands one. */
   maxTokens?: number;
-  /**
-   * Tokens that the model takes at once, its answer included. Context never fills more than this leaves, and a history that
-   * outgrows it is compacted: see the event `compacted`. Default: not known until the provider refuses a request for its
-   * length; what it says then is remembered by the agent.
-   */
-  contextWindow?: number;
   /** Sampling temperature. Default: the provider's. */
   temperature?: number;
   /**

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::llm::types::{Block, Message, Role};
 
 /// Stands for the characters of an image or a recording: what is sent of them says nothing of the tokens that they cost.
-const MEDIA: u64 = 6_000;
+pub(crate) const MEDIA: u64 = 6_000;
 
 /// How a model sees a history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

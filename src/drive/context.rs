@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::agent::config::Approval;
 use crate::agent::context::ContextConfig;
+use crate::agent::view::MEDIA;
 use crate::cache::READ;
 use crate::drive::agent::Agent;
 use crate::drive::server::Server;
@@ -19,9 +20,6 @@ use crate::mcp::server::State as ServerState;
 use crate::platform::{Part, Platform};
 use crate::rank::content_hash;
 use crate::time::Millis;
-
-/// An image or a recording counts as so many bytes of text.
-const MEDIA: usize = 6000;
 
 /// More rounds no query needs: a template has a handful of variables.
 const MOST_ROUNDS: usize = 60;
@@ -99,7 +97,7 @@ impl Prompt {
                     text.len()
                 }
                 // Providers count them by their size on the screen or their length in time.
-                Block::Image { .. } | Block::Audio { .. } => MEDIA,
+                Block::Image { .. } | Block::Audio { .. } => MEDIA as usize,
                 other => json::text(&json::tree(other)).len(),
             };
         }
