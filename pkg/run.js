@@ -16,6 +16,11 @@ export class Run {
   // Events that were fetched but not handed out, and what is known of the run should its instance die.
   #events = [];
   #ended = false;
+  // What is left of a run that has ended, see #settle.
+  #last;
+  #rest;
+  #log;
+  #waiting = 0;
   #runId = "";
   #calls = new Set();
 
@@ -33,7 +38,7 @@ export class Run {
 
   get result() {
     // Made on first use: whoever does not ask for it never sees an unhandled rejection.
-    this.#result ??= this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => {
+    this.#result ??= this.#end().then((event) => {
       if (event.type === "error") throw new EdgewiseError(event.error);
       const { text = "", output, messages, usage, plan, goal, snapshot, waitingFor } = event;
       if (snapshot !== undefined) return { text, messages, usage, snapshot, waitingFor };
@@ -78,11 +83,11 @@ export class Run {
       if (type === "suspended") callback({ runId, snapshot, waitingFor });
     };
     // A run whose instance is dead is not put away. What the callback throws is reported as its own.
-    this.#host.ask((ticket) => this.#core.next(ticket, true)).then((event) => queueMicrotask(() => told(event)), () => {});
+    this.#end().then((event) => queueMicrotask(() => told(event)), () => {});
   }
 
   get log() {
-    return this.#host.error ? undefined : this.#host.enter(() => this.#core.log());
+    return this.#log ?? (this.#host.error ? undefined : this.#host.enter(() => this.#core.log()));
   }
 
   cancel() {
@@ -146,6 +151,27 @@ export class Run {
     if (this.#attended && !this.#host.error) this.#host.enter(() => this.#core.attend());
   }
 
+  /** The terminal event; rejects when the instance dies before. */
+  async #end() {
+    if (this.#last) return this.#last;
+    this.#waiting += 1;
+    try {
+      const event = await this.#host.ask((ticket) => this.#core.next(ticket, true));
+      this.#last ??= event;
+    } finally {
+      this.#waiting -= 1;
+    }
+    this.#settle();
+    return this.#last;
+  }
+
+  /** What is left of the run moves here: the collector sees what it takes, and the memory of wasm never shrinks. */
+  #settle() {
+    if (this.#waiting > 0 || this.#host.error) return;
+    this.#log ??= this.#host.enter(() => this.#core.log());
+    this.#rest ??= this.#host.enter(() => this.#core.rest());
+  }
+
   /** The reader went away before the end. */
   #leave() {
     if (this.#ended) return;
@@ -158,7 +184,8 @@ export class Run {
   async #fetch() {
     let batch;
     try {
-      batch = await this.#host.ask((ticket) => this.#core.next(ticket, false));
+      if (this.#rest === undefined) batch = await this.#host.ask((ticket) => this.#core.next(ticket, false));
+      if (!batch && this.#rest !== undefined) [batch, this.#rest] = [JSON.parse(this.#rest), undefined];
     } catch (error) {
       batch = this.#crashed(error);
     }
@@ -167,7 +194,11 @@ export class Run {
       this.#note(event);
       this.#events.push(event);
     }
-    if (batch === null) this.#ended = true;
+    if (!batch) this.#ended = true;
+    if (this.#ended && !this.#last && !this.#host.error) {
+      this.#last = this.#events.at(-1);
+      this.#settle();
+    }
   }
 
   #note(event) {

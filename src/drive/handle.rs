@@ -54,7 +54,7 @@ impl RunHandle {
     /// 256 KiB of events ahead.
     pub async fn next_events(&self) -> Option<String> {
         self.0.read.set(true);
-        let mut batch = poll_fn(|context| {
+        let batch = poll_fn(|context| {
             let batch = self.0.unread.take();
             if !batch.is_empty() {
                 return Poll::Ready(Some(batch));
@@ -67,8 +67,7 @@ impl RunHandle {
         })
         .await?;
         self.wake();
-        batch.push(b']');
-        Some(String::from_utf8(batch).expect("serde_json writes UTF-8"))
+        Some(closed(batch))
     }
 
     /// JSON of the terminal event; waits for it. Takes no events and does not pace the run. Where nobody takes any, those that
@@ -186,6 +185,16 @@ impl RunHandle {
     /// The log of a run that has ended; `None` before, and for one that is not recorded.
     pub fn log(&self) -> Option<Rc<str>> {
         self.0.log.borrow().clone()
+    }
+
+    /// Lets go of what is kept of a run that has ended, and gives the events that nobody took: [`RunHandle::terminal`] and
+    /// [`RunHandle::log`] have nothing any more.
+    pub fn let_go(&self) -> Option<String> {
+        self.0.terminal.borrow().as_ref()?;
+        *self.0.terminal.borrow_mut() = Some("null".into());
+        self.0.log.take();
+        let unread = self.0.unread.take();
+        if unread.is_empty() { None } else { Some(closed(unread)) }
     }
 
     pub(crate) fn set_log(&self, log: Option<String>) {
@@ -311,6 +320,12 @@ impl RunHandle {
             waker.wake();
         }
     }
+}
+
+/// The text of an array that is still open.
+fn closed(mut events: Vec<u8>) -> String {
+    events.push(b']');
+    String::from_utf8(events).expect("serde_json writes UTF-8")
 }
 
 #[cfg(test)]

@@ -346,6 +346,11 @@ impl RunCore {
         self.handle.log().map(|log| log.as_ref().to_owned())
     }
 
+    /// The run has ended: its events that nobody took, and no more of it stays here.
+    pub fn rest(&self) -> Option<String> {
+        self.handle.let_go()
+    }
+
     /// Cancels the run.
     pub fn cancel(&self) {
         self.handle.cancel();
