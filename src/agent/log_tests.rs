@@ -529,3 +529,37 @@ fn what_was_allowed_and_whose_data_are_there_is_known_when_a_run_goes_on() {
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].starts_with("d: private data of s may leave through s.send"), "{asked:?}");
 }
+
+#[test]
+fn what_came_of_the_open_turn_is_private_when_its_server_is_by_now() {
+    let web = ToolEntry { server: Some("web".into()), outside: true, ..tool("send", false) };
+    let mut recorded = Recorded::new();
+    recorded.tell(vec![Fact::Listening(true), Fact::Gathered]);
+    recorded.tell(vec![Fact::Tools(vec![tool("read", true), web.clone()])]);
+    let call = |index, id: &str, name: &str| {
+        let (id, name) = (id.to_owned(), name.to_owned());
+        let input = Delta::ToolInput { index, json: "{}".into() };
+        Fact::Deltas(vec![Delta::ToolStart { index, id, name }, input, Delta::ToolEnd { index }])
+    };
+    recorded.tell(vec![call(0, "a", "s__read"), call(1, "b", "s__send"), Fact::ModelEnded]);
+    recorded.tell(vec![Fact::ToolEnded { id: "a".into(), output: ToolOutput::text("a letter") }]);
+    let reasons = |private: bool| -> Vec<String> {
+        let mut run = Replay::read(&recorded.text()).unwrap().run(None);
+        run.take_events();
+        let resumed = Fact::Resumed { approval: Approval::Writes, decisions: vec![] };
+        let tools = Fact::Tools(vec![ToolEntry { private, ..tool("read", true) }, web.clone()]);
+        for fact in [resumed, Fact::Listening(true), Fact::Gathered, tools] {
+            run.apply(fact, UnixMillis(9_000)).unwrap();
+            pump(&mut run, UnixMillis(9_000));
+        }
+        let asked = run.take_events().into_iter().filter_map(|event| match event {
+            Event::ApprovalRequest { id, reason, .. } => Some([id, reason].join(": ")),
+            _ => None,
+        });
+        asked.collect()
+    };
+    let [usual, private] = [false, true].map(reasons);
+    assert_eq!((usual.len(), private.len()), (1, 1), "{usual:?} {private:?}");
+    assert!(usual[0].starts_with("b: ") && !usual[0].contains("private"), "{usual:?}");
+    assert!(private[0].starts_with("b: private data of s may leave through s.send"), "{private:?}");
+}

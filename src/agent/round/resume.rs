@@ -25,6 +25,12 @@ impl Round {
         waiting.map(|slot| (slot.id.as_str(), slot.name.as_str(), &slot.input))
     }
 
+    /// Names of the tools whose calls have their results.
+    pub(crate) fn settled_tools(&self) -> impl Iterator<Item = &str> {
+        let settled = self.calls.iter().filter(|slot| matches!(slot.state, State::Settled(_)));
+        settled.map(|slot| slot.name.as_str())
+    }
+
     /// Tells again of every call, and of the results that are there.
     pub(crate) fn retell(&self, tools: &[ToolEntry], events: &mut Vec<Event>) {
         for slot in &self.calls {

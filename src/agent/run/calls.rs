@@ -37,7 +37,7 @@ impl Run {
     }
 
     /// The calls of this turn: of the complete answer, or of the part of it that has begun.
-    fn calls(&self) -> &Round {
+    pub(super) fn calls(&self) -> &Round {
         match &self.phase {
             Phase::Calling { round, .. } => round,
             _ => &self.early,

@@ -81,6 +81,10 @@ impl Run {
         self.phase = phase;
         self.retell();
         let before = std::mem::replace(&mut self.tools, tools.to_vec());
+        // What came of calls then may be of a server that is private now.
+        let settled: Vec<&ToolEntry> =
+            self.calls().settled_tools().filter_map(|name| tools.iter().find(|tool| tool.name == name)).collect();
+        settled.into_iter().for_each(|tool| self.rules.hold_of(tool));
         let (approval, rules, state) = (self.approval, &self.rules, (self.listening, now));
         let policy = |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input);
         match &mut self.phase {
