@@ -48,10 +48,19 @@ export async function readSteer(request) {
   return { text, followUp };
 }
 
-/** The same for one that is resumed; the core checks the inside of both. */
-export async function readResume(request) {
+/**
+ * The same for one that is resumed; the core checks the inside of both.
+ *
+ * @param scopes How long a yes can be remembered: outside a conversation nobody's memory is there for longer than the run.
+ */
+export async function readResume(request, scopes) {
   const { snapshot, decisions } = await readObject(request, ["snapshot", "decisions"], MAX_SNAPSHOT_BYTES);
   if (typeof snapshot !== "string" || snapshot === "") throw wrong("snapshot", "expected that of a `suspended` event");
+  for (const [id, decision] of Object.entries(isObject(decisions) ? decisions : {})) {
+    if (isObject(decision) && !scopes.includes(decision.remember)) {
+      throw wrong(`decisions.${id}.remember`, `expected ${scopes.map((scope) => `"${scope}"`).join(" or ")} here`);
+    }
+  }
   return { snapshot, decisions };
 }
 

@@ -55,7 +55,7 @@ export class Conversation {
     const { part, handle } = placeOf(new URL(request.url));
     if (part === "resume") {
       demandSecret(config);
-      const { snapshot, decisions } = await readResume(request);
+      const { snapshot, decisions } = await readResume(request, ["run", "always"]);
       const { meta: _, ...options } = given(request);
       return this.#run(agent.resume(snapshot, { ...options, decisions }), true);
     }
@@ -71,6 +71,7 @@ export class Conversation {
     if (request.method === "GET") return json({ messages: await chat.messages() });
     if (request.method === "DELETE") {
       await chat.clear();
+      await agent.forgetApprovals();
       return json({ messages: [] });
     }
     const { prompt, followUps, suspend, messages: _, ...body } = await readBody(request, config.limits.maxTurns, SAID);

@@ -71,7 +71,7 @@ async function run(request, env, ctx) {
 async function resume(request, env, ctx) {
   const { agent, config, end } = agentFor(env);
   demandSecret(config);
-  const { snapshot, decisions } = await readResume(request);
+  const { snapshot, decisions } = await readResume(request, ["run"]);
   const { meta: _, ...options } = given(request);
   return stream(agent.resume(snapshot, { ...options, decisions }), true, ctx, end);
 }

@@ -1061,8 +1061,11 @@ export class Agent {
   resume(
     from: string,
     options?: {
-      /** What the user has said of calls that wait, by their ids: true, false, or why not. Others are asked for again. */
-      decisions?: { [callId: string]: boolean | string };
+      /**
+       * What the user has said of calls that wait, by their ids: true, false, or why not; or a yes to all that are alike, with
+       * `remember` as in `run.approve`. Others are asked for again.
+       */
+      decisions?: { [callId: string]: boolean | string | { approve: true; remember: "run" | "always" } };
       signal?: AbortSignal;
       unattended?: boolean;
     },

@@ -300,6 +300,10 @@ pub struct Decision {
     pub approve: bool,
     /// Why not, for the model.
     pub why: Option<String>,
+    /// It is said of all calls that are alike: true for those with the same arguments, also in other runs; false for all of
+    /// this tool in this run.
+    #[serde(default)]
+    pub always: Option<bool>,
 }
 
 /// A call that a plan asks for.

@@ -69,7 +69,12 @@ fn facts() -> Vec<Fact> {
     };
     let id = || "t1".to_owned();
     let call = PlannedCall { id: "p/1".into(), tool: "s.read".into(), input: json!({ "a": [1] }), step: "one".into() };
-    let decision = |approve, why: Option<&str>| Decision { id: id(), approve, why: why.map(str::to_owned) };
+    let decision = |approve, why: Option<&str>| Decision {
+        id: id(),
+        approve,
+        why: why.map(str::to_owned),
+        always: approve.then_some(true),
+    };
     vec![
         Fact::Gathered,
         Fact::Context(Ok(json!({ "text": "context" }))),
@@ -305,7 +310,7 @@ fn every_beginning_of_a_log_is_a_run_that_can_go_on() {
                 }
             }
         };
-        let decisions = ["w", "v"].map(|id| Decision { id: id.into(), approve: true, why: None });
+        let decisions = ["w", "v"].map(|id| Decision { id: id.into(), approve: true, why: None, always: None });
         let resumed = Fact::Resumed { approval: Approval::Writes, decisions: decisions.into() };
         assert_eq!(told(&mut run, resumed), [Step::Gather], "at byte {end}");
         assert_eq!(told(&mut run, Fact::Gathered), [Step::OfferTools], "at byte {end}");

@@ -1,5 +1,7 @@
 //! What users have allowed for good: kept in the store, and told to each run.
 
+use serde_json::Value;
+
 use crate::agent::catalog::{CatalogTool, Target};
 use crate::agent::config::Approval;
 use crate::agent::flow::digest_of;
@@ -43,7 +45,12 @@ impl<P: Platform> Agent<P> {
     /// What is to be kept so that a call which waits for the user in `run` is never asked for again.
     pub(crate) fn approval_of(&self, run: &Run, id: &str) -> Option<String> {
         let (tool, input) = run.asked(id)?;
-        let key = self.approval_key(self.catalog().find(&tool.name)?, &digest_of(input));
+        self.approval_of_call(&tool.name, input)
+    }
+
+    /// The same for a call of that tool with these arguments.
+    pub(crate) fn approval_of_call(&self, tool: &str, input: &Value) -> Option<String> {
+        let key = self.approval_key(self.catalog().find(tool)?, &digest_of(input));
         if let Some(approved) = self.approved().borrow_mut().as_mut() {
             approved.push(key.clone());
         }

@@ -173,7 +173,7 @@ impl<P: Platform> Agent<P> {
     }
 }
 
-/// Reads what the user has said of calls that wait: `{ id: true | false | "why not" }`.
+/// Reads what the user has said of calls that wait: `{ id: true | false | "why not" | { approve: true, remember } }`.
 ///
 /// # Errors
 ///
@@ -183,10 +183,25 @@ pub fn read_decisions(value: &Value) -> Result<Vec<Decision>> {
         return Ok(Vec::new());
     }
     Fields::open(value, "decisions")?;
-    let decisions = value.as_object().into_iter().flatten().map(|(id, decision)| match decision {
-        Value::Bool(approve) => Ok(Decision { id: id.clone(), approve: *approve, why: None }),
-        Value::String(why) => Ok(Decision { id: id.clone(), approve: false, why: Some(why.clone()) }),
-        _ => Err(Error::config(["decisions.", id].concat(), "expected true, false, or why not as text")),
+    let decisions = value.as_object().into_iter().flatten().map(|(id, decision)| {
+        let path = ["decisions.", id].concat();
+        let (approve, why, always) = match decision {
+            Value::Bool(approve) => (*approve, None, None),
+            Value::String(why) => (false, Some(why.clone()), None),
+            Value::Object(_) => {
+                let mut fields = Fields::open(decision, &path)?;
+                let (approve, remember) = (fields.boolean("approve")?, fields.string("remember")?);
+                fields.finish()?;
+                let wrong = |name: &str, words| Err(Error::config([&path, name].concat(), words));
+                match (approve, remember) {
+                    (Some(true), Some(scope @ ("run" | "always"))) => (true, None, Some(scope == "always")),
+                    (Some(true), _) => return wrong(".remember", "expected \"run\" or \"always\""),
+                    _ => return wrong(".approve", "expected true: only a yes is remembered"),
+                }
+            }
+            _ => return Err(Error::config(path, "expected true, false, why not as text, or { approve, remember }")),
+        };
+        Ok(Decision { id: id.clone(), approve, why, always })
     });
     decisions.collect()
 }

@@ -272,7 +272,15 @@ fn what_cannot_be_resumed_says_why() {
     let handle = RunHandle::default();
     handle.begin();
     assert_eq!(handle.suspend().unwrap_err().code, Code::Misuse);
-    assert_eq!(read_decisions(&json!({ "a": 7 })).unwrap_err().path.as_deref(), Some("decisions.a"));
+    for (wrong, path) in [
+        (json!(7), "decisions.a"),
+        (json!({ "approve": true, "remember": "never" }), "decisions.a.remember"),
+        (json!({ "approve": true }), "decisions.a.remember"),
+        (json!({ "approve": false, "remember": "run" }), "decisions.a.approve"),
+        (json!({ "approve": true, "remember": "run", "why": "" }), "decisions.a.why"),
+    ] {
+        assert_eq!(read_decisions(&json!({ "a": wrong })).unwrap_err().path.as_deref(), Some(path));
+    }
 }
 
 /// A server whose tool writes and takes its time: a task is made of the call, and done when ten seconds have passed; `forgets`
@@ -418,4 +426,40 @@ fn what_a_user_is_asked_is_stored_before() {
         }
     })
     .unwrap();
+}
+
+#[test]
+fn what_is_allowed_for_all_calls_that_are_alike_is_not_asked_for_again() {
+    let (done, options) = (Done::default(), json!({ "approval": "writes" }));
+    let sim = world(7, &done);
+    let here = agent(&sim, options.clone());
+    let (handle, driven) = here.run("shout \"one\" and shout \"one\" and shout \"two\"".into(), RunOptions::default());
+    handle.suspend().unwrap();
+    let events = sim.run(finish((handle, driven)));
+    let last = events.last().unwrap();
+    let (snapshot, waiting) = (last["snapshot"].as_str().unwrap(), last["waitingFor"].as_array().unwrap());
+    assert_eq!(waiting.len(), 3, "{last}");
+    let id = waiting[0]["id"].as_str().unwrap();
+    // Asks nobody: what is not allowed is denied.
+    let goes_on = |sim: &SimPlatform, remember: &str| {
+        let decisions = read_decisions(&json!({ id: { "approve": true, "remember": remember } })).unwrap();
+        let (handle, driven) = agent(sim, options.clone()).resume(snapshot.to_owned(), decisions);
+        let events = sim.run(futures_util::future::join(driven, read(handle))).1;
+        events.iter().filter(|event| event["outcome"] == "denied").count()
+    };
+    let same = SimPlatform::tab(&sim);
+    assert_eq!(goes_on(&same, "always"), 1, "the one with other arguments");
+    assert_eq!(*done.0.borrow(), ["4: one", "4: one"]);
+    // Later runs know of it.
+    let events = sim.run(finish(agent(&sim.tab(), options.clone()).run("shout \"one\"".into(), RunOptions::default())));
+    assert!(!events.iter().any(|event| event["type"] == "approval_request"), "{events:?}");
+    let events = {
+        let (handle, driven) = agent(&sim.tab(), options.clone()).run("shout \"two\"".into(), RunOptions::default());
+        sim.run(futures_util::future::join(driven, read(handle))).1
+    };
+    assert!(events.iter().any(|event| event["outcome"] == "denied"), "{events:?}");
+
+    let other = Done::default();
+    assert_eq!(goes_on(&world(8, &other), "run"), 0, "all of the tool, in this run");
+    assert_eq!(other.0.borrow().len(), 3);
 }

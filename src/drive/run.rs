@@ -247,6 +247,9 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
             let servers = context.agent.servers_now().into_iter();
             let mut jobs: Vec<Job<P>> =
                 servers.flat_map(|server| [Job::StandBy(server.clone()), Job::Follow(server)]).collect();
+            let decided = run.decided_for_good();
+            let kept = decided.iter().filter_map(|(tool, input)| context.agent.approval_of_call(tool, input));
+            jobs.extend(kept.map(Job::KeepApproval));
             let known = context.agent.known_approvals();
             let mut private = private_in(&context.agent, run.messages());
             private.extend(context.keeper.held());

@@ -78,12 +78,25 @@ describe("a worker that keeps conversations", () => {
     assert.equal(messages.length, 4, JSON.stringify(messages));
   });
 
+  test("a conversation remembers what was allowed for good, and no other one does", async () => {
+    const path = "/v1/conversations/remembers";
+    const say = async (path) => (await allEvents(await post(path, { prompt: 'write note "buy tea"', suspend: true }))).at(-1);
+    const { snapshot, waitingFor } = await say(path);
+    const decisions = { [waitingFor[0].id]: { approve: true, remember: "always" } };
+    assert.equal((await allEvents(await post(`${path}/resume`, { snapshot, decisions }))).at(-1).type, "done");
+    assert.equal((await say(path)).type, "done");
+    assert.equal((await say("/v1/conversations/another")).type, "suspended");
+    await worker.fetch(path, { ...authorization, method: "DELETE" });
+    assert.equal((await say(path)).type, "suspended", "it is forgotten with the conversation");
+  });
+
   test("what is wrong is named", async () => {
     for (const [path, body, status, code, at] of [
       ["/v1/conversations/e", { prompt: "x", messages: [] }, 400, "config", "messages"],
       ["/v1/conversations/e/resume", { snapshot: 7 }, 400, "config", "snapshot"],
       ["/v1/resume", {}, 400, "config", "snapshot"],
       ["/v1/resume", { snapshot: "x", decisions: { a: 7 } }, 400, "config", "decisions.a"],
+      ["/v1/resume", { snapshot: "x", decisions: { a: { approve: true, remember: "always" } } }, 400, "config", "decisions.a.remember"],
       ["/v1/run", { prompt: "x", suspend: "yes" }, 400, "config", "suspend"],
       ["/v1/conversations/", { prompt: "x" }, 404, "misuse", undefined],
     ]) {

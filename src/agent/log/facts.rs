@@ -68,8 +68,9 @@ pub(super) fn write(fact: &Fact) -> Option<Value> {
         Fact::Suspending => row!("suspending"),
         Fact::Suspended(_) => return None,
         Fact::Resumed { approval, decisions } => {
-            let decisions =
-                decisions.iter().map(|decision| row!(decision.id.as_str(), decision.approve, decision.why.clone()));
+            let decisions = decisions
+                .iter()
+                .map(|decision| row!(decision.id.as_str(), decision.approve, decision.why.clone(), decision.always));
             row!("resumed", write_approval(*approval), decisions.collect::<Vec<Value>>())
         }
         Fact::Cancelled => row!("cancelled"),
@@ -126,7 +127,8 @@ pub(super) fn read(fact: &Value) -> Option<Fact> {
         "resumed" => {
             let decisions = list(1)?.iter().map(|decision| {
                 let text = |place: usize| Some(decision.get(place)?.as_str()?.to_owned());
-                Some(Decision { id: text(0)?, approve: decision.get(1)?.as_bool()?, why: text(2) })
+                let always = decision.get(3).and_then(Value::as_bool);
+                Some(Decision { id: text(0)?, approve: decision.get(1)?.as_bool()?, why: text(2), always })
             });
             Fact::Resumed { approval: read_approval(&text(0)?)?, decisions: decisions.collect::<Option<_>>()? }
         }

@@ -51,15 +51,17 @@ impl Round {
     }
 
     /// Goes on: calls that were at work are made again where twice is once, else nobody knows, but for those that their servers
-    /// have tasks of; the user is asked again about those that wait, unless there is a decision. `before` are the tools as they were, `tools` as they are now.
+    /// have tasks of; the user is asked again about those that wait, unless there is a decision on them or on all that are
+    /// alike. `before` are the tools as they were, `tools` as they are now; `rules` are the policy and what was allowed.
     pub(crate) fn resume(
         &mut self,
         (before, tools): (&[ToolEntry], &mut [ToolEntry]),
         decisions: &[Decision],
-        policy: impl Fn(&ToolEntry, &Value) -> Verdict,
+        rules: (impl Fn(&ToolEntry, &Value) -> Verdict, impl Fn(&ToolEntry, &Value) -> bool),
         (listening, now): (bool, UnixMillis),
         events: &mut Vec<Event>,
     ) {
+        let (policy, allowed) = rules;
         for slot in &mut self.calls {
             let Some(old) = slot.tool.and_then(|place| before.get(place)) else { continue };
             slot.tool = tools.iter().position(|tool| tool.name == old.name && tool.builtin == old.builtin);
@@ -92,6 +94,7 @@ impl Round {
                         }
                     }
                     Some(decision) => slot.deny(decision.why.as_deref(), events),
+                    None if allowed(tool, &slot.input) => (slot.state, slot.approved) = (State::Ready, Some(false)),
                     None => slot.ask_again(policy(tool, &slot.input), listening, events),
                 },
                 State::Judging { .. } => {

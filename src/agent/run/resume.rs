@@ -32,6 +32,22 @@ impl Run {
         self.parked.is_some()
     }
 
+    /// The calls of a run that is taken up of which the user has said that they are allowed for good: tools and arguments.
+    pub fn decided_for_good(&self) -> Vec<(&str, &Value)> {
+        let Some(parked) = &self.parked else { return Vec::new() };
+        let round = match &parked.phase {
+            Phase::Calling { round, .. } => round,
+            _ => &self.early,
+        };
+        let for_good = |id: &str| {
+            parked
+                .decisions
+                .iter()
+                .any(|decision| decision.id == id && decision.approve && decision.always == Some(true))
+        };
+        round.waiting_calls().filter(|(id, ..)| for_good(id)).map(|(_, name, input)| (name, input)).collect()
+    }
+
     /// The model of this run was offered that tool of the agent.
     pub fn was_offered(&self, builtin: Builtin) -> bool {
         self.tools.iter().any(|tool| tool.builtin == Some(builtin))
@@ -81,16 +97,28 @@ impl Run {
         self.phase = phase;
         self.retell();
         let before = std::mem::replace(&mut self.tools, tools.to_vec());
+        let mut rules = std::mem::take(&mut self.rules);
+        let now_called = |name: &str| tools.iter().find(|tool| tool.name == name);
         // What came of calls then may be of a server that is private now.
-        let settled: Vec<&ToolEntry> =
-            self.calls().settled_tools().filter_map(|name| tools.iter().find(|tool| tool.name == name)).collect();
-        settled.into_iter().for_each(|tool| self.rules.hold_of(tool));
+        self.calls().settled_tools().filter_map(now_called).for_each(|tool| rules.hold_of(tool));
+        for decision in decisions.iter().filter(|decision| decision.approve) {
+            let waiting = self.calls().waiting_calls().find(|(id, ..)| *id == decision.id);
+            if let (Some((_, name, input)), Some(always)) = (waiting, decision.always)
+                && let Some(tool) = now_called(name)
+            {
+                rules.allow(tool, input, always);
+            }
+        }
+        self.rules = rules;
         let (approval, rules, state) = (self.approval, &self.rules, (self.listening, now));
-        let policy = |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input);
+        let rules = (
+            |tool: &ToolEntry, input: &Value| rules.verdict(approval, tool, input),
+            |tool: &ToolEntry, input: &Value| rules.remembers(tool, input),
+        );
         match &mut self.phase {
             Phase::Asking { turn, .. } => {
                 let mut turn = std::mem::take(turn);
-                self.early.resume((&before, &mut self.tools), &decisions, policy, state, &mut self.events);
+                self.early.resume((&before, &mut self.tools), &decisions, rules, state, &mut self.events);
                 if self.recovery.interrupted((&mut turn, !self.early.is_empty())) {
                     self.complete(turn);
                 } else {
@@ -105,7 +133,7 @@ impl Run {
             Phase::Resting { started, .. } => *started = false,
             Phase::Checking { asked, .. } => *asked = false,
             Phase::Calling { round, .. } => {
-                round.resume((&before, &mut self.tools), &decisions, policy, state, &mut self.events);
+                round.resume((&before, &mut self.tools), &decisions, rules, state, &mut self.events);
                 if round.is_complete() {
                     self.close_turn();
                 }
