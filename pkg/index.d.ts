@@ -877,7 +877,11 @@ export class Agent {
   readonly storage: {
     /** How much is kept, in bytes of values. */
     sizes(): Promise<StorageSizes>;
-    /** All of it, or what was chosen, as one file of lines of JSON. What is over is left out. */
+    /**
+     * All of it, or what was chosen, as one file of lines of JSON. What is over is left out; what this agent holds in memory
+     * because it could not be stored is in it. With a conversation go the logs of its runs and the big results that it speaks
+     * of.
+     */
     export(choice?: StorageChoice): Promise<Blob>;
     /**
      * Puts what a file of `export()` holds in place of what is kept under the same keys; all of it or nothing. Only files
@@ -886,7 +890,11 @@ export class Agent {
      * @throws {EdgewiseError} `config` for a file that is no such one, damaged, or not whole; `limit` where there is no room.
      */
     import(file: Blob | string): Promise<{ records: number }>;
-    /** Removes all of it, or what was chosen, for all agents that share the store. */
+    /**
+     * Removes all of it, or what was chosen, for all agents that share the store, and what this agent holds of it in memory. With
+     * a conversation go the logs of its runs and the big results that no other conversation speaks of. A run of this agent that
+     * is under way in it goes on, and nothing that it says is kept; one in another tab keeps what it says from then on.
+     */
     remove(choice?: StorageChoice): Promise<void>;
   };
 

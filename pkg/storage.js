@@ -23,23 +23,29 @@ function chosen(choice) {
   return { spaces };
 }
 
+/** What the agent holds in memory because it could not be stored. */
+const waiting = (core) => core.call("waitingWrites", {});
+
 export async function sizes(core, store) {
-  return { store: store.kind, ...(store.why && { fallback: store.why }), ...(await ask(core, { do: "sizes" })) };
+  return { store: store.kind, ...(store.why && { fallback: store.why }), ...(await ask(core, { do: "sizes", waiting: await waiting(core) })) };
 }
 
 export async function take(core, _store, choice) {
-  const { text } = await ask(core, { do: "export", ...chosen(choice) });
+  const { text } = await ask(core, { do: "export", ...chosen(choice), waiting: await waiting(core) });
   return new Blob([text], { type: "application/x-ndjson" });
 }
 
 export async function bring(core, _store, file) {
   const archive = typeof file?.text === "function" ? await file.text() : text(file, "file");
-  return ask(core, { do: "import", text: archive });
+  const told = await ask(core, { do: "import", text: archive });
+  // What is in memory may be older.
+  await core.call("forgetKept", { spaces: [] });
+  return told;
 }
 
 export async function remove(core, _store, choice) {
   const what = chosen(choice);
+  // The part finds what belongs to a conversation by its messages, so it comes first; then what is in memory goes.
   await ask(core, { do: "remove", ...what });
-  // An answer that is on its way is not kept either.
-  if (!what.conversation && (what.spaces?.includes("cache") ?? true)) await core.call("clearCache", {});
+  await core.call("forgetKept", what);
 }

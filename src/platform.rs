@@ -76,8 +76,18 @@ pub trait Platform: 'static {
     /// a later change if that succeeds; so most callers go on as if nothing had happened.
     async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure>;
 
+    /// Changes the store as [`write`](Platform::write) does, or not at all: what cannot be stored now is not kept in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFailure`] when nothing was changed.
+    async fn write_now(&self, batch: &[Write]) -> Result<(), StoreFailure>;
+
     /// What has happened to the store since this agent began.
     fn store_counts(&self) -> StoreCounts;
+
+    /// The changes that [`write`](Platform::write) could not store and that are kept in memory, in their order.
+    fn waiting_writes(&self) -> Vec<Write>;
 
     /// Reads a stored secret; `None` when there is none, or none that can still be read.
     async fn load_secret(&self, key: &str) -> Option<Secret>;

@@ -14,7 +14,7 @@
 //! `before` how many messages come before it), and only of the conversations that were asked for last. The others are read when
 //! somebody asks for them, so that a conversation of thousands of turns costs no more at its end than at its beginning.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -61,6 +61,10 @@ struct Kept {
     open: bool,
     /// What the store did not take in time: it goes with what is said next.
     owed: Vec<Write>,
+    /// Counts how often it was forgotten: what was begun to be read before is not known.
+    turn: u64,
+    /// All of it was removed while a run is in it: nothing that the run says is kept.
+    removed: bool,
 }
 
 /// A run's turn in a conversation. Nobody else says anything in it until this is dropped.
@@ -71,7 +75,11 @@ pub(crate) struct Entered<P: Platform> {
 
 /// All conversations that were asked for.
 #[derive(Default)]
-pub(crate) struct Conversations(RefCell<Vec<Rc<Conversation>>>);
+pub(crate) struct Conversations {
+    all: RefCell<Vec<Rc<Conversation>>>,
+    /// How often the logs of all runs were removed.
+    pub(crate) removals: Rc<Cell<u64>>,
+}
 
 impl Conversations {
     /// The conversation of that id.
@@ -83,7 +91,7 @@ impl Conversations {
         if id.is_empty() || id.len() > MAX_ID {
             return Err(Error::config("id", "expected 1 to 256 bytes of text"));
         }
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         let known = all.iter().position(|known| known.id == id).map(|place| all.remove(place));
         let conversation = known.unwrap_or_else(|| {
             Rc::new(Conversation { id: id.to_owned(), line: Line::default(), kept: RefCell::default() })
@@ -102,7 +110,7 @@ impl Conversations {
     #[cfg(not(target_arch = "wasm32"))]
     /// How many conversations are known, and how many messages of them are in memory.
     pub(crate) fn size(&self) -> (usize, usize) {
-        let all = self.0.borrow();
+        let all = self.all.borrow();
         (all.len(), all.iter().map(|known| known.kept.borrow().messages.len()).sum())
     }
 }
@@ -124,6 +132,19 @@ impl Kept {
             let gone = self.messages.len() - needed(self.messages.iter().map(|(_, message)| message));
             self.messages.drain(..gone);
             self.before += gone as u64;
+        }
+    }
+}
+
+impl Conversations {
+    /// What is stored of that conversation, or of all, is another than it was. With `removed` there is nothing any more, and what
+    /// a run that goes on in it still says is not kept.
+    pub(crate) fn forget(&self, id: Option<&str>, removed: bool) {
+        for conversation in self.all.borrow().iter().filter(|known| id.is_none_or(|id| known.id == id)) {
+            let mut kept = conversation.kept.borrow_mut();
+            if removed || !kept.open {
+                *kept = Kept { open: kept.open, removed: kept.open, turn: kept.turn + 1, ..Kept::default() };
+            }
         }
     }
 }
@@ -209,6 +230,17 @@ impl Conversation {
     }
 
     async fn refresh<P: Platform>(&self, platform: &P) {
+        loop {
+            let turn = self.kept.borrow().turn;
+            self.read_on(platform).await;
+            if self.kept.borrow().turn == turn {
+                return;
+            }
+        }
+    }
+
+    async fn read_on<P: Platform>(&self, platform: &P) {
+        let turn = self.kept.borrow().turn;
         let head = platform.load(Space::Conversations, &self.key("head")).await;
         let head: Value = head.and_then(|head| serde_json::from_slice(&head).ok()).unwrap_or_default();
         let epoch = head.get("epoch").and_then(Value::as_str).unwrap_or("");
@@ -235,7 +267,7 @@ impl Conversation {
         let news = self.read(platform, from, count).await;
         let mut kept = self.kept.borrow_mut();
         // Somebody else here may have read on, or begun to write, meanwhile.
-        if kept.open || kept.epoch == epoch && kept.count != known {
+        if kept.open || kept.turn != turn || kept.epoch == epoch && kept.count != known {
             return;
         }
         if known == 0 {
@@ -258,7 +290,8 @@ impl Conversation {
         let held = unless_cancelled(cancel, turn).await.map_err(|_| Error::cancelled("clear"))?;
         // What could not be stored is kept in memory and read as if it were.
         let _ = platform.write(vec![Write::remove_prefix(Space::Conversations, self.key(""))]).await;
-        *self.kept.borrow_mut() = Kept::default();
+        let turn = self.kept.borrow().turn;
+        *self.kept.borrow_mut() = Kept { turn, ..Kept::default() };
         drop(held);
         Ok(())
     }
@@ -299,7 +332,15 @@ impl<P: Platform> Entered<P> {
     /// Remembers changes of the store of which nobody knows whether they were made.
     pub(crate) fn owe(&self, writes: Vec<Write>) {
         let ours = |write: &Write| matches!(write, Write::Put { space: Space::Conversations, .. });
-        self.conversation.kept.borrow_mut().owed.extend(writes.into_iter().filter(ours));
+        let mut kept = self.conversation.kept.borrow_mut();
+        if !kept.removed {
+            kept.owed.extend(writes.into_iter().filter(ours));
+        }
+    }
+
+    /// It was removed meanwhile.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.conversation.kept.borrow().removed
     }
 
     /// Adds messages, and the servers whose private data are in them: here at once, and as changes of the store that are to be
@@ -307,6 +348,9 @@ impl<P: Platform> Entered<P> {
     pub(crate) fn append(&self, platform: &P, messages: &[Message], held: &[String]) -> Vec<Write> {
         let Conversation { kept, .. } = &*self.conversation;
         let mut kept = kept.borrow_mut();
+        if kept.removed {
+            return Vec::new();
+        }
         if kept.epoch.is_empty() {
             kept.epoch = platform.random().to_string();
         }
@@ -335,7 +379,7 @@ impl<P: Platform> Entered<P> {
 impl<P: Platform> Drop for Entered<P> {
     fn drop(&mut self) {
         let mut kept = self.conversation.kept.borrow_mut();
-        kept.open = false;
+        (kept.open, kept.removed) = (false, false);
         kept.trim();
     }
 }

@@ -172,3 +172,83 @@ fn what_a_slow_store_did_not_take_in_time_is_stored_with_the_next_turn() {
         assert_eq!(there.len(), 12);
     });
 }
+
+/// Removes that conversation, or all, at that poll of a run in it, with a store that takes so long for each thing; gives what
+/// was removed and how, and whether it was while the run was under way.
+fn removed_at(poll: u64, all: bool, slow: Millis) -> (SimPlatform, Agent<SimPlatform>, bool) {
+    let sim = SimPlatform::new(poll);
+    let agent = agent(&sim);
+    sim.run(async {
+        say(&agent, "c", "shout \"first\"").await;
+        say(&agent, "d", "another one").await;
+    });
+    sim.set_store_slow(slow);
+    sim.at_poll(sim.polls() + poll, {
+        let (sim, agent) = (sim.clone(), agent.clone());
+        move || {
+            let world = sim.clone();
+            sim.spawn("removal", async move {
+                agent.forget_kept(Some("c").filter(|_| !all), None).await;
+                world.note("removed");
+            });
+        }
+    });
+    let is_removed = || sim.log().iter().any(|line| line.ends_with("removed"));
+    assert_eq!(sim.block_on(say(&agent, "c", "shout \"second\"")).unwrap()["type"], "done");
+    let meanwhile = is_removed() || !sim.tasks().is_empty();
+    // It may not even have begun.
+    while !is_removed() {
+        sim.block_on(sim.sleep(Millis(1))).unwrap();
+    }
+    (sim, agent, meanwhile)
+}
+
+#[test]
+fn what_is_removed_stays_removed_whoever_is_in_it() {
+    let mut seen = [0, 0, 0, 0];
+    for (poll, slow, all) in
+        (1..40).flat_map(|poll| [0, 7, 900].map(|slow| [(poll, slow, true), (poll, slow, false)])).flatten()
+    {
+        let (sim, agent, meanwhile) = removed_at(poll, all, Millis(slow));
+        let said = sim.run(agent.messages("c")).unwrap();
+        let kept = sim.stored().into_keys().filter(|key| key.starts_with("conversations/c/")).count();
+        // Of a run that was in it nothing is left; one that entered after the removal is the first one.
+        match prompts(&said).as_slice() {
+            [] => assert_eq!(kept, 0, "poll {poll}, {slow} ms"),
+            [second] if second == "shout \"second\"" => {
+                assert_eq!((said.len(), kept), (4, 5), "poll {poll}, {slow} ms")
+            }
+            other => panic!("poll {poll}, {slow} ms: {other:?}"),
+        }
+        seen[2 * usize::from(said.is_empty()) + usize::from(meanwhile)] += 1;
+        assert_eq!(prompts(&sim.run(agent.messages("d")).unwrap()).is_empty(), all);
+        sim.run(say(&agent, "c", "third"));
+        let after = sim.run(agent.messages("c")).unwrap();
+        assert_eq!(after.len(), said.len() + 2);
+    }
+    let [never, anew, late, gone] = seen;
+    assert!(never == 0 && anew > 0 && late > 0 && gone > 0, "{seen:?}");
+}
+
+#[test]
+fn what_waits_for_room_is_told_and_is_removed_with_the_rest() {
+    let sim = SimPlatform::new(1);
+    let agent = agent(&sim);
+    sim.run(say(&agent, "c", "hello"));
+    let stored = sim.stored().len();
+    sim.set_store_full(true);
+    sim.run(say(&agent, "c", "hello again"));
+    let waiting = sim.run(agent.waiting_writes());
+    let keys: Vec<&str> = waiting.as_array().unwrap().iter().filter_map(|row| row["key"].as_str()).collect();
+    assert!(keys.contains(&"c/000002") && keys.contains(&"c/head"), "{waiting}");
+    assert!(waiting.as_array().unwrap().iter().all(|row| row["space"].is_string() && row["base64"].is_string()));
+    sim.set_store_full(false);
+    assert_eq!(sim.run(agent.waiting_writes()), json!([]), "there is room again");
+    assert!(sim.stored().len() > stored);
+    sim.set_store_full(true);
+    sim.run(say(&agent, "c", "a third time"));
+    sim.run(agent.forget_kept(None, None));
+    sim.set_store_full(false);
+    assert_eq!(sim.run(agent.waiting_writes()).to_string().matches("base64").count(), 0);
+    assert_eq!(sim.stored().len(), 0);
+}

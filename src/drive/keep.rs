@@ -1,6 +1,7 @@
 //! What a run keeps in the store, in the order in which it happened: its log, and what it has said in its conversation.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use crate::agent::fact::Fact;
 use crate::agent::log::{Header, Log};
@@ -27,6 +28,8 @@ pub(crate) struct Keeper<P: Platform> {
     pending: RefCell<Vec<Write>>,
     /// What the store did not take in time.
     late: RefCell<Vec<Write>>,
+    /// What was found to be removed, see [`Keeper::removed`].
+    cleared: Cell<(bool, bool)>,
     /// It is asked to take something.
     busy: Cell<bool>,
     line: Line,
@@ -51,17 +54,20 @@ struct Records<P: Platform> {
     /// Bytes of the open answer at which it is stored.
     enough: Cell<usize>,
     lock: RefCell<Option<P::Lock>>,
+    /// How often the agent has removed logs, and how often when this one began.
+    removals: (Rc<Cell<u64>>, u64),
 }
 
 impl<P: Platform> Journal<P> {
-    /// Goes on with a log of that many lines. With a lock it is stored.
-    pub(crate) fn new(header: Header, log: Log, lock: Option<P::Lock>) -> Journal<P> {
+    /// Goes on with a log of that many lines. With a lock it is stored, until the agent has removed logs once more.
+    pub(crate) fn new(header: Header, log: Log, lock: Option<P::Lock>, removals: &Rc<Cell<u64>>) -> Journal<P> {
         let stored = lock.map(|lock| Records {
             begun: Cell::new(false),
             number: Cell::new(1),
             written: Cell::new(0),
             enough: Cell::new(WORTH_KEEPING),
             lock: RefCell::new(Some(lock)),
+            removals: (removals.clone(), removals.get()),
         });
         Journal { header, log: RefCell::new(log), stored }
     }
@@ -109,8 +115,18 @@ impl<P: Platform> Journal<P> {
 impl<P: Platform> Keeper<P> {
     /// For a run of which `settled` messages are in the conversation.
     pub(crate) fn new(entered: Option<Entered<P>>, settled: usize, journal: Option<Journal<P>>) -> Keeper<P> {
-        let (pending, late, busy, line) = (RefCell::default(), RefCell::default(), Cell::new(false), Line::default());
-        Keeper { entered: RefCell::new(entered), settled: Cell::new(settled), journal, pending, late, busy, line }
+        let (pending, late, cleared) = (RefCell::default(), RefCell::default(), Cell::default());
+        let (busy, line) = (Cell::new(false), Line::default());
+        Keeper {
+            entered: RefCell::new(entered),
+            settled: Cell::new(settled),
+            journal,
+            pending,
+            late,
+            cleared,
+            busy,
+            line,
+        }
     }
 
     /// The run is recorded.
@@ -160,20 +176,53 @@ impl<P: Platform> Keeper<P> {
         !pending.is_empty()
     }
 
+    /// Whether the user has removed what was said in the conversation, and the log.
+    fn removed(&self) -> (bool, bool) {
+        let said = self.entered.borrow().as_ref().is_some_and(Entered::is_removed);
+        let stored = self.journal.as_ref().and_then(|journal| journal.stored.as_ref());
+        (said, said || stored.is_some_and(|stored| stored.removals.0.get() != stored.removals.1))
+    }
+
+    /// Nothing is kept any more of what was removed, and what was stored meanwhile goes too.
+    fn without_removed(&self, batch: &mut Vec<Write>) -> (bool, bool) {
+        let removed @ (said, log) = self.removed();
+        batch.retain(|write| match write {
+            Write::Put { space: Space::Conversations, .. } => !said,
+            Write::Put { space: Space::Journal, .. } => !log,
+            _ => true,
+        });
+        if self.cleared.replace(removed) != removed {
+            let of = self.conversation().filter(|_| said);
+            batch.extend(of.map(|id| Write::remove_prefix(Space::Conversations, key(&[&id, ""]))));
+            let of = self.journal.as_ref().filter(|_| log);
+            batch.extend(of.map(|journal| Write::remove_prefix(Space::Journal, key(&[&journal.header.setup.id, ""]))));
+        }
+        removed
+    }
+
     /// Writes what was noted so far. What could not be stored is kept in memory, so nothing fails by it.
     pub(crate) async fn flush(&self, platform: &P) {
         let place = self.line.join();
         (&place).await;
         let mut batch = self.late.take();
         batch.append(&mut self.pending.borrow_mut());
-        if !batch.is_empty() {
+        loop {
+            let removed = self.without_removed(&mut batch);
+            if batch.is_empty() {
+                return;
+            }
             self.busy.set(true);
             let written = within(platform, PATIENCE, &Cancel::new(), platform.write(batch.clone())).await;
+            self.busy.set(false);
             if written.is_err() {
                 // Whether it was stored nobody knows. It goes with what comes next, since a second time does no harm.
                 *self.late.borrow_mut() = batch;
             }
-            self.busy.set(false);
+            if self.removed() == removed {
+                return;
+            }
+            // Removed while this was on its way: nobody knows which came first.
+            batch = self.late.take();
         }
     }
 

@@ -73,6 +73,18 @@ impl Watchers {
     }
 }
 
+impl Watchers {
+    /// What was followed in that conversation was removed, or in all: what they know is not stored.
+    pub(crate) fn forget(&self, conversation: Option<&str>) {
+        for (of, inbox) in &*self.0.borrow() {
+            if conversation.is_none_or(|id| id == of) {
+                inbox.push(json!({ "lost": true }));
+                inbox.push(json!({ "look": true }));
+            }
+        }
+    }
+}
+
 /// Takes a watcher off the list.
 struct Leaving<'a>(&'a Watchers, &'a Rc<Inbox>);
 

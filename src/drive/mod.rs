@@ -28,6 +28,7 @@ pub mod resume;
 mod run;
 mod server;
 mod share;
+mod stored;
 pub mod tool;
 mod tools_changed;
 mod trace;

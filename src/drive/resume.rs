@@ -121,7 +121,11 @@ impl<P: Platform> Agent<P> {
         setup.messages.clear();
         let limits = setup.limits;
         let header = Header { at, setup, inline: false, plan, conversation };
-        let keeper = Keeper::new(entered, settled, Some(Journal::new(header, Log::new(log), lock)));
+        let keeper = Keeper::new(
+            entered,
+            settled,
+            Some(Journal::new(header, Log::new(log), lock, &self.conversations().removals)),
+        );
         let (fact, now) = (Fact::Resumed { approval: self.approval(), decisions }, platform.now());
         keeper.fact(&fact, now);
         run.apply(fact, now)?;
@@ -146,22 +150,29 @@ impl<P: Platform> Agent<P> {
     }
 
     /// The runs whose logs are stored: those that go on somewhere, and those that can be resumed. An array of `{ runId, bytes,
-    /// at }`, `at` being when it was last written, to the minute.
+    /// at }`, `at` being when it was last written, to the minute. What has lost its beginning is no log, and is removed.
     pub async fn open_runs(&self) -> Value {
         let mut runs: Vec<Map<String, Value>> = Vec::new();
-        let mut last = String::new();
+        let (mut last, mut rests) = (String::new(), Vec::new());
         for stored in self.platform().list(Space::Journal, "").await {
-            let id = stored.key.split('/').next().unwrap_or("").to_owned();
-            if id != last || runs.is_empty() {
+            let (id, number) = stored.key.split_once('/').unwrap_or((&stored.key, ""));
+            if number == "000000" {
+                id.clone_into(&mut last);
                 runs.push(Map::new());
-                last.clone_from(&id);
             }
-            let Some(run) = runs.last_mut() else { continue };
+            let Some(run) = runs.last_mut().filter(|_| id == last) else {
+                rests.push(Write::remove(Space::Journal, stored.key));
+                continue;
+            };
             let before = |name: &str| run.get(name).and_then(Value::as_u64).unwrap_or(0);
             let (bytes, at) = (before("bytes") + stored.bytes, before("at").max(stored.used.0));
             run.insert("runId".into(), id.into());
             run.insert("bytes".into(), bytes.into());
             run.insert("at".into(), at.into());
+        }
+        if !rests.is_empty() {
+            // Such a rest was removed with a conversation while its page was about to go.
+            let _ = self.platform().write(rests).await;
         }
         runs.into_iter().map(Value::Object).collect()
     }

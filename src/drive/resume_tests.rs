@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use futures_util::FutureExt;
 use serde_json::json;
 
 use super::*;
@@ -137,6 +138,73 @@ fn a_run_whose_page_is_gone_at_any_instant_goes_on_and_repeats_no_call() {
         assert!(prompts <= 1, "killed before poll {kill}: {messages:?}");
     }
     assert!(resumed > 10 && unknown > 2, "{resumed} of {whole} were resumed, {unknown} with a call of unknown outcome");
+}
+
+/// Removes that as the shell does: first the part, then what the agent holds in memory.
+async fn remove(agent: Agent<SimPlatform>, what: Value) {
+    let mut request = what.clone();
+    request["do"] = "remove".into();
+    agent.platform().call_part(crate::platform::Part::Archive, request.to_string()).await.unwrap();
+    let spaces = what["spaces"].as_array().map(|names| names.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+    agent.forget_kept(what["conversation"].as_str(), spaces.as_deref()).await;
+}
+
+#[test]
+fn what_is_removed_at_any_instant_leaves_no_log_behind_that_cannot_be_gone_on_with() {
+    let (mut without, mut begun_after) = (0, 0);
+    for what in [json!({ "conversation": "c" }), json!({ "spaces": ["journal"] }), json!({})] {
+        for (poll, slow) in (1..45).flat_map(|poll| [(poll, 0), (poll, 3)]) {
+            let sim = world(7, &Done::default());
+            let here = agent(&sim, json!({}));
+            sim.set_store_slow(Millis(slow));
+            let (removing, world, what) = (here.clone(), sim.clone(), what.clone());
+            let words = format!("{what} at {poll}, {slow} ms");
+            sim.at_poll(poll, move || {
+                let there = world.clone();
+                let removal = async move {
+                    remove(removing, what).await;
+                    there.note("removed");
+                };
+                world.spawn("removal", removal);
+            });
+            let (handle, driven) = here.send(Some("c"), PROMPT.into(), RunOptions::default()).unwrap();
+            handle.set_answerable(true);
+            sim.spawn("page", futures_util::future::join(driven, read(handle)).map(drop));
+            while !sim.log().iter().any(|line| line.ends_with("removed")) {
+                sim.block_on(sim.sleep(Millis(1))).unwrap();
+            }
+            let under_way = sim.tasks().iter().any(|task| task == "page");
+            // The page is gone a little later.
+            sim.block_on(sim.sleep(Millis(8))).unwrap();
+            sim.drop_tasks();
+            match &open(&sim)[..] {
+                [] => {
+                    without += usize::from(under_way);
+                    let stored: Vec<String> = sim.stored().into_keys().collect();
+                    assert!(!stored.iter().any(|key| key.starts_with("journal/")), "{words}: {stored:?}");
+                }
+                [id] => {
+                    begun_after += 1;
+                    let there = agent(&sim.tab(), json!({}));
+                    let events = sim.block_on(finish(there.resume(id.clone(), Vec::new()))).unwrap();
+                    assert_eq!(events.last().unwrap()["type"], "done", "{words}: {:?}", events.last());
+                }
+                more => panic!("{words}: {more:?}"),
+            }
+        }
+    }
+    assert!(without > 20 && begun_after > 0, "{without} {begun_after}");
+}
+
+#[test]
+fn what_has_lost_its_beginning_is_no_log() {
+    let sim = world(7, &Done::default());
+    let put = |key: &str| Write::put(Space::Journal, key, "{}\n");
+    let batch = ["run_1/000001", "run_2/000000", "run_2/000001", "run_3/000002", "run_3/000003"].map(put);
+    sim.block_on(sim.write(batch.into())).unwrap().unwrap();
+    assert_eq!(open(&sim), ["run_2"]);
+    let left: Vec<String> = sim.stored().into_keys().collect();
+    assert_eq!(left, ["journal/run_2/000000", "journal/run_2/000001"]);
 }
 
 #[test]

@@ -125,6 +125,19 @@ fn parse(line: &str) -> Option<Map<String, Value>> {
     }
 }
 
+/// Reads a change that waits to be stored: `{ space, key, base64, expires? }`, `{ space, key }`, `{ space, prefix }`.
+pub fn read_change(value: &Value) -> Option<Write> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    if text("base64").is_some() {
+        return value.as_object().and_then(record).map(|(write, _)| write);
+    }
+    let space = Space::ALL.into_iter().find(|space| Some(space.as_str()) == text("space"))?;
+    match (text("key"), text("prefix")) {
+        (Some(key), _) => Some(Write::remove(space, key)),
+        (None, prefix) => Some(Write::remove_prefix(space, prefix?)),
+    }
+}
+
 fn record(fields: &Map<String, Value>) -> Option<(Write, Option<UnixMillis>)> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let name = text("space")?;

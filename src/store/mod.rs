@@ -22,7 +22,7 @@ use crate::platform::{Space, StoreCounts, StoreFailure, Stored, Write};
 use crate::time::{Millis, UnixMillis};
 use evict::Entry;
 use record::{Meta, SCHEMA, SCHEMA_KEY, at, path};
-use waiting::Waiting;
+pub(crate) use waiting::Waiting;
 
 /// How exactly the last use is known: noting each use would make each reading a writing.
 const USE_STEP: Millis = Millis(60_000);
@@ -114,6 +114,11 @@ impl<B: Backing> Store<B> {
         self.counts.borrow().clone()
     }
 
+    /// What is kept in memory because it could not be stored, in its order.
+    pub fn waiting_writes(&self) -> Vec<Write> {
+        self.waiting.borrow().writes().cloned().collect()
+    }
+
     /// Bytes that are kept in memory because they could not be stored.
     pub fn waiting_bytes(&self) -> u64 {
         self.waiting.borrow().bytes()
@@ -177,13 +182,25 @@ impl<B: Backing> Store<B> {
     ///
     /// [`StoreFailure`] when it is kept in memory only.
     pub async fn write(&self, batch: Vec<Write>) -> Result<(), StoreFailure> {
+        let stored = self.write_now(&batch).await;
+        if let Err(failure) = stored {
+            self.waiting.borrow_mut().keep(batch, self.backing.now(), failure);
+        }
+        stored
+    }
+
+    /// See [`Platform::write_now`](crate::platform::Platform::write_now).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreFailure`].
+    pub async fn write_now(&self, batch: &[Write]) -> Result<(), StoreFailure> {
         let stored = match self.prepare().await {
-            Ok(()) => self.store(&batch).await,
+            Ok(()) => self.store(batch).await,
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = stored {
+        if stored.is_err() {
             self.count(|counts| counts.failed += 1);
-            self.waiting.borrow_mut().keep(batch, self.backing.now(), failure);
         }
         stored
     }
@@ -197,7 +214,9 @@ impl<B: Backing> Store<B> {
         let (turn, mut changes) = {
             let waiting = self.waiting.borrow();
             let mut changes = Vec::new();
-            waiting.writes().chain(batch).for_each(|write| add(&mut changes, write, now));
+            // What the batch makes worthless needs no room.
+            let rest = waiting.writes().filter(|older| !batch.iter().any(|write| waiting::supersedes(write, older)));
+            rest.chain(batch).for_each(|write| add(&mut changes, write, now));
             (waiting.turn(), changes)
         };
         let touched = self.touched.take();

@@ -7,7 +7,7 @@ use crate::time::UnixMillis;
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// Each with its number and when it was made, in order.
     writes: Vec<(u64, UnixMillis, Write)>,
     last: u64,
@@ -16,7 +16,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// What waits for that key: `None` when nothing does, `Some(None)` when it is to be removed.
-    pub(super) fn find(&self, space: Space, key: &str, now: UnixMillis) -> Option<Option<&[u8]>> {
+    pub(crate) fn find(&self, space: Space, key: &str, now: UnixMillis) -> Option<Option<&[u8]>> {
         let (_, _, write) = self.writes.iter().rev().find(|(_, _, write)| touches(write, space, key))?;
         Some(match write {
             Write::Put { value, expires, .. } if expires.is_none_or(|at| at > now) => Some(value),
@@ -25,7 +25,7 @@ impl Waiting {
     }
 
     /// Puts what waits into a listing of what is stored.
-    pub(super) fn merge(&self, space: Space, prefix: &str, now: UnixMillis, found: &mut Vec<Stored>) {
+    pub(crate) fn merge(&self, space: Space, prefix: &str, now: UnixMillis, found: &mut Vec<Stored>) {
         for (_, used, write) in &self.writes {
             found.retain(|stored| !touches(write, space, &stored.key));
             match write {
@@ -60,7 +60,7 @@ impl Waiting {
     }
 
     /// Keeps what could not be stored. Where there is no room, what may be evicted is not kept: it would never fit.
-    pub(super) fn keep(&mut self, batch: Vec<Write>, now: UnixMillis, failure: StoreFailure) {
+    pub(crate) fn keep(&mut self, batch: Vec<Write>, now: UnixMillis, failure: StoreFailure) {
         for write in batch {
             let write = match write {
                 Write::Put { space, key, .. } if failure == StoreFailure::Full && space.is_evictable() => {
@@ -101,7 +101,7 @@ fn touches(write: &Write, in_space: Space, of: &str) -> bool {
 }
 
 /// Whether after a change an older one makes no difference.
-fn supersedes(write: &Write, older: &Write) -> bool {
+pub(super) fn supersedes(write: &Write, older: &Write) -> bool {
     match older {
         Write::Put { space, key, .. } | Write::Remove { space, key } => touches(write, *space, key),
         Write::RemovePrefix { space, prefix } => {

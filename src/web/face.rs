@@ -152,6 +152,13 @@ async fn perform(
             agent.clear_cache(given.take("server").as_str()).await?;
             Value::Null
         }
+        "waitingWrites" => agent.waiting_writes().await,
+        "forgetKept" => {
+            let (conversation, spaces) = (given.take("conversation"), given.take("spaces"));
+            let spaces = spaces.as_array().map(|names| names.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+            agent.forget_kept(conversation.as_str(), spaces.as_deref()).await;
+            Value::Null
+        }
         "buildContext" => {
             let (query, wish) = (given.text("query")?, given.take("context"));
             let mut config = agent.context_config();

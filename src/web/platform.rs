@@ -120,8 +120,16 @@ impl Platform for WebPlatform {
         self.store.write(batch).await
     }
 
+    async fn write_now(&self, batch: &[Write]) -> Result<(), StoreFailure> {
+        self.store.write_now(batch).await
+    }
+
     fn store_counts(&self) -> StoreCounts {
         self.store.counts()
+    }
+
+    fn waiting_writes(&self) -> Vec<Write> {
+        self.store.waiting_writes()
     }
 
     async fn load_secret(&self, key: &str) -> Option<Secret> {

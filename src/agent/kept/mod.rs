@@ -77,6 +77,12 @@ pub fn told_in(text: &str) -> Option<&str> {
     places.filter_map(whole).find(ends)
 }
 
+/// The handles that stand in a text, wherever.
+pub fn named(text: &str) -> Vec<&str> {
+    let after = |(at, _): (usize, &str)| text.get(at..at + PREFIX.len() + DIGITS).filter(|handle| is_handle(handle));
+    text.match_indices(PREFIX).filter_map(after).collect()
+}
+
 /// The text of a block that is text to a model, and may be kept apart. Images and recordings are seen, not read, and
 /// binary data reach no model.
 fn text_of(block: &Value) -> Option<&str> {

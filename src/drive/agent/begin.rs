@@ -116,7 +116,7 @@ impl<P: Platform> Agent<P> {
                 let header = Header { at: platform.now(), setup, inline: false, plan: plan.clone(), conversation };
                 let name = key(&["run", &header.setup.id]);
                 let lock = if agent.0.config.journal { Some(platform.lock(&name).await) } else { None };
-                journal = Some(Journal::new(header, Log::default(), lock));
+                journal = Some(Journal::new(header, Log::default(), lock, &agent.conversations().removals));
             }
             let run = match plan {
                 Some(plan) => Run::of_plan(setup, plan),
