@@ -56,6 +56,31 @@ describe("a worker that keeps conversations", () => {
     assert.equal(denied.find((event) => event.type === "tool_result").outcome, "denied");
   });
 
+  test("a run moves from an app to the edge and back", async () => {
+    const { Agent } = await import("../../pkg/node.js");
+    const here = new Agent({
+      model: { provider: "offline" },
+      servers: [{ name: "modern", url: now.url }],
+      snapshotSecret: "a secret for tests",
+    });
+    try {
+      const begun = now.state.notes.length;
+      const run = here.run('write note "from here" and write note "from there"');
+      run.onSuspend(() => {});
+      const { snapshot, waitingFor } = await run.result;
+      assert.equal(waitingFor.length, 2);
+      const [first, second] = waitingFor.map(({ id }) => id);
+      const there = (await allEvents(await post("/v1/resume", { snapshot, decisions: { [first]: true } }))).at(-1);
+      assert.deepEqual([there.type, there.waitingFor.map(({ id }) => id)], ["suspended", [second]]);
+      assert.equal(now.state.notes.length, begun + 1);
+      const { text } = await here.resume(there.snapshot, { decisions: { [second]: true } }).result;
+      assert.ok(text.length > 0);
+      assert.deepEqual(now.state.notes.slice(begun), ["from here", "from there"]);
+    } finally {
+      await here.close();
+    }
+  });
+
   test("tokens are counted before anybody is asked, with the history of a conversation", async () => {
     const count = async (path, body) => (await post(path, body)).json();
     const { inputTokens, estimated } = await count("/v1/count", { prompt: "word ".repeat(400) });
