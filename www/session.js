@@ -54,16 +54,6 @@ export class Session extends EventTarget {
     return this.#library.version;
   }
 
-  /** Whether the core speaks to models of that provider. */
-  knows(provider) {
-    try {
-      void new this.#library.Agent({ model: { provider } }).close();
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
   /** What servers answered before; see the package. */
   get cache() {
     return this.#agent.cache;

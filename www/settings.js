@@ -64,12 +64,12 @@ export class SettingsPanel {
     const hint = document.getElementById("hint-found");
     button.disabled = true;
     setText(button, "Looking …");
-    const [local, browser] = await Promise.all([localModels(), this.#session.knows("browser") ? browserModel() : null]);
+    const [local, browser] = await Promise.all([localModels(), browserModel()]);
     const found = [...local, browser].filter(Boolean);
-    const usable = found.filter(({ refused }) => !refused);
+    const usable = [...local.filter(({ refused }) => !refused).slice(0, 2), browser].filter(Boolean);
     group.replaceChildren(...found.map((place) => this.#place(place)));
     group.hidden = found.length === 0;
-    hint.replaceChildren(...usable.slice(0, 2).map((place) => this.#offer(place, place.models[0], `${place.models[0] || "the model"} · ${place.label}`)));
+    hint.replaceChildren(...usable.map((place) => this.#offer(place, place.models[0], `${place.models[0] || "the model"} · ${place.label}`)));
     hint.parentElement.hidden = usable.length === 0;
     button.disabled = false;
     setText(button, found.length ? "Look again" : "None found. Look again");

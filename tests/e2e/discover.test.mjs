@@ -80,19 +80,26 @@ scene("the browser's own model is offered where there is one", {
   },
 }, async ({ page }) => {
   await openTab(page, "model");
-  const known = await page.evaluate(async () => {
-    const { Agent } = await import("edgewise");
-    try {
-      await new Agent({ model: { provider: "browser" } }).close();
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (!known) return page.getByRole("button", { name: "None found. Look again" }).waitFor();
   const place = page.locator("#found .found-place");
   await place.waitFor();
   assert.match(await place.innerText(), /This browser[\s\S]*loads it once/);
   await place.getByRole("button", { name: "Use it" }).click();
   assert.equal(await page.locator("#model-chip").textContent(), "This browser");
+});
+
+scene("the browser's own model is offered beside servers, however many there are", {
+  viewport: PHONE,
+  async prepare(page) {
+    await computer({ ollama: ["llama3.2:3b"], llamacpp: ["tiny"], lmstudio: ["gemma-3-4b"] })(page);
+    await page.addInitScript(() => {
+      globalThis.LanguageModel = { availability: async () => "available" };
+    });
+  },
+}, async ({ page }) => {
+  const hint = page.locator(".found-hint");
+  await hint.waitFor();
+  assert.deepEqual(await hint.locator("button").allTextContents(), ["llama3.2:3b · Ollama", "tiny · llama.cpp", "the model · This browser"]);
+  await shot(page, "found-hero-browser");
+  await openTab(page, "model");
+  assert.deepEqual(await page.locator("#found h3").allTextContents(), ["Ollama", "llama.cpp", "LM Studio", "This browser"]);
 });
