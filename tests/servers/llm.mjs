@@ -1,4 +1,5 @@
-// A scripted model server that speaks Anthropic's `/v1/messages` and OpenAI's `/v1/chat/completions`.
+// A scripted model server that speaks Anthropic's `/v1/messages`, OpenAI's `/v1/chat/completions` and `/v1/responses`, and
+// Gemini's `:streamGenerateContent`.
 //
 // A test hands it turns; every request takes the next one. See `start` for what a turn may hold.
 
@@ -81,7 +82,62 @@ const wires = {
     },
     error: (status, message) => ({ error: { message, type: status === 429 ? "rate_limit_error" : "server_error", code: null } }),
   },
+  responses: {
+    stream(turn, request, calls) {
+      const named = (data) => event(data, data.type);
+      const response = wires.responses.whole(turn, request, calls);
+      const out = [named({ type: "response.created", response: { ...response, status: "in_progress", output: [], usage: null } })];
+      response.output.forEach((item, output_index) => {
+        const of = { item_id: item.id, output_index };
+        const bare = item.type === "message" ? { ...item, content: [] } : { ...item, arguments: "" };
+        out.push(named({ type: "response.output_item.added", output_index, item: { ...bare, status: "in_progress" } }));
+        if (item.type === "message") {
+          const { text } = item.content[0];
+          for (const delta of pieces(text)) out.push(named({ type: "response.output_text.delta", ...of, content_index: 0, delta }));
+          out.push(named({ type: "response.output_text.done", ...of, content_index: 0, text }));
+        } else {
+          for (const delta of pieces(item.arguments)) out.push(named({ type: "response.function_call_arguments.delta", ...of, delta }));
+          out.push(named({ type: "response.function_call_arguments.done", ...of, arguments: item.arguments }));
+        }
+        out.push(named({ type: "response.output_item.done", output_index, item }));
+      });
+      out.push(named({ type: "response.completed", response }));
+      return out;
+    },
+    whole(turn, request, calls) {
+      const output = [];
+      if (turn.text) {
+        const content = [{ type: "output_text", text: turn.text, annotations: [] }];
+        output.push({ type: "message", id: "msg_1", role: "assistant", status: "completed", content });
+      }
+      for (const { id, name, arguments: json } of calls) {
+        output.push({ type: "function_call", id: `fc_${id}`, call_id: id, name, arguments: json, status: "completed" });
+      }
+      const usage = { input_tokens: 10, output_tokens: 5, total_tokens: 15, ...turn.usage };
+      return { id: turn.id ?? "resp_1", object: "response", model: request.model, status: "completed", output, usage };
+    },
+    error: (status, message) => ({ error: { message, type: status === 429 ? "rate_limit_error" : "server_error", code: null } }),
+  },
+  gemini: {
+    stream(turn, request, calls) {
+      const usageMetadata = { promptTokenCount: 10, candidatesTokenCount: 5, totalTokenCount: 15, ...turn.usage };
+      const chunk = (parts, more) => event({ candidates: [{ content: { role: "model", parts }, index: 0, ...more }], usageMetadata, responseId: "r1" });
+      const out = pieces(turn.text ?? "").map((text) => chunk([{ text }]));
+      if (calls.length) out.push(chunk(calls.map(({ id, name, arguments: json }) => ({ functionCall: { id, name, args: JSON.parse(json) } }))));
+      out.push(chunk([{ text: "" }], { finishReason: turn.stopReason ?? "STOP" }));
+      return out;
+    },
+    error: (status, message) => ({ error: { code: status, message, status: status === 429 ? "RESOURCE_EXHAUSTED" : "INTERNAL" } }),
+  },
 };
+
+/** The wire that a path is of. */
+function wireOf(path) {
+  if (path.endsWith("/messages")) return "anthropic";
+  if (path.endsWith("/chat/completions")) return "openai";
+  if (path.endsWith("/responses")) return "responses";
+  return path.endsWith(":streamGenerateContent") ? "gemini" : undefined;
+}
 
 /** Cuts bytes as the turn asks: at given positions, or every so many bytes; else one chunk per event. */
 function chunks(events, { splitAt, chunkBytes }) {
@@ -111,7 +167,8 @@ async function write(response, parts, { delayMs = 0, cutAt, cut = "reset", hold 
 }
 
 /**
- * Starts the server on loopback; `url` is its origin (`url + "/v1/messages"`, `url + "/v1/chat/completions"`).
+ * Starts the server on loopback; `url` is its origin (`url + "/v1/messages"`, `url + "/v1/chat/completions"`, `url +
+ * "/v1/responses"`, `url + "/v1beta/models/m:streamGenerateContent"`).
  *
  * A turn, or a function from the request to one, may hold:
  * - `id` (Anthropic), `text`, `thinking`, `toolCalls: [{ id?, name, input }]` (`input` as text is sent as it is, also when it is no
@@ -133,7 +190,7 @@ export async function start({ port = 0, turns = [], count } = {}) {
   const server = await listen(async (request, response) => {
     if (cors(request, response, "*")) return;
     const path = new URL(request.url, "http://localhost").pathname;
-    const name = path.endsWith("/messages") ? "anthropic" : path.endsWith("/chat/completions") ? "openai" : undefined;
+    const name = wireOf(path);
     const json = (status, value, headers) => {
       response.writeHead(status, { "Content-Type": "application/json", ...headers });
       response.end(typeof value === "string" ? value : JSON.stringify(value));
@@ -162,7 +219,7 @@ export async function start({ port = 0, turns = [], count } = {}) {
       name: call.name,
       arguments: typeof call.input === "string" ? call.input : JSON.stringify(call.input ?? {}),
     }));
-    if (!asked.stream && turn.raw === undefined) return json(200, wire.whole(turn, asked, calls), turn.headers);
+    if (!asked.stream && name !== "gemini" && turn.raw === undefined) return json(200, wire.whole(turn, asked, calls), turn.headers);
     const events = turn.raw === undefined ? wire.stream(turn, asked, calls) : [turn.raw];
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache", ...turn.headers });
     await write(response, chunks(events, turn), turn);
