@@ -112,7 +112,10 @@ fn hosts() -> Vec<Host> {
             base_url: "https://api.cloudflare.com/client/v4/accounts/a/ai/v1",
             no_null: true,
             schema: (false, false),
-            answers: &[("made/openai-workers-ai", &["add", "now", "now"])],
+            answers: &[
+                ("made/openai-workers-ai", &["add", "now", "now"]),
+                ("made/openai-workers-ai-old", &["add", "now"]),
+            ],
             ..common()
         },
         Host {
