@@ -135,7 +135,7 @@ impl<P: Platform> Client<P> {
 
     /// The same client with somebody who stands by its calls, to be told of tasks.
     pub fn attended(&self, attendant: Rc<dyn Attendant>) -> Client<P> {
-        Client(self.0.attended(attendant), self.1.clone())
+        Client(self.0.attended(Some(attendant)), self.1.clone())
     }
 
     /// Tells the server that the roots are others now; see [`Connection::roots_changed`].

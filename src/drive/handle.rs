@@ -328,10 +328,14 @@ fn closed(mut events: Vec<u8>) -> String {
     String::from_utf8(events).expect("serde_json writes UTF-8")
 }
 
-#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 impl RunHandle {
-    /// Reads a run to its end, as a loop of the app does.
-    pub(crate) async fn all_events(&self) -> Vec<Value> {
+    /// Reads a run to its end, as a loop of the app does; for tests.
+    ///
+    /// # Panics
+    ///
+    /// Never: the batches are JSON arrays.
+    pub async fn all_events(&self) -> Vec<Value> {
         let mut events = Vec::new();
         while let Some(batch) = self.next_events().await {
             events.extend(serde_json::from_str::<Vec<Value>>(&batch).expect("a JSON array"));

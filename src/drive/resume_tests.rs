@@ -52,11 +52,7 @@ fn agent(sim: &SimPlatform, more: Value) -> Agent<SimPlatform> {
 
 /// Reads a run to its end, as a page does.
 async fn read(handle: RunHandle) -> Vec<Value> {
-    let mut events = Vec::new();
-    while let Some(batch) = handle.next_events().await {
-        events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-    }
-    events
+    handle.all_events().await
 }
 
 async fn finish(run: (RunHandle, impl Future<Output = ()>)) -> Vec<Value> {

@@ -167,13 +167,7 @@ fn run(
         let handle = handle.clone();
         sim.at_poll(sim.polls() + poll, move || handle.cancel());
     }
-    let read = async move {
-        let mut events = Vec::new();
-        while let Some(batch) = handle.next_events().await {
-            events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-        }
-        events
-    };
+    let read = async move { handle.all_events().await };
     let events = sim.block_on(read).unwrap_or_else(|stuck| panic!("{stuck:?}\n{}", sim.report()));
     // A summary that came to nothing costs tokens, too, and no event tells of it.
     let paid = |wrong: &String| wrong != "done.usage is not the sum of the turns";

@@ -49,11 +49,7 @@ fn call(name: &str) -> Vec<(String, Value)> {
 }
 
 async fn read(handle: RunHandle) -> Vec<Value> {
-    let mut events = Vec::new();
-    while let Some(batch) = handle.next_events().await {
-        events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-    }
-    events
+    handle.all_events().await
 }
 
 /// A run to its end, which has to be a good one.

@@ -53,13 +53,7 @@ fn agent_with(sim: &SimPlatform, limits: Value, plans: bool) -> (Agent<SimPlatfo
 fn run(sim: &SimPlatform, agent: &Agent<SimPlatform>, messages: Value) -> Vec<Value> {
     let (handle, driver) = agent.run("go".into(), RunOptions::read(&json!({ "messages": messages })).unwrap());
     sim.spawn("driver", driver);
-    let read = async move {
-        let mut events = Vec::new();
-        while let Some(batch) = handle.next_events().await {
-            events.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
-        }
-        events
-    };
+    let read = async move { handle.all_events().await };
     let events = sim.block_on(read).unwrap();
     assert_eq!(broken(&events), [""; 0], "{}", sim.report());
     events

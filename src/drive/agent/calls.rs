@@ -116,10 +116,7 @@ impl<P: Platform> Agent<P> {
                 let timeout = self.0.config.limits.tool_timeout.unwrap_or(server.config.timeout);
                 let tools = server.tools();
                 let tool = tools.iter().find(|known| known.name == tool).ok_or_else(gone)?;
-                let connection = match attendant {
-                    Some(attendant) => server.connection.attended(attendant),
-                    None => server.connection.clone(),
-                };
+                let connection = server.connection.attended(attendant);
                 let config = self.0.cache.config();
                 let (ttl, writes) =
                     (config.ttl_of(name, &tool.annotations), config.invalidates(name, &tool.annotations));
@@ -183,10 +180,7 @@ impl<P: Platform> Agent<P> {
         self.check_open()?;
         let server = self.server_named(server).ok_or_else(|| unknown_server(server))?;
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
-        let connection = match attendant {
-            Some(attendant) => server.connection.attended(attendant),
-            None => server.connection.clone(),
-        };
+        let connection = server.connection.attended(attendant);
         let timeout = self.0.config.limits.tool_timeout;
         connection.resume_task(task, timeout, cancel, on_progress).await.map(read_call_result)
     }

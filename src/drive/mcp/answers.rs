@@ -48,9 +48,9 @@ const MOST_AT_ONCE: usize = 32;
 const MOST_KNOWN: usize = 128;
 
 impl<P: Platform> Connection<P> {
-    /// The same connection with somebody who stands by its calls.
-    pub fn attended(&self, attendant: Rc<dyn Attendant>) -> Connection<P> {
-        Connection(self.0.clone(), Some(attendant))
+    /// The same connection with whoever stands by its calls.
+    pub fn attended(&self, attendant: Option<Rc<dyn Attendant>>) -> Connection<P> {
+        Connection(self.0.clone(), attendant)
     }
 
     /// Sends any request and waits for its answer; connects first if need be.

@@ -189,7 +189,7 @@ fn a_task_is_polled_to_its_result_and_remembered_until_then() {
         let attended = World {
             sim: world.sim.clone(),
             server: world.server.clone(),
-            connection: world.connection.attended(ids.clone()),
+            connection: world.connection.attended(Some(ids.clone())),
         };
         let cancel = Cancel::new();
         let look = async {
