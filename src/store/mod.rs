@@ -216,7 +216,14 @@ impl<B: Backing> Store<B> {
             let mut changes = Vec::new();
             // What the batch makes worthless needs no room.
             let rest = waiting.writes().filter(|older| !batch.iter().any(|write| waiting::supersedes(write, older)));
-            rest.chain(batch).for_each(|write| add(&mut changes, write, now));
+            for write in rest {
+                match write {
+                    // Meanwhile another tab may have been told that it is over, or have a newer one.
+                    Write::Put { space: Space::Cache, key, .. } => changes.extend(removal(&path(Space::Cache, key))),
+                    write => add(&mut changes, write, now),
+                }
+            }
+            batch.iter().for_each(|write| add(&mut changes, write, now));
             (waiting.turn(), changes)
         };
         let touched = self.touched.take();

@@ -190,3 +190,19 @@ fn a_store_that_is_gone_for_a_while_loses_nothing() {
         (vec!["run/3".into(), "run/4".into()], vec!["run/3".into(), "run/4".into()])
     );
 }
+
+#[test]
+fn an_answer_that_could_not_be_kept_in_time_is_not_kept_late() {
+    let sim = SimPlatform::new(1);
+    let other = sim.tab();
+    sim.set_store_gone(true);
+    assert_eq!(put(&sim, Space::Cache, "a", b"old"), Err(StoreFailure::Absent));
+    assert_eq!(put(&sim, Space::Embeddings, "a", b"of its text"), Err(StoreFailure::Absent));
+    assert_eq!(load(&sim, Space::Cache, "a").as_deref(), Some(&b"old"[..]), "until then it serves");
+    sim.set_store_gone(false);
+    // The other tab learns that it is over, before this one stores anything again.
+    run(&other, other.write(vec![Write::remove_prefix(Space::Cache, "")])).unwrap();
+    put(&sim, Space::Journal, "run/1", b"a").unwrap();
+    assert_eq!((load(&other, Space::Cache, "a"), load(&sim, Space::Cache, "a")), (None, None));
+    assert!(load(&other, Space::Embeddings, "a").is_some(), "what is right for ever is made up for");
+}
