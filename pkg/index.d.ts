@@ -2040,7 +2040,8 @@ export interface CacheOptions {
   ttlMs?: number;
   /**
    * By the name of the tool, as `tools()` gives it: whether its results are cached, also where its annotations would forbid or
-   * allow it, and how long. A tool that writes makes what its server's tools gave worthless, unless `invalidates` is false.
+   * allow it, and how long. A tool that writes makes what its server's tools gave worthless, unless `invalidates` is false; that
+   * alone leaves it to the annotations whether it is cached itself.
    */
   tools?: { [name: string]: boolean | { ttlMs?: number; invalidates?: boolean } };
 }

@@ -35,8 +35,8 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// What the app says of one tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Override {
-    /// `None`: it is never cached.
-    ttl: Option<Millis>,
+    /// Whether and how long its results are cached; `None` leaves that to its annotations.
+    ttl: Option<Option<Millis>>,
     /// Whether its calls invalidate what its server's tools gave, if it writes.
     invalidates: bool,
 }
@@ -91,11 +91,11 @@ impl CacheConfig {
 
     /// How long a result of that tool is fresh where it does not say itself; `None`: it is not kept.
     pub fn ttl_of(&self, tool: &str, annotations: &Annotations) -> Option<Millis> {
-        match self.of(tool) {
+        let harmless = (annotations.read_only || annotations.idempotent) && !annotations.open_world;
+        match self.of(tool).and_then(|of| of.ttl) {
             _ if !self.enabled => None,
-            Some(of) => of.ttl,
-            None if annotations.open_world => None,
-            None => (annotations.read_only || annotations.idempotent).then_some(self.ttl),
+            Some(ttl) => ttl,
+            None => harmless.then_some(self.ttl),
         }
     }
 
@@ -112,13 +112,13 @@ impl CacheConfig {
 fn read_override(name: &str, value: &Value, default: Millis) -> Result<Override> {
     let path = ["cache.tools[\"", name, "\"]"].concat();
     match value {
-        Value::Bool(cached) => Ok(Override { ttl: cached.then_some(default), invalidates: true }),
+        Value::Bool(cached) => Ok(Override { ttl: Some(cached.then_some(default)), invalidates: true }),
         Value::Object(_) => {
             let mut fields = Fields::open(value, &path)?;
-            let ttl = Some(fields.whole("ttlMs", 0..=MAX_TTL)?.map_or(default, Millis));
+            let ttl = fields.whole("ttlMs", 0..=MAX_TTL)?.map(|ttl| (ttl > 0).then_some(Millis(ttl)));
             let invalidates = fields.boolean("invalidates")?.unwrap_or(true);
             fields.finish()?;
-            Ok(Override { ttl: ttl.filter(|ttl| ttl.0 > 0), invalidates })
+            Ok(Override { ttl, invalidates })
         }
         other => Err(expected(&path, "a boolean or an object", other)),
     }

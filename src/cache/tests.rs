@@ -28,6 +28,9 @@ fn tools_that_read_or_may_be_called_twice_are_cached_and_the_app_has_the_last_wo
     assert_eq!(own.ttl_of("s.long", &any), Some(Millis(9_000)));
     assert_eq!(own.ttl_of("s.zero", &any), None);
     assert!(own.invalidates("s.long", &any) && !own.invalidates("s.quiet", &any));
+    let (write, reset) = (annotations(false, false, false), annotations(false, true, false));
+    assert_eq!((own.ttl_of("s.quiet", &write), own.ttl_of("s.quiet", &any)), (None, None), "a write is made each time");
+    assert_eq!(own.ttl_of("s.quiet", &reset), Some(Millis(5)));
     let off = config(json!(false));
     assert!(off.ttl_of("s.t", &annotations(true, true, false)).is_none() && !off.invalidates("s.t", &any));
 }
