@@ -19,6 +19,11 @@ use crate::time::Millis;
 
 const DISCOVER: &str = "server/discover";
 
+/// Where it stands, for each server, when answers of it were made worthless last.
+const TURNS: &str = "turns";
+/// So long that stays: no answer takes longer.
+const TURN_STAYS: Millis = Millis::from_secs(3_600);
+
 /// Everything that an agent's servers said and that may be used again. Shared with other tabs, where the store is.
 pub(super) struct Cache<P: Platform> {
     platform: Rc<P>,
@@ -95,6 +100,9 @@ impl<P: Platform> Cache<P> {
             if offline {
                 return Err(nothing(method));
             }
+            if writes {
+                self.forget(&server, method).await;
+            }
             let result = fetch.await;
             if writes {
                 self.forget(&server, method).await;
@@ -123,6 +131,11 @@ impl<P: Platform> Cache<P> {
         if offline {
             return Err(nothing(method));
         }
+        if writes {
+            // Nobody may be left to see its end.
+            self.forget(&server, method).await;
+        }
+        let told = self.told(&server).await;
         let (turn, asked) = (lane.turn.get(), connection.asked());
         let answer = fetch.await;
         let same = lane.turn.get() == turn && connection.asked() == asked;
@@ -139,9 +152,14 @@ impl<P: Platform> Cache<P> {
                     && connection.principal().await.is_ok_and(|now| now == principal)
                 {
                     let key = if record.is_public() { public } else { own };
+                    let removal = Write::remove(Space::Cache, key.clone());
                     let put = Write::Put { space: Space::Cache, key, value, expires: Some(record.expires()) };
                     // What is not kept is fetched again.
                     let _ = self.platform.write(vec![put]).await;
+                    // Another tab removed what there was before this came.
+                    if !writes && self.told(&server).await != told {
+                        let _ = self.platform.write(vec![removal]).await;
+                    }
                 }
                 Ok((result, None))
             }
@@ -199,6 +217,21 @@ impl<P: Platform> Cache<P> {
         None
     }
 
+    /// What stands for the last time that answers of a server were made worthless, in whichever tab.
+    async fn told(&self, server: &str) -> Option<Vec<u8>> {
+        self.platform.load(Space::Cache, &platform::key(&[TURNS, server])).await
+    }
+
+    /// Tells the other tabs that what they are being answered is worthless.
+    fn tell(&self, server: &str) -> Write {
+        Write::Put {
+            space: Space::Cache,
+            key: platform::key(&[TURNS, server]),
+            value: self.platform.random().to_le_bytes().into(),
+            expires: Some(self.platform.now() + TURN_STAYS),
+        }
+    }
+
     /// Counts what made earlier answers of a server worthless.
     pub(super) fn turn(&self, server: &str) -> u64 {
         self.lane(server).turn.get()
@@ -214,7 +247,7 @@ impl<P: Platform> Cache<P> {
     pub(super) async fn forget(&self, server: &str, method: &str) {
         self.outdate(server);
         let removal = Write::remove_prefix(Space::Cache, platform::key(&[server, method, ""]));
-        let _ = self.platform.write(vec![removal]).await;
+        let _ = self.platform.write(vec![removal, self.tell(server)]).await;
         self.outdate(server);
     }
 
@@ -236,9 +269,8 @@ impl<P: Platform> Cache<P> {
                 }
             }
         }
-        if !writes.is_empty() {
-            let _ = self.platform.write(writes).await;
-        }
+        writes.push(self.tell(server));
+        let _ = self.platform.write(writes).await;
         self.outdate(server);
     }
 
@@ -260,9 +292,9 @@ impl<P: Platform> Cache<P> {
         let counts = self.platform.store_counts();
         let mut list = Vec::new();
         let mut sum = Sum::default();
-        for stored in self.platform.list(Space::Cache, "").await {
-            sum.add(stored.bytes);
-        }
+        let turns = platform::key(&[TURNS, ""]);
+        let answers = self.platform.list(Space::Cache, "").await;
+        answers.iter().filter(|stored| !stored.key.starts_with(&turns)).for_each(|stored| sum.add(stored.bytes));
         let mut all = Tally::default();
         for (name, identity) in servers {
             let mut own = Sum::default();

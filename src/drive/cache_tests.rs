@@ -323,6 +323,50 @@ fn an_answer_that_was_asked_for_before_a_write_is_not_kept_after_it() {
 }
 
 #[test]
+fn nor_does_another_tab_keep_it() {
+    let world = World::new(1);
+    let tabs = [world.of("a"), world.of("a")];
+    tabs.iter().for_each(|tab| world.run(tab.connect(&Cancel::new())).unwrap());
+    world.run(async {
+        let slow = async {
+            world.notes.borrow_mut().latency = 500;
+            call(&tabs[1], "get", "x", Mode::Default).await
+        };
+        let write = async {
+            world.sim.sleep(Millis(100)).await;
+            world.notes.borrow_mut().latency = 20;
+            call(&tabs[0], "set", "x", Mode::Default).await
+        };
+        let (got, set) = futures_util::future::join(slow, write).await;
+        assert!(got.is_ok() && set.is_ok());
+    });
+    let after = world.call(&tabs[0], "get", "x", Mode::Default).unwrap();
+    assert_eq!((after.cached, text(&after)), (None, "a x 1"));
+    let after = world.call(&tabs[1], "get", "x", Mode::Default).unwrap();
+    assert_eq!((after.cached.is_some(), text(&after)), (true, "a x 1"));
+    let stats = world.run(tabs[0].cache_stats());
+    assert_eq!(stats["entries"], stats["servers"][0]["entries"], "what the tabs tell each other is no answer");
+}
+
+#[test]
+fn a_write_counts_also_where_nobody_is_left_to_see_its_end() {
+    let world = World::new(1);
+    let agent = world.of("a");
+    world.run(agent.connect(&Cancel::new())).unwrap();
+    assert_eq!(text(&world.call(&agent, "get", "x", Mode::Default).unwrap()), "a x 0");
+    world.notes.borrow_mut().latency = 500;
+    world.run(async {
+        let written = Box::pin(call(&agent, "set", "x", Mode::Default));
+        // The tab is closed while the server writes.
+        let first = futures_util::future::select(written, Box::pin(world.sim.sleep(Millis(100)))).await;
+        assert!(matches!(first, futures_util::future::Either::Right(_)));
+    });
+    let next = world.of("a");
+    let after = world.call(&next, "get", "x", Mode::Default).unwrap();
+    assert_eq!((after.cached, text(&after)), (None, "a x 1"));
+}
+
+#[test]
 fn everybody_gets_what_the_server_says_is_for_everybody() {
     for (scope, requests) in [(Some("public"), 1), (Some("private"), 2), (None, 2)] {
         let world = World::new(1);
