@@ -143,12 +143,13 @@ fn every_law_holds_for_every_seed() {
 }
 
 /// What the stories of sources that change are about.
-const LIVE_WORDS: [&str; 12] = [
+const LIVE_WORDS: [&str; 13] = [
     "fault: refused",
     "fault: reset",
     "fault: truncated",
     "fault: 500",
     "the disk changes its mind",
+    "is killed",
     "told {",
     "\"same\":true",
     "\"cited\":true",
@@ -159,8 +160,9 @@ const LIVE_WORDS: [&str; 12] = [
 ];
 
 /// Seeds beyond the usual ones that broke a law once: 226 read what its server had sent before a change, and received after
-/// it, 1,837 ms after that; it is fresh for 2,000 ms from then (MCP 2026-07-28, Caching, "Time-to-Live (TTL) Field").
-const LIVE_FOUND: [u64; 1] = [226];
+/// it, 1,837 ms after that; it is fresh for 2,000 ms from then (MCP 2026-07-28, Caching, "Time-to-Live (TTL) Field"). In 4592
+/// a tab that could not store an answer did so later, when another tab had been told that it is over.
+const LIVE_FOUND: [u64; 2] = [226, 4592];
 
 #[test]
 fn what_changes_is_told_and_what_is_cached_is_right_for_every_seed() {

@@ -1,7 +1,8 @@
 //! Stories of sources that change while conversations go on, drawn by seed, against a reference model: a plain list of what each
 //! source said when, and to whom.
 //!
-//! Two users at one computer, three tabs, two servers, and a network and a disk that fail. Whatever happens:
+//! Two users at one computer, three tabs, two servers, and a network and a disk that fail. In some stories tabs are killed and
+//! opened again, in some they cannot hear each other. Whatever happens:
 //!
 //! - What is answered from the cache was right within its time, or is marked; it is what its own user may see, and no older than
 //!   what the same tab was told of.
@@ -14,12 +15,13 @@
 mod library;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 
 use edgewise::agent::config::{AgentConfig, RunOptions};
 use edgewise::cache::Mode;
 use edgewise::drive::agent::Agent;
-use edgewise::drive::wait::Cancel;
+use edgewise::drive::wait::{Cancel, unless_cancelled};
 use edgewise::mcp::call_options::CallOptions;
 use edgewise::platform::Platform;
 use edgewise::sim::{Faults, Rng, SimPlatform};
@@ -45,6 +47,8 @@ pub struct Story {
 struct Tab {
     user: &'static str,
     name: String,
+    /// Over when it is killed.
+    killed: Cancel,
     conversation: &'static str,
     platform: SimPlatform,
     agent: Agent<SimPlatform>,
@@ -66,6 +70,11 @@ struct Stage {
     rng: Rng,
     libraries: Vec<Rc<RefCell<Library>>>,
     tabs: Vec<Rc<Tab>>,
+    /// Those that were killed.
+    buried: Vec<Rc<Tab>>,
+    /// Who is killed and when; in so many of 1,000 steps of the story.
+    fate: Rng,
+    deaths: u32,
     wrong: Rc<RefCell<Vec<String>>>,
     faults: Faults,
     /// The disk fails now and then: two tabs then keep in memory what the other one cannot know.
@@ -92,6 +101,8 @@ pub fn play(seed: u64) -> Story {
             ..Faults::default()
         },
     };
+    let mut fate = Rng::new(seed).fork("fate");
+    sim.set_alone(fate.chance(200));
     let libraries: Vec<Rc<RefCell<Library>>> = (0..2)
         .map(|index| {
             let host = sim.host(&format!("https://s{index}.test"), Library::draw(index, &mut rng, RESTLESS));
@@ -103,7 +114,10 @@ pub fn play(seed: u64) -> Story {
     let tabs =
         tabs.map(|(number, (user, conversation))| Rc::new(Tab::open(&sim, number, user, conversation))).collect();
     let disk = !calm && rng.chance(300);
-    let mut stage = Stage { sim: sim.clone(), rng, libraries, tabs, wrong: Rc::default(), faults, disk };
+    let deaths = if fate.chance(300) { 60 } else { 0 };
+    let buried = Vec::new();
+    let mut stage =
+        Stage { sim: sim.clone(), rng, fate, deaths, libraries, tabs, buried, wrong: Rc::default(), faults, disk };
     stage.restless(calm);
     stage.quiet();
     stage.judge(&asked.borrow());
@@ -125,7 +139,16 @@ impl Tab {
         let agent =
             Agent::new(Rc::new(platform.clone()), AgentConfig::read(&options).expect("the story writes valid options"));
         let (watches, sessions, reads) = (RefCell::default(), Cell::new(0), Cell::new(0));
-        Tab { user, name, conversation, platform, agent, watches, sessions, reads }
+        let killed = Cancel::new();
+        Tab { user, name, killed, conversation, platform, agent, watches, sessions, reads }
+    }
+
+    /// Starts what ends with the tab.
+    fn spawn(&self, what: &str, work: impl Future<Output = ()> + 'static) {
+        let killed = self.killed.clone();
+        self.platform.spawn(what, async move {
+            let _ = unless_cancelled(&killed, work).await;
+        });
     }
 
     fn watch(&self) {
@@ -134,7 +157,7 @@ impl Tab {
         let world = self.platform.clone();
         self.sessions.set(self.sessions.get() + 1);
         self.watches.borrow_mut().push(Watch { over, told });
-        self.platform.spawn(&format!("changes in {}", self.name), async move {
+        self.spawn(&format!("changes in {}", self.name), async move {
             let tell = |mut change: Value| {
                 world.note(format!("told {change}"));
                 change["at"] = world.elapsed().0.into();
@@ -146,6 +169,11 @@ impl Tab {
 }
 
 impl Stage {
+    /// All tabs that there ever were.
+    fn all(&self) -> impl Iterator<Item = &Rc<Tab>> {
+        self.buried.iter().chain(&self.tabs)
+    }
+
     fn wrong(&self, text: impl Into<String>) {
         self.wrong.borrow_mut().push(text.into());
     }
@@ -188,7 +216,23 @@ impl Stage {
             }
             let ms = self.rng.within(0..=3_000);
             self.wait(ms);
+            if self.fate.chance(self.deaths) {
+                let number = self.fate.below(self.tabs.len());
+                self.kill(number);
+            }
         }
+    }
+
+    /// Kills a tab between two steps of whatever it does, and opens it again.
+    fn kill(&mut self, number: usize) {
+        let tab = self.tabs[number].clone();
+        let again = Tab::open(&self.sim, number, tab.user, tab.conversation);
+        self.buried.push(std::mem::replace(&mut self.tabs[number], Rc::new(again)));
+        self.sim.at_poll(self.sim.polls() + self.fate.within(1..=400), move || {
+            tab.platform.note(format!("{} is killed", tab.name));
+            tab.platform.kill();
+            tab.killed.cancel();
+        });
     }
 
     /// A run in the tab's conversation; it goes on by itself.
@@ -199,20 +243,20 @@ impl Stage {
         };
         tab.sessions.set(tab.sessions.get() + 1);
         self.sim.note(format!("{} says {prompt:?}", tab.name));
-        self.sim.spawn("run", driver);
+        tab.spawn("run", driver);
         if cancelled {
             let handle = handle.clone();
             self.sim.at_poll(self.sim.polls() + self.rng.within(1..=400), move || handle.cancel());
         }
         let reader = handle.clone();
-        self.sim.spawn("reader", async move { while reader.next_events().await.is_some() {} });
+        tab.spawn("reader", async move { while reader.next_events().await.is_some() {} });
     }
 
     fn subscribe(&mut self, tab: &Rc<Tab>, library: usize) {
         let uri = self.libraries[library].borrow().sources[self.rng.below(2)].uri.clone();
         tab.reads.set(tab.reads.get() + 1);
         let (of, server) = (tab.clone(), format!("s{library}"));
-        self.sim.spawn("subscribe", async move {
+        tab.spawn("subscribe", async move {
             // The network may be down.
             let _ = of.agent.subscribe(of.conversation, &server, &uri, &Cancel::new()).await;
         });
@@ -226,14 +270,15 @@ impl Stage {
         let source = self.libraries[library].borrow().sources[at].clone();
         // An answer is fresh from when it was received, and then it has been on its way.
         let fresh = self.libraries[library].borrow().ttl + self.libraries[library].borrow().latency;
-        let (tab, sim, wrong, failing) = (
+        let (of, sim, wrong, failing) = (
             tab.clone(),
             self.sim.clone(),
             self.wrong.clone(),
             self.faults != Faults::default() || self.libraries[library].borrow().forgets > 0,
         );
         tab.reads.set(tab.reads.get() + 1);
-        self.sim.spawn("read", async move {
+        tab.spawn("read", async move {
+            let tab = of;
             let begun = sim.elapsed().0;
             let options = CallOptions { cache: mode, ..CallOptions::default() };
             let params = json!({ "uri": source.uri });
@@ -345,8 +390,8 @@ impl Stage {
         }
         self.judge_prefixes(asked);
         // However many watch, each is bounded for itself.
-        let sessions: u64 = self.tabs.iter().map(|tab| tab.sessions.get()).sum();
-        let reads: u64 = self.tabs.iter().map(|tab| tab.reads.get()).sum();
+        let sessions: u64 = self.all().map(|tab| tab.sessions.get()).sum();
+        let reads: u64 = self.all().map(|tab| tab.reads.get()).sum();
         let whole = (RESTLESS + QUIET) / 60_000;
         for library in &self.libraries {
             let library = library.borrow();
@@ -361,9 +406,10 @@ impl Stage {
         }
     }
 
-    /// What is said in that conversation is known to all who are in it.
+    /// What is said in that conversation is known to all who are in it: where the disk fails, it is in the memory of a tab, and
+    /// gone with it.
     fn is_sure(&self, conversation: &str) -> bool {
-        !self.disk || self.tabs.iter().filter(|tab| tab.conversation == conversation).count() == 1
+        !self.disk || self.all().filter(|tab| tab.conversation == conversation).count() == 1
     }
 
     /// What a model was sent and has answered to is the beginning of what it is sent next in that conversation.
