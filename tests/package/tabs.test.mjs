@@ -1,6 +1,7 @@
 // The tabs of an origin in Chromium: one listens to a server for all of them, until it goes or is killed.
 
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 
 import * as everything from "../servers/everything.mjs";
@@ -8,10 +9,20 @@ import * as modern from "../servers/modern.mjs";
 import { launch, project, serve, started } from "./lib.mjs";
 
 const script = `
-  import { init, McpClient } from "./node_modules/edgewise/browser.js";
+  import { Agent, init, McpClient } from "./node_modules/edgewise/browser.js";
   await init();
   const told = [];
-  Object.assign(globalThis, { told, async watch(url, filter, headers) {
+  const sent = [];
+  const model = { async *generate({ messages }) {
+    sent.push(messages.at(-1).content.map(({ text }) => text).join(" "));
+    yield "ok";
+  } };
+  Object.assign(globalThis, { told, sent, async follow(url, uri) {
+    const agent = new Agent({ model, servers: [{ name: "library", url }], context: { embed: false } });
+    globalThis.chat = agent.conversation("c");
+    await chat.subscribe("library", uri);
+    for await (const change of chat.changes()) told.push(change.difference);
+  }, async watch(url, filter, headers) {
     globalThis.client = new McpClient({ url, headers });
     const stop = (globalThis.stop = new AbortController());
     for await (const change of client.watch(filter, { signal: stop.signal })) told.push(change.type + (change.uri ? " " + change.uri : ""));
@@ -22,9 +33,10 @@ const site = await serve(path);
 const browser = await launch();
 
 /** A browser of its own, whose tabs share what tabs share. */
-async function tabs(t) {
+async function tabs(t, before) {
   const context = await browser.newContext();
   t.after(() => context.close());
+  if (before) await context.addInitScript(before);
   return async (url, filter, headers) => {
     const page = await context.newPage();
     await page.goto(`${site.url}tab.html`);
@@ -102,3 +114,49 @@ test("an older server with sessions has one stream for all tabs too", async (t) 
   await kill(first);
   assert.deepEqual((await second.upTo(2)).slice(0, 2), ["watching", "gap"]);
 });
+
+const missing = {
+  "Web Locks": () => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }),
+  BroadcastChannel: () => delete globalThis.BroadcastChannel,
+  "either of them": () => {
+    Object.defineProperty(Navigator.prototype, "locks", { value: undefined });
+    delete globalThis.BroadcastChannel;
+  },
+};
+for (const [what, remove] of Object.entries(missing)) {
+  test(`tabs without ${what} each watch for themselves, and none minds the end of another`, async (t) => {
+    const server = await started(t, modern, { changes: true });
+    const open = await tabs(t, remove);
+    const all = [await open(server.url, { tools: true }), await open(server.url, { uris: [uri] })];
+    for (const tab of all) await tab.upTo(1);
+    const gone = await all[0].page.evaluate(() => [Boolean(navigator.locks), Boolean(globalThis.BroadcastChannel)]);
+    assert.deepEqual(gone, [what === "BroadcastChannel", what === "Web Locks"], "the page has what the test says");
+    assert.equal(listens(server), 2);
+    server.notify.toolsChanged();
+    server.notify.resourceUpdated(uri);
+    assert.deepEqual(await all[0].upTo(2), ["watching", "tools_changed"]);
+    assert.deepEqual(await all[1].upTo(2), ["watching", `resource_updated ${uri}`]);
+    await kill(all[0]);
+    server.notify.resourceUpdated(uri);
+    assert.deepEqual(await all[1].upTo(3), ["watching", `resource_updated ${uri}`, `resource_updated ${uri}`]);
+    assert.equal(listens(server), 2, "and nobody had to listen anew");
+  });
+
+  test(`what a conversation follows is told and shown in a tab without ${what}`, async (t) => {
+    const server = await started(t, modern, { changes: true });
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    await context.addInitScript(remove);
+    const page = await context.newPage();
+    await page.goto(`${site.url}tab.html`);
+    await page.waitForFunction(() => globalThis.ready);
+    await page.evaluate(([url, uri]) => void follow(url, uri), [server.url, "docs://library/beta.md"]);
+    while (listens(server) === 0) await sleep(20);
+    server.state.texts.beta = "# beta\n\nGrüße aus gamma.";
+    server.notify.resourceUpdated("docs://library/beta.md");
+    await page.waitForFunction(() => told.length > 0, undefined, { timeout: 15_000 });
+    assert.deepEqual(await page.evaluate(() => told), ["@ # beta\n- Grüße aus beta.\n+ Grüße aus gamma.\n"]);
+    await page.evaluate(() => chat.send("Thank you!").result);
+    assert.match(await page.evaluate(() => sent.at(-1)), /\+ Grüße aus gamma\.[^]*Thank you!$/);
+  });
+}
