@@ -91,9 +91,14 @@ test("private data of a server do not leave unasked, whatever the policy", async
   assert.deepEqual(ends, [["one", "ok"], ["two", "ok"], ["three", "denied"]]);
 });
 
-test("of many tools those that fit are offered, and others are found", async (t) => {
+/** Sixty tools that nobody asks for, and one. */
+function manyTools() {
   const many = Array.from({ length: 60 }, (_, at) => ({ name: `tool_${at}`, description: `Does number ${at} of the things that nobody asks for`, execute: () => "" }));
-  const tools = [...many, { name: "send_mail", description: "Sends an email to a person", annotations: reads, execute: () => "sent" }];
+  return [...many, { name: "send_mail", description: "Sends an email to a person", annotations: reads, execute: () => "sent" }];
+}
+
+test("of many tools those that fit are offered, and others are found", async (t) => {
+  const tools = manyTools();
   const { agent, model } = await start(t, [call("find_tools", { query: "send an email" }), call("send_mail", {}), { text: "Done." }], { tools, limits: { maxToolTokens: 500 } });
   const all = await events(agent.run("Do the things number 7 and 8"));
   const offered = model.requests.map(({ body }) => body.tools.map(({ name }) => name));
@@ -101,4 +106,27 @@ test("of many tools those that fit are offered, and others are found", async (t)
   assert.deepEqual(offered[1].slice(0, offered[0].length), offered[0]);
   assert.ok(offered[1].includes("send_mail"));
   assert.deepEqual(all.filter(({ type }) => type === "tool_result").map(({ outcome }) => outcome), ["ok", "ok"]);
+});
+
+test("Anthropic is told of found tools where they were found, and nothing in front of them changes", async (t) => {
+  const turns = [call("find_tools", { query: "send an email" }), call("send_mail", {}), { text: "Done." }];
+  const model = await llm.start({ turns });
+  const { fetch } = globalThis;
+  globalThis.fetch = (url, init) => fetch(String(url).replace("https://api.anthropic.com", model.url), init);
+  t.after(() => {
+    globalThis.fetch = fetch;
+    return model.close();
+  });
+  const agent = new Agent({ model: { provider: "anthropic", id: "claude-sonnet-4-6", apiKey: "k" }, tools: manyTools(), limits: { maxToolTokens: 500 } });
+  t.after(() => agent.close());
+  await agent.run("Do the things number 7 and 8").result;
+  const [first, ...rest] = model.requests.map(({ body }) => body);
+  for (const { tools, messages } of rest) {
+    const late = tools.filter(({ defer_loading }) => defer_loading);
+    assert.deepEqual(tools.slice(0, first.tools.length), first.tools);
+    assert.deepEqual(late.map(({ name, cache_control }) => [name, cache_control]), [["send_mail", undefined]]);
+    const [found] = messages[2].content;
+    assert.deepEqual([found.type, found.content], ["tool_result", [{ type: "tool_reference", tool_name: "send_mail" }]]);
+  }
+  assert.equal(rest.length, 2);
 });

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use edgewise::agent::config::{AgentConfig, RunOptions};
 use edgewise::drive::agent::Agent;
 use edgewise::drive::handle::RunHandle;
+use edgewise::drive::wait::Cancel;
 use edgewise::options::FunctionId;
 use edgewise::platform::Platform;
 use edgewise::sim::{Answer, AppAnswer, SimPlatform};
@@ -226,4 +227,30 @@ fn a_run_that_is_taken_up_again_has_what_it_found() {
     let asked = asked.borrow();
     assert_eq!((late(&asked[1]), late(&asked[2])), (vec!["send_mail"], vec!["send_mail"]));
     assert_eq!(front(&asked[2]), front(&asked[1]));
+}
+
+#[test]
+fn what_is_counted_is_what_would_be_sent_also_where_only_the_count_refuses_it() {
+    for refuses in [false, true] {
+        let sim = SimPlatform::new(1);
+        let agent = agent(&sim, claude(), json!({}));
+        let mut left = vec!["send_mail", "find_tools"];
+        let asked = host_at(&sim, ANTHROPIC, move |_, request| match (wrong(request), request["stream"] == true) {
+            (Some(words), _) => Err(refuse(words)),
+            (None, true) => Ok(left.pop().map_or_else(Vec::new, call)),
+            (None, false) if refuses && !late(request).is_empty() => Err(refuse("tools.7.defer_loading: no")),
+            (None, false) => Err(Answer::json(&json!({ "input_tokens": 77 }))),
+        });
+        let options = RunOptions::default;
+        run(&sim, agent.send(Some("c"), "What will the weather be?".into(), options()).unwrap());
+        let cancel = Cancel::new();
+        let counted = agent.count_tokens(Some("c"), "And tomorrow?".into(), options(), &cancel);
+        assert_eq!(sim.block_on(counted).unwrap().unwrap(), json!({ "inputTokens": 77, "estimated": false }));
+        run(&sim, agent.send(Some("c"), "And tomorrow?".into(), options()).unwrap());
+        let asked = asked.borrow();
+        let (first, sent) = (&asked[3], asked.last().unwrap());
+        assert_eq!((&first["tools"], &first["messages"]), (&sent["tools"], &sent["messages"]));
+        assert_eq!((late(first), late(sent)), (vec!["send_mail"], vec!["send_mail"]));
+        assert_eq!(asked.len(), if refuses { 6 } else { 5 });
+    }
 }
