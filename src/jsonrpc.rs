@@ -29,6 +29,11 @@ impl RequestId {
         matches!(value, Value::String(_) | Value::Number(_)).then_some(RequestId(value))
     }
 
+    /// As it came.
+    pub(crate) fn to_value(&self) -> Value {
+        self.0.clone()
+    }
+
     /// True when `value` is this id, as it came.
     pub(crate) fn equals(&self, value: &Value) -> bool {
         self.0 == *value
@@ -91,6 +96,37 @@ pub enum Message {
         /// The result, or why there is none.
         outcome: Result<Value, ErrorObject>,
     },
+}
+
+impl Message {
+    /// The message as it may be handed on; [`parse`] reads it again.
+    pub(crate) fn to_value(&self) -> Value {
+        let mut map = Map::from_iter([("jsonrpc".to_owned(), Value::from("2.0"))]);
+        let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
+        let (id, called) = match self {
+            Message::Request { id, method, params } => (Some(id), Some((method, params))),
+            Message::Notification { method, params } => (None, Some((method, params))),
+            Message::Response { id, .. } => (id.as_ref(), None),
+        };
+        if let Some(id) = id {
+            put("id", id.to_value());
+        }
+        if let Some((method, params)) = called {
+            put("method", method.as_str().into());
+            if let Some(params) = params {
+                put("params", params.clone());
+            }
+        }
+        match self {
+            Message::Response { outcome: Ok(result), .. } => drop(put("result", result.clone())),
+            Message::Response { outcome: Err(error), .. } => {
+                let ErrorObject { code, message, data } = error;
+                put("error", serde_json::json!({ "code": code, "message": message, "data": data }));
+            }
+            _ => {}
+        }
+        Value::Object(map)
+    }
 }
 
 /// Bytes that are no JSON-RPC message. Carries nothing of the content.
@@ -289,6 +325,29 @@ mod tests {
             notification("notifications/initialized", &[]),
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
         );
+    }
+
+    #[test]
+    fn a_message_that_is_handed_on_is_the_same() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":"a","method":"roots/list"}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":[1]}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info"}}"#,
+            r#"{"jsonrpc":"2.0","id":3,"result":{"a":null}}"#,
+            r#"{"jsonrpc":"2.0","id":3,"error":{"code":-1,"message":"m","data":[1]}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"m"}}"#,
+        ] {
+            let message = parse(text.as_bytes()).unwrap();
+            let again = parse(json::text(&message.to_value()).as_bytes()).unwrap();
+            match (&message, &again) {
+                // A detail that is null is none.
+                (Message::Response { outcome: Err(one), .. }, Message::Response { outcome: Err(two), .. }) => {
+                    let detail = |error: &ErrorObject| error.data.clone().unwrap_or_default();
+                    assert_eq!((one.code, &one.message, detail(one)), (two.code, &two.message, detail(two)));
+                }
+                _ => assert_eq!(message, again),
+            }
+        }
     }
 
     #[test]

@@ -403,6 +403,8 @@ mod answer_tests;
 #[cfg(test)]
 mod ear_tests;
 #[cfg(test)]
+mod session_ear_tests;
+#[cfg(test)]
 mod session_tests;
 #[cfg(test)]
 mod single_tests;

@@ -57,6 +57,18 @@ pub fn level(name: &str, path: &str) -> Result<&'static str> {
     found.ok_or_else(|| Error::config(path, &["expected one of ", &LEVELS.join(", ")].concat()))
 }
 
+/// How much a level lets through: the higher, the more. One that there is not lets all through.
+pub fn openness(name: &str) -> usize {
+    let at = LEVELS.into_iter().position(|known| known == name);
+    LEVELS.len() - at.unwrap_or(0)
+}
+
+/// Whether an entry is for whoever listens from that level on. One without a level is.
+pub fn is_for(level: &str, params: Option<&Value>) -> bool {
+    let named = params.and_then(|params| params.get("level")).and_then(Value::as_str);
+    named.is_none_or(|named| openness(named) <= openness(level) || !LEVELS.contains(&named))
+}
+
 /// An entry as the app gets it: what the server sent, and which server it was. `None` for what is no object.
 pub fn entry(server: &str, params: Option<&Value>) -> Option<Value> {
     let mut entry = Map::new();
@@ -89,6 +101,15 @@ mod tests {
         assert_eq!(message(json!({ "logLevel": "info" })), "logLevel: makes sense only together with `onLog`");
         let wrong = message(json!({ "onLog": { "$function": 1 }, "logLevel": "loud" }));
         assert!(wrong.starts_with("logLevel: expected one of debug, info,"), "{wrong}");
+    }
+
+    #[test]
+    fn entries_below_the_level_are_for_others() {
+        let is_for = |level: &str, named: Value| super::is_for(level, Some(&json!({ "level": named, "data": 1 })));
+        assert!(is_for("info", json!("info")) && is_for("info", json!("alert")) && is_for("debug", json!("debug")));
+        assert!(!is_for("info", json!("debug")) && !is_for("error", json!("warning")));
+        assert!(is_for("error", json!("strange")) && is_for("error", Value::Null) && super::is_for("error", None));
+        assert!(openness("debug") > openness("info") && openness("alert") > openness("emergency"));
     }
 
     #[test]

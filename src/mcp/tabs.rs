@@ -35,6 +35,13 @@ pub enum Word {
     Lost,
     /// The server told of a change.
     Changed(Change),
+    /// Whether it listens for what the server asks or logs on the stream of the session, and whether it has just begun a
+    /// call, or has one still.
+    Ears(bool, bool),
+    /// The server asks something that the tab of that name is to answer: a message of JSON-RPC.
+    Ask(String, Value),
+    /// Anything else that came on the stream: a message of JSON-RPC.
+    Heard(Value),
 }
 
 /// What a tab heard.
@@ -56,6 +63,8 @@ pub struct Tabs {
     leader: Option<String>,
     former: Vec<String>,
     others: Vec<(String, Filter)>,
+    /// Who listens for what the server asks, and has a call under way; whoever began one last comes last.
+    ears: Vec<(String, bool)>,
 }
 
 /// How many leaders are remembered whose late words are not believed.
@@ -64,7 +73,7 @@ const FORMER: usize = 8;
 impl Tabs {
     /// The view of a tab that nobody else has named so.
     pub fn new(me: String) -> Tabs {
-        Tabs { me, leader: None, former: Vec::new(), others: Vec::new() }
+        Tabs { me, leader: None, former: Vec::new(), others: Vec::new(), ears: Vec::new() }
     }
 
     /// Its own name.
@@ -81,6 +90,9 @@ impl Tabs {
             Word::Open(asked, honoured) => ("open", json!([asked.to_params(), honoured.to_params()])),
             Word::Lost => ("lost", Value::Null),
             Word::Changed(change) => ("changed", change.to_notification()),
+            Word::Ears(open, call) => ("ears", json!([open, call])),
+            Word::Ask(to, message) => ("ask", json!([to, message])),
+            Word::Heard(message) => ("heard", message.clone()),
         };
         json::text(&json!([self.me, kind, value]))
     }
@@ -116,6 +128,13 @@ impl Tabs {
                 let method = value.get("method")?.as_str()?;
                 Word::Changed(Change::read(method, value.get("params").cloned())?)
             }
+            "ears" => {
+                let (open, call) = (value.get(0)?.as_bool()?, value.get(1)?.as_bool()?);
+                self.note_ears(&from, open, call);
+                Word::Ears(open, call)
+            }
+            "ask" => Word::Ask(value.get(0)?.as_str()?.to_owned(), value.get(1)?.clone()),
+            "heard" => Word::Heard(value.clone()),
             _ => return None,
         };
         Some(Heard { from, word, moved })
@@ -138,6 +157,32 @@ impl Tabs {
     /// A tab is gone, whether it said so or not.
     pub fn leave(&mut self, id: &str) {
         self.others.retain(|(known, _)| known != id);
+        self.ears.retain(|(known, _)| known != id);
+    }
+
+    /// Somebody, perhaps this tab, listens for what the server asks, or no longer; and has begun a call, or none under way.
+    pub fn note_ears(&mut self, id: &str, open: bool, call: bool) {
+        self.ears.retain(|(known, _)| known != id);
+        if open {
+            self.ears.push((id.to_owned(), call));
+        }
+    }
+
+    /// This tab leads from now on: whoever is there will say again what it listens for.
+    pub fn begin(&mut self) {
+        self.ears.clear();
+    }
+
+    /// Another tab listens for what the server asks.
+    pub fn others_listen(&self) -> bool {
+        self.ears.iter().any(|(id, _)| *id != self.me)
+    }
+
+    /// Which other tab is to answer what the server asks: the one that began a call last. `None` when that is this tab, or
+    /// nobody has one under way: then whoever leads answers.
+    pub fn asked(&self) -> Option<&str> {
+        let last = self.ears.iter().rev().find(|(_, call)| *call);
+        last.map(|(id, _)| id.as_str()).filter(|id| *id != self.me)
     }
 
     /// Who else is there and wants something.
@@ -175,6 +220,9 @@ mod tests {
             Word::Leads,
             Word::Open(tools(), Filter::default()),
             Word::Lost,
+            Word::Ears(true, false),
+            Word::Ask("b".into(), json!({ "jsonrpc": "2.0", "id": 1, "method": "roots/list" })),
+            Word::Heard(json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": {} })),
             Word::Gone,
         ];
         let (one, mut other) = pair();
@@ -190,6 +238,8 @@ mod tests {
             "[\"a\",\"sings\",null]",
             "[\"a\",\"open\",[]]",
             "[\"a\",\"changed\",{}]",
+            "[\"a\",\"ears\",[true]]",
+            "[\"a\",\"ask\",[7,{}]]",
         ] {
             assert_eq!(other.hear(strange), None, "{strange}");
         }
@@ -207,6 +257,29 @@ mod tests {
         other.leave("c");
         other.hear(&one.write(&Word::Gone));
         assert!(other.others().is_empty() && other.wanted().is_empty());
+    }
+
+    #[test]
+    fn whoever_began_a_call_last_is_asked() {
+        let (one, mut leader) = pair();
+        let third = Tabs::new("c".into());
+        let mut says = |tab: &Tabs, open, call| drop(leader.hear(&tab.write(&Word::Ears(open, call))));
+        says(&one, true, true);
+        says(&third, true, true);
+        assert_eq!((leader.asked(), leader.others_listen()), (Some("c"), true));
+        let mut says = |tab: &Tabs, open, call| drop(leader.hear(&tab.write(&Word::Ears(open, call))));
+        // Another call of the first one; the third has none any more.
+        says(&one, true, true);
+        says(&third, true, false);
+        assert_eq!(leader.asked(), Some("a"));
+        leader.note_ears("b", true, true);
+        assert_eq!(leader.asked(), None, "the leader's own call is the last");
+        leader.note_ears("b", true, false);
+        assert_eq!(leader.asked(), Some("a"));
+        leader.leave("a");
+        assert_eq!((leader.asked(), leader.others_listen()), (None, true));
+        leader.hear(&third.write(&Word::Gone));
+        assert_eq!((leader.asked(), leader.others_listen()), (None, false));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub trait Attendant {
 }
 
 /// Most requests of a legacy server that are answered at once for one request of ours; more are refused.
-const MOST_AT_ONCE: usize = 32;
+pub(super) const MOST_AT_ONCE: usize = 32;
 /// Ids of its requests that are remembered for one stream.
 const MOST_KNOWN: usize = 128;
 
@@ -255,6 +255,12 @@ pub(super) struct Asked {
     pub(super) params: Option<Value>,
 }
 
+impl Asked {
+    fn message(&self) -> jsonrpc::Message {
+        jsonrpc::Message::Request { id: self.id.clone(), method: self.method.clone(), params: self.params.clone() }
+    }
+}
+
 /// The requests of a legacy server that are being answered while a request of ours, or a stream, is open. They end with
 /// it.
 #[derive(Default)]
@@ -271,13 +277,15 @@ struct Serving<'a> {
 }
 
 impl<'a> Desk<'a> {
-    /// Takes a request to be answered. One that came before is left alone.
+    /// Takes a request to be answered. One that came before is left alone; one on the stream of a session that tabs share
+    /// is for the tab that has a call under way.
     pub(super) fn take<P: Platform>(
         &mut self,
         inner: &'a Inner<P>,
         asked: Asked,
         session: &'a Session,
         attendant: Option<&'a dyn Attendant>,
+        streams: bool,
     ) {
         if self.known.contains(&asked.id) {
             return;
@@ -287,6 +295,9 @@ impl<'a> Desk<'a> {
             self.known.remove(0);
         }
         self.known.push(id.clone());
+        if streams && inner.config.answerers.declares(&asked.method) && inner.hub.hand_on(&asked.message()) {
+            return;
+        }
         let thinking = Rc::new(Cell::new(false));
         let shared = thinking.clone();
         let work: Pin<Box<dyn Future<Output = ()> + 'a>> = if self.open.len() < MOST_AT_ONCE {

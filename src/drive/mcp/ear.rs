@@ -34,7 +34,7 @@ impl<P: Platform> Connection<P> {
             return work.await;
         }
         let hub = &self.0.hub;
-        let _ear = hub.lend_ear(self.1.clone());
+        let _ear = hub.lend_ear(true, self.1.clone());
         let mut pump = Some(self.pump());
         let (mut work, mut ready) = (pin!(work), pin!(self.0.platform.sleep(READY)));
         let mut waiting = asks_functions;
@@ -57,7 +57,7 @@ impl<P: Platform> Connection<P> {
     pub async fn stand_by(&self) {
         let heard = || self.0.status.borrow().link.clone().filter(|link| self.has_stream(link));
         let Some(link) = heard().filter(|_| self.has_ears()) else { return };
-        let _ear = self.0.hub.lend_ear(None);
+        let _ear = self.0.hub.lend_ear(false, None);
         let mut pump = Some(self.pump());
         let up = poll_fn(|context| {
             self.hear(&mut pump, &link, context);

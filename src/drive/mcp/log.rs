@@ -31,10 +31,19 @@ impl<P: Platform> Inner<P> {
     pub(super) fn note_log(&self, method: &str, params: Option<&Value>) {
         if method == log::NOTICE
             && let Some(function) = self.config.log.listener
+            && self.wants_entry(params)
             && let Some(argument) = log::entry(&self.config.name, params)
         {
             self.platform.tell_app(AppCall { function, argument });
         }
+    }
+}
+
+impl<P: Platform> Inner<P> {
+    /// In a session that tabs share, the server logs for whoever wants most.
+    fn wants_entry(&self, params: Option<&Value>) -> bool {
+        let level = self.logging.borrow().level;
+        self.agreed().is_none() || level.is_none_or(|level| log::is_for(level, params))
     }
 }
 
@@ -59,11 +68,25 @@ impl<P: Platform> Connection<P> {
         if told.is_some_and(|(known, before)| Rc::ptr_eq(&known, &link) && before == level) {
             return Ok(());
         }
+        // Of all tabs that share a session, whoever wants most decides; one after the other.
+        let agreed = self.0.agreed();
+        let _turn = match &agreed {
+            Some(terms) => Some(self.0.platform.lock(&["log ", terms].concat()).await),
+            None => None,
+        };
+        if let Some(before) = self.0.logged(None).await
+            && log::openness(&before) >= log::openness(level)
+        {
+            return Ok(());
+        }
         let value = Value::from(level);
         let params = [("level", &value)];
         let call = Call::new("logging/setLevel", &params);
         match self.once(&call, self.0.config.timeout, cancel, &mut |_| {}).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.0.logged(Some(level)).await;
+                Ok(())
+            }
             Err(failure) => Err(failure.error),
         }
     }

@@ -50,7 +50,7 @@ fn users(terms: &str, name: &str) -> String {
 impl<P: Platform> Inner<P> {
     /// What this tab agrees on with others; `None` where it shares its session with nobody.
     async fn terms(self: &Rc<Inner<P>>) -> Option<String> {
-        if self.config.own_session || self.config.is_transport() || self.may_be_asked() {
+        if self.config.own_session || self.config.is_transport() {
             return None;
         }
         self.platform.is_held(GATE, "").await?;
@@ -63,7 +63,7 @@ impl<P: Platform> Inner<P> {
     }
 
     /// The server may ask something of this client, or logs for it.
-    fn may_be_asked(&self) -> bool {
+    pub(super) fn may_be_asked(&self) -> bool {
         self.config.answerers.has_function() || self.config.answerers.elicits() || self.config.log.listener.is_some()
     }
 
@@ -146,6 +146,24 @@ impl<P: Platform> Inner<P> {
     /// The session of that link is used by other tabs, or may be at any time.
     pub(super) fn is_shared(&self, link: &Link) -> bool {
         self.part.borrow().as_ref().is_some_and(|part| part.session == link.session)
+    }
+
+    /// What the tabs agree on that share the session, and listen to its stream together.
+    pub(super) fn agreed(&self) -> Option<String> {
+        self.part.borrow().as_ref().map(|part| part.terms.clone())
+    }
+
+    /// From which level on the server logs in the session, as it was told by any tab; or notes what it was told now.
+    pub(super) async fn logged(&self, told: Option<&str>) -> Option<String> {
+        let (terms, name) = self.part.borrow().as_ref().map(|part| (part.terms.clone(), part.name.clone()))?;
+        let _gate = self.platform.lock(&[GATE, &terms].concat()).await;
+        let kept = self.platform.load_secret(&terms).await?;
+        let mut shared = Shared::read(kept.reveal()).filter(|shared| shared.name == name)?;
+        if let Some(level) = told {
+            shared.level = Some(level.to_owned());
+            self.platform.save_secret(&terms, Some(&Secret::new(shared.to_text()))).await;
+        }
+        shared.level
     }
 
     /// The session of that link was begun by another tab.

@@ -12,14 +12,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http::{Method, Request};
 use crate::mcp::listen::{Change, Filter};
-use crate::sim::{Answer as Http, Peer, Server, SimPlatform, Step};
+use crate::options::FunctionId;
+use crate::sim::{Answer as Http, AppAnswer, Peer, Server, SimPlatform, Step};
 
-const ORIGIN: &str = "https://calc.test";
+pub(super) const ORIGIN: &str = "https://calc.test";
 const LATENCY: u64 = 40;
 
 /// What the server knows of one session.
 #[derive(Default)]
-struct Opened {
+pub(super) struct Opened {
     ready: bool,
     /// The server has forgotten it, or was told that it is over.
     lost: bool,
@@ -34,31 +35,54 @@ struct Opened {
 /// A server with sessions that checks what several tabs send.
 #[derive(Default)]
 pub(super) struct Strict {
-    sessions: Vec<Opened>,
+    pub(super) sessions: Vec<Opened>,
     /// It forgets all its sessions then.
-    restarts: Vec<u64>,
+    pub(super) restarts: Vec<u64>,
     /// A resource changes then.
-    changes: Vec<u64>,
+    pub(super) changes: Vec<u64>,
     lost_is_400: bool,
     deletes: usize,
     /// It hands out no sessions.
     stateless: bool,
     /// Its clients share nothing.
-    apart: bool,
+    pub(super) apart: bool,
+    /// It asks something on its streams then, and logs something of that level.
+    pub(super) asks: Vec<u64>,
+    pub(super) logs: Vec<(u64, &'static str)>,
+    /// What was answered to what it asked, by the number of the question.
+    pub(super) replies: Vec<(usize, Value)>,
+    pub(super) levels: Vec<Value>,
 }
 
 impl Strict {
-    /// What still happens to a stream that is opened now: changes of what its session watches are told, until a restart.
+    /// What still happens to a stream that is opened now: changes are told, and questions asked, until a restart.
     fn stream(&self, now: u64) -> Vec<Step> {
         let end = self.restarts.iter().copied().find(|at| *at > now);
+        let mut all: Vec<(u64, Value)> = Vec::new();
+        for at in &self.changes {
+            all.push((
+                *at,
+                json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": "r:1" } }),
+            ));
+        }
+        for (number, at) in self.asks.iter().enumerate() {
+            let form = json!({ "type": "object", "properties": { "tab": { "type": "integer" } } });
+            let params = json!({ "message": "Which?", "requestedSchema": form });
+            all.push((
+                *at,
+                json!({ "jsonrpc": "2.0", "id": number, "method": "elicitation/create", "params": params }),
+            ));
+        }
+        for (at, level) in &self.logs {
+            let params = json!({ "level": level, "data": "said" });
+            all.push((*at, json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params })));
+        }
+        all.sort_by_key(|(at, _)| *at);
         let mut at = now;
         let mut steps = vec![Step::Bytes(b": hello\n\n".to_vec())];
-        for change in self.changes.iter().copied().filter(|change| *change > now && end.is_none_or(|end| *change < end))
-        {
-            let message =
-                json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": "r:1" } });
-            steps.extend([Step::Wait(Millis(change - at)), Step::Bytes(format!("data: {message}\n\n").into_bytes())]);
-            at = change;
+        for (when, message) in all.into_iter().filter(|(when, _)| *when > now && end.is_none_or(|end| *when < end)) {
+            steps.extend([Step::Wait(Millis(when - at)), Step::Bytes(format!("data: {message}\n\n").into_bytes())]);
+            at = when;
         }
         match end {
             Some(end) => steps.push(Step::Wait(Millis(end - at))),
@@ -148,6 +172,13 @@ impl Server for Strict {
             return Http::text(202, "", "").after(late);
         }
         let Some(id) = body["id"].as_u64() else { return Http::text(202, "", "") };
+        if method.is_empty() {
+            if self.replies.iter().any(|(known, _)| *known == id as usize) {
+                peer.violation(format!("question {id} is answered twice"));
+            }
+            self.replies.push((id as usize, body["result"].clone()));
+            return Http::text(202, "", "");
+        }
         if !session.ready {
             peer.violation(format!("{method} before initialized"));
         }
@@ -163,7 +194,12 @@ impl Server for Strict {
         match method {
             "tools/call" => {
                 let said = &body["params"]["arguments"]["say"];
-                answer(json!({ "content": [{ "type": "text", "text": said }] })).after(Millis(peer.rng.within(0..=400)))
+                let wait = body["params"]["arguments"]["wait"].as_u64().unwrap_or_else(|| peer.rng.within(0..=400));
+                answer(json!({ "content": [{ "type": "text", "text": said }] })).after(Millis(wait))
+            }
+            "logging/setLevel" => {
+                self.levels.push(body["params"]["level"].clone());
+                answer(json!({})).after(late)
             }
             "resources/subscribe" => {
                 session.watched.push(uri);
@@ -217,6 +253,18 @@ impl Browser {
         let sim = SimPlatform::new(seed);
         let server = sim.host(ORIGIN, Strict::default());
         Browser { sim, server, more: json!({}) }
+    }
+
+    /// Its clients have a function for what the server asks.
+    fn asked(mut self, asked: bool) -> Browser {
+        self.sim.function(FunctionId(1), |_, rng| {
+            let answer = json!({ "action": "accept", "content": { "tab": 0 } });
+            AppAnswer::value(Millis(rng.within(0..=900)), answer)
+        });
+        if asked {
+            self.more = json!({ "onInput": { "$function": 1 } });
+        }
+        self
     }
 
     async fn tab(&self, plan: Plan) -> Log {
@@ -396,7 +444,7 @@ fn a_tab_may_be_killed_at_any_instant() {
     for (story, plans) in stories.into_iter().enumerate() {
         let mut poll = 1;
         loop {
-            let browser = Browser::new(poll);
+            let browser = Browser::new(poll).asked(poll % 2 == 0);
             browser.server.borrow_mut().changes = vec![3_000];
             let killed = Rc::new(Cell::new(false));
             let kill = killed.clone();
@@ -430,10 +478,10 @@ fn a_tab_may_be_killed_at_any_instant() {
 fn whoever_comes_and_goes_there_is_one_session() {
     const END: u64 = 40_000;
     for seed in 0..250 {
-        let browser = Browser::new(seed);
+        let browser = Browser::new(seed).asked(seed % 2 == 0);
         let draw = |most: u64| browser.sim.random() % most;
-        let mut restarts: Vec<u64> = (0..draw(4)).map(|_| 1_000 + draw(END)).collect();
-        restarts.sort_unstable();
+        // A request is sent anew once: not a second time within the same second.
+        let restarts: Vec<u64> = (0..draw(4)).map(|n| 1_000 + n * 10_000 + draw(8_000)).collect();
         let changes: Vec<u64> = (1..10).map(|n| n * 4_000 + 7).collect();
         let plans: Vec<Plan> = (0..2 + draw(4))
             .map(|_| {
@@ -445,11 +493,13 @@ fn whoever_comes_and_goes_there_is_one_session() {
         {
             let mut server = browser.server.borrow_mut();
             (server.restarts, server.changes, server.lost_is_400) = (restarts.clone(), changes.clone(), draw(3) == 0);
+            server.asks = (1..12).map(|n| n * 3_300).collect();
         }
         let logs = browser.sim.run(join_all(plans.iter().map(|plan| browser.tab(*plan))));
         for (plan, log) in plans.iter().zip(&logs).filter(|(plan, _)| plan.watches) {
             for change in &changes {
-                let soon = change + 3_900;
+                // A server that has restarted is asked for a stream ever more rarely.
+                let soon = change + if restarts.is_empty() { 3_900 } else { 12_000 };
                 if log.first().is_some_and(|(begun, _)| begun < change) && soon < plan.to {
                     let told = log.iter().any(|(at, _)| (*change..=soon).contains(at));
                     assert!(told, "seed {seed}: {plan:?} was not told of {change}: {log:?}\n{}", browser.sim.report());

@@ -18,6 +18,7 @@ use crate::mcp::era::Era;
 use crate::mcp::exchange::{Answer, Exchange, Failure, Message};
 use crate::mcp::legacy;
 use crate::mcp::legacy::resume::{self, Next, Resume};
+use crate::mcp::listen::Change;
 use crate::mcp::reconnect::Reconnect;
 use crate::platform::{Body, NetworkError, Platform};
 use crate::time::Millis;
@@ -169,15 +170,18 @@ impl<P: Platform> Taker<'_, P> {
     /// Passes on what came, up to the answer.
     fn dispatch(&mut self, messages: Vec<Message>) -> Option<Answer> {
         for stray in self.exchange.take_strays() {
-            // What nobody waits for any more is a replay of what is over.
-            let _ = self.inner.inbox.deliver(stray);
+            // What nobody waits for any more is a replay of what is over, or another tab's.
+            if let Some(stray) = self.inner.inbox.deliver(stray).filter(|_| self.job.track.is_some()) {
+                self.inner.hub.spread(|| stray);
+            }
         }
         for message in messages {
             match message {
                 Message::Answer(answer) => return Some(answer),
                 Message::Request { id, method, params } => {
                     if let Some(session) = self.job.session {
-                        self.desk.take(self.inner, Asked { id, method, params }, session, self.job.attendant);
+                        let streams = self.job.track.is_some();
+                        self.desk.take(self.inner, Asked { id, method, params }, session, self.job.attendant, streams);
                     }
                 }
                 message => {
@@ -186,6 +190,10 @@ impl<P: Platform> Taker<'_, P> {
                         if self.job.era == Era::Legacy {
                             self.desk.withdraw(method, params.as_ref());
                             self.inner.hub.notice(method, params.as_ref());
+                            if self.job.track.is_some() && Change::read(method, params.clone()).is_none() {
+                                let (method, params) = (method.clone(), params.clone());
+                                self.inner.hub.spread(|| jsonrpc::Message::Notification { method, params });
+                            }
                         }
                     }
                     (self.on_message)(message);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::drive::mcp::answers::Attendant;
 use crate::drive::share::WeakShare;
 use crate::error::Result;
+use crate::jsonrpc::Message;
 use crate::mcp::input::Ask;
 use crate::mcp::listen::{Change, Filter};
 use crate::mcp::server::Link;
@@ -33,6 +34,9 @@ pub(in crate::drive::mcp) struct Hub {
     refused: RefCell<Option<Rc<Link>>>,
     /// Who wants the stream of an older session whatever is watched, by number, and who stands by each.
     ears: RefCell<Vec<Lent>>,
+    /// Other tabs want it, for whom we listen; and which of them is to answer what the server asks.
+    others_listen: Cell<bool>,
+    asked: RefCell<Option<String>>,
     pub(super) subscribed: RefCell<Vec<String>>,
     /// What was honoured of what another tab listened for, before us, in a session that tabs share.
     heard_of: RefCell<Filter>,
@@ -44,8 +48,8 @@ pub(in crate::drive::mcp) struct Hub {
     no_meta: Map<String, Value>,
 }
 
-/// An ear by its number, and who stands by.
-type Lent = (u64, Option<Rc<dyn Attendant>>);
+/// An ear by its number; whether it is a call's, and who stands by.
+type Lent = (u64, bool, Option<Rc<dyn Attendant>>);
 
 struct Seat {
     id: u64,
@@ -78,15 +82,49 @@ impl Hub {
 
     /// Wants the stream of an older session even if nobody watches. What the server asks there, the attendant may be
     /// asked.
-    pub(in crate::drive::mcp) fn lend_ear(&self, attendant: Option<Rc<dyn Attendant>>) -> Ear<'_> {
+    pub(in crate::drive::mcp) fn lend_ear(&self, call: bool, attendant: Option<Rc<dyn Attendant>>) -> Ear<'_> {
         let id = self.last.replace(self.last.get() + 1);
-        self.ears.borrow_mut().push((id, attendant));
+        self.ears.borrow_mut().push((id, call, attendant));
+        self.wake();
         Ear(self, id)
     }
 
-    /// Somebody wants the stream of an older session even if nobody watches.
+    /// Whether this tab has ears, and the number of the last one that is a call's.
+    pub(super) fn own_ears(&self) -> (bool, Option<u64>) {
+        let ears = self.ears.borrow();
+        (!ears.is_empty(), ears.iter().rev().find(|(_, call, _)| *call).map(|(id, ..)| *id))
+    }
+
+    /// What other tabs want of the stream, for whom we listen, and which of them is asked.
+    pub(super) fn set_ears(&self, others_listen: bool, asked: Option<&str>) {
+        if self.asked.borrow().as_deref() != asked {
+            *self.asked.borrow_mut() = asked.map(str::to_owned);
+        }
+        if self.others_listen.replace(others_listen) != others_listen {
+            self.wake();
+        }
+    }
+
+    /// Hands what the server asks to the tab that is to answer; true when that is another one.
+    pub(in crate::drive::mcp) fn hand_on(&self, asked: &Message) -> bool {
+        let Some(to) = self.asked.borrow().clone().filter(|_| self.leads()) else { return false };
+        self.pass_on(|| Word::Ask(to, asked.to_value()));
+        true
+    }
+
+    /// Tells the tabs for whom we listen what came on the stream beside changes.
+    pub(in crate::drive::mcp) fn spread(&self, message: impl FnOnce() -> Message) {
+        self.pass_on(|| Word::Heard(message().to_value()));
+    }
+
+    /// Somebody in this tab wants the stream of an older session even if nobody watches.
     pub(super) fn has_ears(&self) -> bool {
         !self.ears.borrow().is_empty()
+    }
+
+    /// Somebody in any tab for which we listen does.
+    pub(super) fn is_listened_to(&self) -> bool {
+        self.has_ears() || self.others_listen.get()
     }
 
     /// The stream is there, or it is known that there will be none.
@@ -112,6 +150,7 @@ impl Hub {
     pub(super) fn lead(&self, leads: bool) {
         *self.outbox.borrow_mut() = leads.then(Vec::new);
         *self.others.borrow_mut() = Filter::default();
+        self.set_ears(false, None);
     }
 
     /// We listen for other tabs.
@@ -265,14 +304,15 @@ pub(in crate::drive::mcp) struct Ear<'a>(&'a Hub, u64);
 
 impl Drop for Ear<'_> {
     fn drop(&mut self) {
-        self.0.ears.borrow_mut().retain(|(id, _)| *id != self.1);
+        self.0.ears.borrow_mut().retain(|(id, ..)| *id != self.1);
+        self.0.wake();
     }
 }
 
 /// A server does not say which call its question belongs to: it goes to whoever stands by the latest one.
 impl Attendant for Hub {
     fn ask<'a>(&'a self, server: &'a str, ask: &'a Ask) -> Pin<Box<dyn Future<Output = Option<Value>> + 'a>> {
-        let attendant = self.ears.borrow().iter().rev().find_map(|(_, attendant)| attendant.clone());
+        let attendant = self.ears.borrow().iter().rev().find_map(|(.., attendant)| attendant.clone());
         Box::pin(async move { attendant?.ask(server, ask).await })
     }
 

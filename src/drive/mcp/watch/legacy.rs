@@ -63,7 +63,7 @@ impl<P: Platform> Inner<P> {
     /// The stream of the session, taken up after the last event where there was one.
     async fn session_stream(&self, link: &Rc<Link>, track: &Track, absent: &Cell<bool>) -> Ended {
         let declared = || self.hub.union().declared(&link.capabilities, false);
-        let idle = || declared().is_empty() && !self.hub.has_ears();
+        let idle = || declared().is_empty() && !self.hub.is_listened_to();
         if idle() {
             absent.set(true);
             poll_fn(|_| if idle() { Poll::Pending } else { Poll::Ready(()) }).await;
