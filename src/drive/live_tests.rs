@@ -16,6 +16,8 @@ struct Docs {
     contents: Vec<(u64, String)>,
     /// How long each stream lasts, first ones first; then they last.
     streams: Vec<u64>,
+    /// When each stream began.
+    began: Vec<u64>,
     /// Which readings fail, by number.
     fails: Vec<u32>,
     /// How long each reading takes.
@@ -36,6 +38,7 @@ impl Docs {
             let text = json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string();
             Step::Bytes(format!("data: {text}\n\n").into_bytes())
         };
+        self.began.push(now);
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
         let mut steps = vec![
             Step::Wait(Millis(30)),
@@ -153,6 +156,22 @@ fn no_update_is_lost_whatever_the_connection_does() {
         assert_eq!(believed(&known, &told), all.last().unwrap().1, "seed {seed}: {told:?}");
         assert!(docs.borrow().reads <= 60, "seed {seed}");
     }
+}
+
+#[test]
+fn what_changes_between_two_streams_is_found_by_comparing() {
+    let mut between = 0;
+    for at in (4_900..7_000).step_by(50) {
+        let sim = SimPlatform::new(at);
+        let docs = Docs { contents: contents(&[(0, "a"), (at, "b")]), streams: vec![5_000], ..Docs::default() };
+        let (agent, docs) = agent(&sim, docs, json!({}));
+        let told = watch(&sim, &agent, 60_000);
+        assert_eq!(told.len(), 1, "{at}: {told:?}");
+        assert_eq!((&told[0]["difference"], told[0]["same"].as_bool()), (&json!("- a\n+ b\n"), Some(false)), "{at}");
+        let began = &docs.borrow().began;
+        between += usize::from(at >= began[0] + 5_000 && at <= began[1] + 30);
+    }
+    assert!(between > 5, "hardly ever between two streams: {between}");
 }
 
 /// What is stored as read first.
