@@ -90,9 +90,12 @@ impl Library {
     }
 
     /// The places of those documents that the group does not have yet.
-    pub fn unknown(&self, group: &str, documents: &[Document]) -> Vec<usize> {
+    ///
+    /// With `meaning`, those too of which nobody has told yet what they are about.
+    pub fn unknown(&self, group: &str, documents: &[Document], meaning: bool) -> Vec<usize> {
         let known = self.groups.iter().find(|known| known.name == group);
         let numbers = known.into_iter().flat_map(|group| &group.numbers);
+        let numbers = numbers.filter(|number| !meaning || self.vectors[**number as usize].is_some());
         let mut hashes: Vec<u64> = numbers.map(|number| self.entries[*number as usize].hash).collect();
         hashes.sort_unstable();
         let is_new = |place: &usize| hashes.binary_search(&documents[*place].hash()).is_err();
@@ -154,6 +157,18 @@ impl Library {
         }
         self.groups[number].numbers = numbers;
         self.tidy();
+    }
+
+    /// Learns what documents of a group are about of which nobody has told before: vectors by hash, in its order.
+    pub fn learn(&mut self, group: &str, told: &[(u64, Vector)]) {
+        let known = self.groups.iter().find(|known| known.name == group);
+        for number in known.into_iter().flat_map(|group| &group.numbers) {
+            let (vector, hash) = (&mut self.vectors[*number as usize], self.entries[*number as usize].hash);
+            if vector.is_none() {
+                let place = told.binary_search_by_key(&hash, |(hash, _)| *hash);
+                *vector = place.ok().map(|place| told[place].1.clone());
+            }
+        }
     }
 
     /// What the index made of the documents of a group, of those whose hash is wanted.
@@ -252,7 +267,8 @@ mod tests {
         let mut read = Vec::new();
         let mut set = |library: &mut Library, group: &str, names: &[&str]| {
             let documents: Vec<Document> = names.iter().map(|name| document(name, "text")).collect();
-            let unknown: Vec<&str> = library.unknown(group, &documents).into_iter().map(|place| names[place]).collect();
+            let unknown: Vec<&str> =
+                library.unknown(group, &documents, false).into_iter().map(|place| names[place]).collect();
             read.clear();
             library.set(group, &documents, &mut |document| {
                 read.push(document.name.clone());

@@ -108,6 +108,11 @@ impl Shelf {
         }
     }
 
+    /// See [`Library::learn`].
+    pub fn learn(&mut self, list: &str, told: &[(u64, Vector)]) {
+        self.library.learn(list, told);
+    }
+
     /// Forgets every list that `kept` does not name.
     pub fn keep(&mut self, kept: &dyn Fn(&str) -> bool) {
         for list in self.lists.iter().filter(|list| !kept(&list.name)) {

@@ -157,14 +157,18 @@ async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value)
     let Session { builder, shelf, embed, query, run } = &mut session;
     for fetched in builder.take(facts) {
         let Fetched { list, version, items, documents } = fetched;
-        let mut new: Vec<usize> = shelf.borrow().library().unknown(&list, &documents);
+        let mut new: Vec<usize> = shelf.borrow().library().unknown(&list, &documents, embed.is_asked());
         let stored = Stored::load(&state.meanings, platform, embed, &list, &documents, &new).await;
         new.retain(|place| !stored.has(documents[*place].hash()));
         let known = about(state, platform, embed, &documents, &new).await;
+        let is_told = !embed.is_asked() || known.len() == new.len();
+        // Of what was not told of yet, it is asked again the next time.
+        let version = if is_told { version.as_str() } else { "" };
         let mut meaning = |document: &Document| find(&known, document);
-        shelf.borrow_mut().set(&list, &version, items, &documents, &|hash| stored.find(hash), &mut meaning);
+        shelf.borrow_mut().set(&list, version, items, &documents, &|hash| stored.find(hash), &mut meaning);
+        shelf.borrow_mut().learn(&list, &known);
         let writes = stored.writes(shelf.borrow().library(), &list, &documents, &new);
-        if !writes.is_empty() {
+        if !writes.is_empty() && is_told {
             // What is not kept is made again by the next page.
             let _ = platform.write(writes).await;
         }
@@ -229,25 +233,31 @@ async fn rank<P: Platform>(state: &Contexts, platform: &P, request: &Value) -> O
     let named =
         |list: &Value| Some((list.get("name")?.as_str()?.to_owned(), list.get("version")?.as_str()?.to_owned()));
     let wanted: Vec<(String, String)> = lists.iter().map(named).collect::<Option<_>>()?;
+    let mut untold = Vec::new();
     for (list, (name, version)) in lists.iter().zip(&wanted) {
         let Some(documents) = list.get("documents").and_then(Value::as_array) else { continue };
         let part =
             |document: &Value, place: usize| document.get(place).and_then(Value::as_str).unwrap_or("").to_owned();
         let documents: Vec<Document> =
             documents.iter().map(|document| Document { name: part(document, 0), text: part(document, 1) }).collect();
-        let mut new = ranked.borrow().library.unknown(name, &documents);
+        let mut new = ranked.borrow().library.unknown(name, &documents, embed.is_asked());
         let stored = Stored::load(&state.meanings, platform, &embed, name, &documents, &new).await;
         new.retain(|place| !stored.has(documents[*place].hash()));
         let known = about(state, platform, &embed, &documents, &new).await;
+        let is_told = !embed.is_asked() || known.len() == new.len();
+        if !is_told {
+            untold.push(name.as_str());
+        }
         let writes = {
             let mut ranked = ranked.borrow_mut();
             let Ranked { library, versions } = &mut *ranked;
             library.set_prepared(name, &documents, &|hash| stored.find(hash), &mut |document| find(&known, document));
+            library.learn(name, &known);
             versions.retain(|(known, _)| known != name);
             versions.push((name.clone(), version.clone()));
             stored.writes(library, name, &documents, &new)
         };
-        if !writes.is_empty() {
+        if !writes.is_empty() && is_told {
             let _ = platform.write(writes).await;
         }
     }
@@ -263,6 +273,8 @@ async fn rank<P: Platform>(state: &Contexts, platform: &P, request: &Value) -> O
     if !stale.is_empty() {
         return Some(json!({ "stale": stale }));
     }
+    // What nobody has told of yet is asked for again the next time.
+    versions.retain(|(name, _)| !untold.contains(&name.as_str()));
     let query = Query::new(text, vector);
     let found = library.search(&query, limit).into_iter();
     let found =

@@ -7,7 +7,7 @@ import { test } from "node:test";
 
 import * as llm from "../servers/llm.mjs";
 import * as modern from "../servers/modern.mjs";
-import { browse, installed, project, root, serve } from "./lib.mjs";
+import { browse, installed, project, root, serve, Shelf, started } from "./lib.mjs";
 import { laws } from "./scenario.mjs";
 
 const { path } = await project({
@@ -82,6 +82,59 @@ test("the app tells what texts are about", async (t) => {
   assert.ok(asked.length > 0);
 });
 
+test("an endpoint of a provider tells what texts are about, once for all who share the store", async (t) => {
+  const about = { rain: [0.9, 0.1, 0], money: [0, 1, 0.2] };
+  let status;
+  const embed = (text) => {
+    if (status) throw status;
+    return /rain|umbrella/i.test(text) ? about.rain : about.money;
+  };
+  const provider = await started(t, llm, { embed });
+  const store = new Shelf();
+  const tool = (name, description) => ({ name, description, execute: () => "done" });
+  const tools = [tool("invoice", "Bills a customer"), tool("forecast", "Weather of the next days: rain, wind")];
+  const make = (more) => {
+    const meaning = { baseUrl: `${provider.url}/v1/`, id: "meanings-1", apiKey: "secret", headers: { "X-Team": "ferry" }, ...more };
+    const agent = new Agent({ model, tools, context: { embed: meaning }, cache: { store } });
+    t.after(() => agent.close());
+    return agent;
+  };
+  assert.deepEqual(await make().findTools("will I need an umbrella", { limit: 1 }), ["forecast"]);
+  assert.deepEqual(new Set(provider.embedded.map(({ path, headers, body }) => [path, headers.authorization, headers["x-team"], body.model].join(" "))), new Set(["/v1/embeddings Bearer secret ferry meanings-1"]));
+  const texts = provider.embedded.flatMap(({ body }) => body.input);
+  assert.ok(texts.length === 3 && texts.some((text) => text.includes("Bills a customer")), JSON.stringify(texts));
+  const sizes = await make().storage.sizes();
+  assert.deepEqual([sizes.spaces.embeddings.entries, sizes.spaces.embeddings.bytes], [3, 9], "a byte for each number");
+  assert.ok(![...store.records].some((record) => JSON.stringify(record).includes("secret")));
+
+  // What it told is known to the next agent, and another model's is not compared with it.
+  assert.deepEqual(await make().findTools("will I need an umbrella", { limit: 1 }), ["forecast"]);
+  assert.equal(provider.embedded.flatMap(({ body }) => body.input).length, 3);
+  assert.deepEqual(await make({ id: "meanings-2" }).findTools("will I need an umbrella", { limit: 1 }), ["forecast"]);
+  assert.equal(provider.embedded.flatMap(({ body }) => body.input).length, 6);
+
+  // One that cannot answer, or answers something else, leaves the words.
+  for (const answer of [429, () => "no numbers", () => []]) {
+    const silent = await started(t, llm, { embed: typeof answer === "number" ? () => { throw answer; } : answer });
+    const agent = make({ baseUrl: `${silent.url}/v1` });
+    assert.deepEqual(await agent.findTools("will I need an umbrella", { limit: 1 }), []);
+    assert.deepEqual(await agent.findTools("bills of customers", { limit: 1 }), ["invoice"]);
+    assert.ok(silent.embedded.length > 0);
+  }
+  // It is asked again when it can, and an index without meanings is not kept for those who come later.
+  tools.push(...Array.from({ length: 300 }, (_, at) => tool(`tool${at}`, "Does nothing of use")));
+  status = 503;
+  const later = make({ id: "meanings-3" });
+  assert.deepEqual(await later.findTools("an umbrella", { limit: 1 }), []);
+  assert.equal((await later.storage.sizes()).spaces.index.entries, 0);
+  status = undefined;
+  assert.deepEqual(await later.findTools("an umbrella", { limit: 1 }), ["forecast"]);
+  assert.ok((await later.storage.sizes()).spaces.index.entries > 0);
+  const asked = provider.embedded.length;
+  assert.deepEqual(await make({ id: "meanings-3" }).findTools("an umbrella", { limit: 1 }), ["forecast"]);
+  assert.equal(provider.embedded.length, asked);
+});
+
 test("mistakes are told by their path", async (t) => {
   const { agent } = await library(t);
   const path = (promise) => promise.then(() => undefined, (error) => (assert.ok(error instanceof EdgewiseError), error.path));
@@ -90,6 +143,7 @@ test("mistakes are told by their path", async (t) => {
   assert.equal(await path(agent.buildContext("x", { tokens: 1 })), "tokens");
   assert.equal(await path(agent.findTools("x", { limit: 0 })), "limit");
   assert.throws(() => new Agent({ model, context: { embed: "yes" } }), (error) => error.path === "context.embed");
+  assert.throws(() => new Agent({ model, context: { embed: { id: "m" } } }), (error) => error.path === "context.embed.baseUrl");
 });
 
 test("a page loads the table when it is first needed, once", async () => {

@@ -180,12 +180,14 @@ async function write(response, parts, { delayMs = 0, cutAt, cut = "reset", hold 
  *
  * `requests` records `{ wire, path, headers, body, aborted }`; `push(...turns)` adds turns. A request past the last turn gets
  * a 500 that says so. With `count`, a function from a body to a number, the endpoints that count tokens are there; `counts`
- * records `{ path, body }` of them.
+ * records `{ path, body }` of them. With `embed`, a function from a text to numbers, there is one that tells what texts are about
+ * (what `embed` throws is its status); `embedded` records `{ path, headers, body }` of it.
  */
-export async function start({ port = 0, turns = [], count } = {}) {
+export async function start({ port = 0, turns = [], count, embed } = {}) {
   const queue = [...turns];
   const requests = [];
   const counts = [];
+  const embedded = [];
   let nextCall = 1;
   const server = await listen(async (request, response) => {
     if (cors(request, response, "*")) return;
@@ -200,6 +202,17 @@ export async function start({ port = 0, turns = [], count } = {}) {
       counts.push({ path, body: asked });
       const tokens = count(asked);
       return json(200, path.endsWith(":countTokens") ? { totalTokens: tokens } : { input_tokens: tokens });
+    }
+    if (embed && path.endsWith("/embeddings")) {
+      const asked = JSON.parse(await body(request));
+      embedded.push({ path, headers: { ...request.headers }, body: asked });
+      try {
+        // In an order of its own, as it may be.
+        const data = asked.input.map((text, index) => ({ object: "embedding", index, embedding: embed(text) })).reverse();
+        return json(200, { object: "list", model: asked.model, data, usage: { prompt_tokens: 1, total_tokens: 1 } });
+      } catch (status) {
+        return json(status, { error: { message: `scripted status ${status}` } });
+      }
     }
     if (!name || request.method !== "POST") return json(404, { error: { message: `nothing at ${request.method} ${path}` } });
     const wire = wires[name];
@@ -224,7 +237,7 @@ export async function start({ port = 0, turns = [], count } = {}) {
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache", ...turn.headers });
     await write(response, chunks(events, turn), turn);
   }, port);
-  return { url: server.origin, requests, counts, push: (...more) => void queue.push(...more), pending: () => queue.length, close: server.close };
+  return { url: server.origin, requests, counts, embedded, push: (...more) => void queue.push(...more), pending: () => queue.length, close: server.close };
 }
 
 await runAsScript(import.meta, start);

@@ -58,6 +58,11 @@ impl Embed {
         Some(Embed::Endpoint { url, model: text("id")?.to_owned(), headers })
     }
 
+    /// Whether somebody is asked, who may tell later what cannot be told now.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self, Embed::Function(_) | Embed::Endpoint { .. })
+    }
+
     /// Tells apart those whose meanings cannot be compared.
     fn name(&self) -> String {
         match self {
