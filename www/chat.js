@@ -61,6 +61,7 @@ export class Chat {
     this.#latest.addEventListener("click", () => this.#follow());
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     session.addEventListener("change", () => this.#suggest());
+    session.addEventListener("kept", () => this.#again().catch((error) => console.warn("edgewise: kept", error)));
     this.#send.disabled = false;
     this.#suggest();
   }
@@ -142,6 +143,13 @@ export class Chat {
     }
     announce(later ? "Asked afterwards." : "Joins at the next turn.");
     this.#follow();
+  }
+
+  /** Shows what is kept by now: it was removed, or brought back. A run that is under way stays. */
+  async #again() {
+    if (this.running) return;
+    this.#list.replaceChildren();
+    await this.resume();
   }
 
   /** Shows what was said in this tab before it was reloaded, and goes on with the run that was open then, if there is one. */

@@ -43,6 +43,7 @@ export class StoragePanel {
     this.#file.addEventListener("change", () => this.#do(() => this.#import()));
     this.#confirmed(document.getElementById("storage-remove"), "Really remove everything", async () => {
       await session.storage.remove();
+      session.dispatchEvent(new Event("kept"));
       return "Everything was removed.";
     });
   }
@@ -88,6 +89,7 @@ export class StoragePanel {
       ...sizes.conversations.map(({ id, entries, bytes }) => {
         const remove = () => this.#do(async () => {
           await this.#session.storage.remove({ conversation: id });
+          this.#session.dispatchEvent(new Event("kept"));
           return `The conversation ${id} was removed.`;
         });
         return h("li", null, h("span", null, h("strong", null, id), ` ${entries} records, ${size(bytes)}`), bin(`Remove the conversation ${id}`, remove));
@@ -110,6 +112,7 @@ export class StoragePanel {
     this.#file.value = "";
     if (!file) return "";
     const { records } = await this.#session.storage.import(file);
+    this.#session.dispatchEvent(new Event("kept"));
     return `${records} records were brought back.`;
   }
 
