@@ -3,6 +3,7 @@
 import { config } from "./error.js";
 import { changes } from "./client.js";
 import { CALL_OPTIONS, Core } from "./core.js";
+import { later } from "./later.js";
 import { callOptions, encode, encodePlain, text } from "./options.js";
 import { Run } from "./run.js";
 import { storeOf } from "./store.js";
@@ -43,7 +44,7 @@ export class Agent {
 
   /** All that is kept. */
   get storage() {
-    const ask = (what) => async (given) => (await import("./storage.js"))[what](this.#core, this.#store, given);
+    const ask = (what) => async (given) => (await later("storage", () => import("./storage.js")))[what](this.#core, this.#store, given);
     return { sizes: ask("sizes"), export: ask("take"), import: ask("bring"), remove: ask("remove") };
   }
 

@@ -4,6 +4,7 @@
 // whatever was waiting for it is settled with `crashed`, whatever it had opened is closed, and nothing enters it again.
 
 import { EdgewiseError } from "./error.js";
+import { later } from "./later.js";
 import { defaultStore } from "./store.js";
 
 // Functions of the apps' options, by the number of their agent. Weak: an agent whose own tools refer to it can go.
@@ -16,7 +17,7 @@ const memories = new WeakMap();
 const stores = new WeakMap();
 
 /** Loaded when the first token is kept: few pages sign in. */
-const secrets = () => import("./secrets.js");
+const secrets = () => later("secrets", () => import("./secrets.js"));
 
 /**
  * Makes the functions callable from wasm, for as long as somebody holds the array; returns its number.

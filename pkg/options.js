@@ -1,6 +1,7 @@
 // From the app's values to the plain data that the core reads. What the fields mean is the core's business.
 
 import { config } from "./error.js";
+import { later } from "./later.js";
 import { connect, isTransport } from "./transports.js";
 
 /** Key of the object that stands for a function: `{ "$function": 3 }`. */
@@ -12,7 +13,7 @@ const MODEL = /^model(\.fallbacks\[\d+\])?$/;
 /** A marker for what stands for `fetch` on a model that is no endpoint; loaded when first used. */
 function model(kind, functions, ...given) {
   let made;
-  const through = async (init) => (await (made ??= import("./models.js").then((models) => models[kind](...given))))(init);
+  const through = async (init) => (await (made ??= later("models", () => import("./models.js")).then((models) => models[kind](...given))))(init);
   return { [MARKER]: functions.push(through) - 1 };
 }
 

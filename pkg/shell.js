@@ -5,6 +5,7 @@ import { Agent as AgentShell } from "./agent.js";
 import { McpClient as McpClientShell } from "./client.js";
 import { EdgewiseError, misuse } from "./error.js";
 import { Host } from "./host.js";
+import { later } from "./later.js";
 import { callOptions, encodePlain, text } from "./options.js";
 
 export { authorizeByRedirect, authorizeInPopup, completeAuthorization } from "./authorize.js";
@@ -92,7 +93,7 @@ async function parts() {
 }
 
 async function loadParts() {
-  const glue = await import("./wasm/edgewise_parts.js");
+  const glue = await later("parts", () => import("./wasm/edgewise_parts.js"));
   await instantiate(glue, how.parts);
   return glue;
 }

@@ -25,8 +25,14 @@ const PIECE = 100 * 1024;
 /** Keeps records as long as it lives. */
 export class MemoryStore {
   kind = "memory";
+  /** Why it is memory, where that was not asked for. */
+  why;
 
   #records = new Map();
+
+  constructor(why) {
+    this.why = why;
+  }
 
   async read(keys) {
     return keys.map((key) => this.#records.get(key));
@@ -273,7 +279,7 @@ let shared;
 
 /** What an agent keeps its records in: IndexedDB, which its origin's tabs share, or memory of its own. */
 export function defaultStore() {
-  if (!globalThis.indexedDB) return new MemoryStore();
+  if (!globalThis.indexedDB) return new MemoryStore("there is no IndexedDB here");
   return new Cautious((shared ??= new IndexedDbStore()), new MemoryStore());
 }
 

@@ -1,5 +1,7 @@
 // The app's own transports among its options. What speaks to them is loaded when the first one is used: few apps have any.
 
+import { later } from "./later.js";
+
 const channels = new WeakMap();
 
 /** Whether the value can be one; what it does shows when it is used. */
@@ -8,7 +10,7 @@ export const isTransport = (value) => typeof value?.send === "function" && typeo
 /** A function for the table of the app's functions that stands for `fetch` on that transport. */
 export function connect(transport) {
   let channel;
-  const open = () => (channel ??= import("./transport.js").then(({ Channel }) => new Channel(transport)));
+  const open = () => (channel ??= later("transport", () => import("./transport.js")).then(({ Channel }) => new Channel(transport)));
   const through = async (init) => (await open()).fetch(init);
   channels.set(through, open);
   return through;

@@ -13,8 +13,8 @@ const { path, contents } = await project();
 
 test("the package holds what it needs and nothing else", () => {
   const wanted = [
-    "LICENSE-APACHE", "LICENSE-MIT", "README.md", "agent.js", "authorize.js", "browser.js", "client.js", "core.js", "embeddings.bin", "embeddings.md", "error.js", "host.js", "index.d.ts", "inline.js", "models.js",
-    "node.js", "options.js", "otlp.d.ts", "otlp.js", "package.json", "page.d.ts", "page.js", "run.js", "secrets.js", "shell.js", "storage.js", "store.js", "transport.js", "transports.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
+    "LICENSE-APACHE", "LICENSE-MIT", "README.md", "agent.js", "authorize.js", "browser.js", "client.js", "core.js", "embeddings.bin", "embeddings.md", "error.js", "host.js", "index.d.ts", "inline.js", "later.js", "models.js",
+    "node.js", "options.js", "otlp.d.ts", "otlp.js", "package.json", "page.d.ts", "page.js", "run.js", "secrets.js", "service-worker.js", "shell.js", "storage.js", "store.js", "transport.js", "transports.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
     "wasm/edgewise_parts.js", "wasm/edgewise_parts_bg.wasm", "wasm/inline-parts.js", "wasm/inline.js", "workerd.js",
   ];
   assert.deepEqual(contents.toSorted(), wanted);
@@ -46,7 +46,7 @@ test("every module may be evaluated where nothing may happen at module scope", a
     crypto.getRandomValues = () => { throw new Error("getRandomValues"); };
     Math.random = Date.now = () => { throw new Error("Math.random or Date.now"); };
     WebAssembly.Instance = function () { throw new Error("WebAssembly.Instance"); };
-    await import("edgewise"); await import("edgewise/inline");`;
+    await import("edgewise"); await import("edgewise/inline"); await import("edgewise/service-worker");`;
   await exec(process.execPath, ["--input-type=module", "-e", code], { cwd: path });
 });
 

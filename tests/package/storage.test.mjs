@@ -8,13 +8,34 @@ import { after, test } from "node:test";
 
 import * as modern from "../servers/modern.mjs";
 import { start as serveFiles } from "../servers/static.mjs";
-import { installed, launch, project, rejected, started } from "./lib.mjs";
+import { assertScenario, installed, launch, manifest, project, rejected, started } from "./lib.mjs";
 
 const { path } = await project();
 const { Agent } = await installed(path);
 // Before the first test: what begins between two of them is ended with those before it.
-const site = await serveFiles({ mounts: { "/edgewise/": join(path, "node_modules/edgewise") }, files: { "/": ["text/html", "<!doctype html><title>storage</title>"] } });
+const mounts = { "/edgewise/": join(path, "node_modules/edgewise"), "/app/": path };
+// What a worker answers to `{ bring }` and `{}`: what is kept, of which kind. To `{ run }`, how a run went.
+const worker = (entry, listen) => `import * as edgewise from "/edgewise/${entry}.js";
+import { scenario } from "/app/scenario.mjs";
+const { init, Agent } = edgewise;
+const ready = init().then(() => new Agent({ model: { provider: "offline" } }));
+async function answer({ bring, run }) {
+  if (run) return scenario(edgewise);
+  const { storage } = await ready;
+  if (bring) await storage.import(bring);
+  return storage.sizes();
+}
+${listen}`;
+const files = {
+  "/": ["text/html", "<!doctype html><title>storage</title>"],
+  "/worker.js": ["text/javascript", worker("browser", "onmessage = async ({ data }) => postMessage(await answer(data).catch(String));")],
+  "/service.js": ["text/javascript", worker("service-worker", "onmessage = (event) => event.waitUntil(answer(event.data).catch(String).then((told) => event.ports[0].postMessage(told)));")],
+};
+const site = await serveFiles({ mounts, files });
 after(() => site.close());
+// A site whose pages have no origin of their own, like a frame with the attribute `sandbox`: no database is opened for them.
+const nowhere = await serveFiles({ mounts, files, headers: { "Content-Security-Policy": "sandbox allow-scripts", "Access-Control-Allow-Origin": "*" } });
+after(() => nowhere.close());
 const browser = await launch();
 const offline = (options) => new Agent({ model: { provider: "offline" }, ...options });
 
@@ -266,4 +287,104 @@ test("on a full disk the cache makes room, what cannot be made again stays, and 
   assert.deepEqual(after.conversations.map(({ id }) => id), ["kept"], "all of it or nothing");
   await quota(undefined);
   assert.deepEqual(await page.evaluate((file) => world.bring(file), archive([message("later")])), { records: 1 });
+});
+
+test("where the browser has no database for a page, it is kept in memory, which is said", async (t) => {
+  const refuse = (how) => `(${String((how) => {
+    const open = indexedDB.open.bind(indexedDB);
+    if (how === "missing") Object.defineProperty(globalThis, "indexedDB", { value: undefined });
+    // As private windows have done it: the request fails.
+    if (how === "fails") IDBFactory.prototype.open = () => {
+      const request = open("other", 1);
+      request.addEventListener("upgradeneeded", () => request.transaction.abort());
+      return request;
+    };
+  })})(${JSON.stringify(how)})`;
+  for (const [how, url, words] of [
+    ["sandboxed", nowhere.url, /^IndexedDB was refused: SecurityError$/],
+    ["missing", site.url, /^there is no IndexedDB here$/],
+    ["fails", site.url, /^IndexedDB was refused: AbortError$/],
+  ]) {
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    if (how !== "sandboxed") await page.addInitScript(refuse(how));
+    await page.goto(url);
+    await prepare(page);
+    const outcome = await page.evaluate(async (file) => {
+      const told = await world.bring(file);
+      const chat = world.agent.conversation("here");
+      await chat.send("hello").result;
+      const { fallback } = await world.agent.cache.stats();
+      return { told, fallback, sizes: await world.sizes(), said: (await chat.messages()).length };
+    }, archive([message("c/1")]));
+    assert.deepEqual([outcome.told, outcome.sizes.store, outcome.said], [{ records: 1 }, "memory", 2], how);
+    assert.match(outcome.sizes.fallback, words);
+    assert.equal(outcome.fallback, outcome.sizes.fallback);
+    assert.deepEqual(outcome.sizes.conversations.map(({ id }) => id).sort(), ["c", "here"]);
+    // Which goes with the page.
+    await page.reload();
+    await prepare(page);
+    assert.equal((await sizesOf(page)).entries, 0);
+  }
+});
+
+test("a page, a Web Worker and a Service Worker keep it in one database", async (t) => {
+  const open = await tabs(t);
+  const page = await open();
+  await prepare(page);
+  await page.evaluate(async () => {
+    const thread = new Worker("/worker.js", { type: "module" });
+    world.inWorker = (data) => new Promise((resolve, reject) => {
+      thread.onmessage = (event) => resolve(event.data);
+      thread.onerror = ({ message }) => reject(new Error(message));
+      thread.postMessage(data);
+    });
+    await navigator.serviceWorker.register("/service.js", { type: "module" });
+    const { active } = await navigator.serviceWorker.ready;
+    world.inService = (data) => new Promise((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = (event) => resolve(event.data);
+      active.postMessage(data, [port2]);
+    });
+  });
+  const entries = { page: 0, inWorker: 1, inService: 2 };
+  for (const place of ["inWorker", "inService"]) {
+    const sizes = await page.evaluate(([place, bring]) => world[place]({ bring }), [place, archive([message(`${place}/1`)])]);
+    assert.deepEqual([sizes.store, sizes.fallback, sizes.entries], ["indexeddb", undefined, entries[place]], JSON.stringify(sizes));
+  }
+  const { version } = await manifest(path);
+  for (const place of ["inWorker", "inService"]) assertScenario(await page.evaluate((place) => world[place]({ run: true }), place), version);
+  assert.deepEqual(await page.evaluate((file) => world.bring(file), archive([message("page/1")])), { records: 1 });
+  const all = await page.evaluate(() => Promise.all([world.sizes(), world.inWorker({}), world.inService({})]));
+  for (const sizes of all) assert.deepEqual([sizes.store, sizes.conversations.map(({ id }) => id).sort()], ["indexeddb", ["inService", "inWorker", "page"]]);
+});
+
+test("a record that is broken on the disk is dropped, and not the run", async (t) => {
+  const open = await tabs(t);
+  const page = await open();
+  await prepare(page);
+  const say = (page, prompt) => page.evaluate(async (prompt) => (await world.agent.conversation("c").send(prompt).result).messages.length > 0, prompt);
+  for (const prompt of ["one", "two", "three"]) assert.ok(await say(page, prompt));
+  const broken = await page.evaluate(async () => {
+    const { IndexedDbStore } = await import("/edgewise/store.js");
+    const store = new IndexedDbStore();
+    const key = "v/conversations/c/000003";
+    const [record] = await store.read([key]);
+    record[record.length - 3] ^= 1;
+    await store.write([key, record]);
+    return record.length;
+  });
+  assert.ok(broken > 10);
+  const next = await open();
+  await prepare(next);
+  const said = () => next.evaluate(async () => (await world.agent.conversation("c").messages()).map(({ role }) => role));
+  assert.deepEqual(await said(), ["user", "assistant", "user", "user", "assistant"]);
+  assert.ok(await say(next, "four"));
+  assert.equal((await said()).length, 7);
+  const left = await next.evaluate(async () => {
+    const { IndexedDbStore } = await import("/edgewise/store.js");
+    return (await new IndexedDbStore().read(["v/conversations/c/000003"]))[0] === undefined;
+  });
+  assert.ok(left, "it is gone");
 });
