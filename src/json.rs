@@ -12,6 +12,12 @@ pub(crate) fn text(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// Reads JSON text; `None` for what is none.
+pub(crate) fn read(text: &str) -> Option<Value> {
+    // A reader of `str` is another copy of serde_json's, 8 kB of the wasm.
+    serde_json::from_slice(text.as_bytes()).ok()
+}
+
 /// About how many bytes [`text`] has: escapes count as what they stand for, and each number as 4.
 pub(crate) fn size(value: &Value) -> usize {
     match value {

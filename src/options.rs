@@ -210,7 +210,9 @@ pub fn expected(path: &str, what: &str, got: &Value) -> Error {
 
 /// Same letters but for case and underscores, or one is the start of the other.
 pub(crate) fn is_near(known: &str, key: &str) -> bool {
-    let fold = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_ascii_lowercase();
+    // No option has other letters, and to know them takes a table.
+    let letters = |text: &str| text.bytes().filter(u8::is_ascii_alphanumeric).collect::<Vec<u8>>();
+    let fold = |text: &str| letters(text).to_ascii_lowercase();
     let (known, key) = (fold(known), fold(key));
     key.len() >= 3 && (known.starts_with(&key) || key.starts_with(&known))
 }

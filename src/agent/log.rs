@@ -158,7 +158,7 @@ impl Replay {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let (first, rest) = text[..whole].split_once('\n').unwrap_or_default();
         let lines = rest.lines();
-        let header = Some(first).and_then(|line| serde_json::from_slice(line.as_bytes()).ok());
+        let header = Some(first).and_then(json::read);
         let header = Header::read(header.as_ref().unwrap_or(&Value::Null)).ok_or_else(|| no_log(1))?;
         let mut all = Vec::new();
         for (number, line) in (2..).zip(lines) {
@@ -195,7 +195,7 @@ fn pump(run: &mut Run, now: UnixMillis) {
 }
 
 fn read_line(line: &str) -> Option<(UnixMillis, Vec<Fact>)> {
-    let line: Value = serde_json::from_slice(line.as_bytes()).ok()?;
+    let line: Value = json::read(line)?;
     let (at, facts) = line.as_array()?.split_first()?;
     Some((UnixMillis(at.as_u64()?), facts.iter().map(facts::read).collect::<Option<_>>()?))
 }

@@ -12,6 +12,7 @@ use crate::drive::model::Model;
 use crate::drive::offer::offer_reader;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result, Retry};
+use crate::json;
 use crate::llm::turn::Turn;
 use crate::llm::types::{Block, Message, Usage};
 use crate::platform::{Part, Platform};
@@ -81,7 +82,7 @@ pub(crate) async fn compact<P: Platform>(
     let asked = agent.platform().call_part(Part::Compact, work.request());
     // Without the part, the model is asked with all of it.
     let Ok(orders) = unless_cancelled(over, asked).await.ok()? else { return Some(compacted) };
-    let orders: Value = serde_json::from_slice(orders.as_bytes()).unwrap_or_default();
+    let orders: Value = json::read(&orders).unwrap_or_default();
     let results = orders.get("results").and_then(Value::as_object).into_iter().flatten();
     compacted.results = results.filter_map(|(id, told)| Some((id.clone(), told.as_str()?.to_owned()))).collect();
     let mut reads = compacted.results.iter().any(|(_, told)| told_in(told).is_some());

@@ -191,7 +191,7 @@ impl<P: Platform> Agent<P> {
         let platform = &**self.platform();
         let asked = platform.call_part(Part::Context, request);
         match within(platform, Millis(Millis::MAX_TIMER.0), cancel, asked).await {
-            Ok(Ok(answer)) => Ok(serde_json::from_slice(answer.as_bytes()).unwrap_or_default()),
+            Ok(Ok(answer)) => Ok(json::read(&answer).unwrap_or_default()),
             Ok(Err(words)) => Err(Error::new(Code::Network, ["context: ", &words].concat())),
             Err(_) => Err(Error::cancelled("context")),
         }

@@ -16,6 +16,7 @@ use crate::drive::handle::RunHandle;
 use crate::drive::model::{Model, Prepared};
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Error, Result};
+use crate::json;
 use crate::platform::Platform;
 
 /// What a run would have sent, and how many characters that is.
@@ -57,7 +58,7 @@ impl<P: Platform> Agent<P> {
         let (handle, driven) = self.begin_in(conversation, prompt, options, Purpose::Count(counted.clone()));
         unless_cancelled(cancel, driven).await.map_err(cancelled)?;
         let Some((prepared, chars)) = counted.0.take() else {
-            let end: Value = serde_json::from_slice(handle.terminal().await.as_bytes()).unwrap_or_default();
+            let end: Value = json::read(&handle.terminal().await).unwrap_or_default();
             return Err(Error::read(&end["error"]).unwrap_or_else(|| Error::cancelled("countTokens")));
         };
         let mut model = Model::new(self.model_config(), &limits, None, None);

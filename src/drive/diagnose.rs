@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::drive::wait::{Cancel, Jobs, Stop, unless_cancelled, within};
 use crate::error::{Code, Error, Result};
 use crate::http::{Headers, Method, Request};
+use crate::json;
 use crate::mcp::diagnose::Facts;
 use crate::options::Fields;
 use crate::platform::{Body, Part, Platform};
@@ -72,7 +73,7 @@ pub async fn diagnose<P: Platform>(platform: &P, patient: &Patient, cancel: &Can
         let asked = unless_cancelled(cancel, platform.call_part(Part::Diagnose, facts.text())).await;
         let answer = asked.map_err(|_| Error::cancelled("diagnose"))?;
         let answer = answer.map_err(|words| Error::new(Code::Network, ["diagnose: ", &words].concat()))?;
-        let step: Value = serde_json::from_slice(answer.as_bytes()).unwrap_or_default();
+        let step: Value = json::read(&answer).unwrap_or_default();
         if let Some(report) = step.get("done") {
             return Ok(report.clone());
         }

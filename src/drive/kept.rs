@@ -109,7 +109,7 @@ impl<P: Platform> Agent<P> {
     pub(crate) async fn ask_kept(&self, request: &Value, cancel: &Cancel) -> Result<Value> {
         let asked = self.platform().call_part(Part::Handles, json::text(request));
         match unless_cancelled(cancel, asked).await {
-            Ok(Ok(answer)) => Ok(serde_json::from_slice(answer.as_bytes()).unwrap_or_default()),
+            Ok(Ok(answer)) => Ok(json::read(&answer).unwrap_or_default()),
             Ok(Err(words)) => Err(Error::new(Code::Network, ["kept results: ", &words].concat())),
             Err(_) => Err(Error::cancelled("kept results")),
         }

@@ -187,7 +187,7 @@ impl<P: Platform> Agent<P> {
 
     async fn ask_live(&self, request: Value) -> Result<Value> {
         match self.platform().call_part(Part::Live, json::text(&request)).await {
-            Ok(answer) => Ok(serde_json::from_slice(answer.as_bytes()).unwrap_or_default()),
+            Ok(answer) => Ok(json::read(&answer).unwrap_or_default()),
             Err(words) => Err(Error::new(Code::Network, ["live context: ", &words].concat())),
         }
     }

@@ -240,7 +240,7 @@ fn refused(answer: &Value) -> Result<()> {
 async fn ask<P: Platform>(platform: &P, request: Map<String, Value>) -> Result<Value> {
     let answer = platform.call_part(Part::Plan, json::text(&Value::Object(request))).await;
     let answer = answer.map_err(|words| Error::new(Code::Network, ["the plan: ", &words].concat()))?;
-    Ok(serde_json::from_slice(answer.as_bytes()).unwrap_or_default())
+    Ok(json::read(&answer).unwrap_or_default())
 }
 
 /// Adds the agent's own tools to those that a run is offered.

@@ -66,7 +66,8 @@ pub(crate) fn told(error: &Error) -> Option<Overflow> {
     if !matches!(error.code, Code::Provider | Code::Http | Code::Limit) {
         return None;
     }
-    let words = error.message.to_lowercase();
+    // The signs are ASCII, and the letters of all other scripts would be a table of 12 kB.
+    let words = error.message.to_ascii_lowercase();
     if !SIGNS.iter().any(|sign| words.contains(sign)) {
         return None;
     }

@@ -106,7 +106,7 @@ impl Shared {
 
     /// Reads what is kept; `None` for what cannot be read, which another version may have left.
     pub fn read(text: &str) -> Option<Shared> {
-        let kept: Value = serde_json::from_str(text).ok()?;
+        let kept = json::read(text)?;
         let word = |at: usize| kept.get(at)?.as_str().map(str::to_owned);
         let session = Session { id: Some(word(1)?), version: word(2)?, endpoint: None };
         let mut result: Map<String, Value> = kept.get(5)?.as_object()?.clone();

@@ -100,7 +100,7 @@ impl Tabs {
     /// Takes what another tab has said. `None` for what cannot be read, which another version may have said, and for
     /// what whoever led before says of its stream, which is over.
     pub fn hear(&mut self, text: &str) -> Option<Heard> {
-        let said: Value = serde_json::from_str(text).ok()?;
+        let said = json::read(text)?;
         let from = said.get(0)?.as_str()?.to_owned();
         let value = said.get(2)?;
         let mut moved = false;

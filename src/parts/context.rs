@@ -116,7 +116,7 @@ struct Session {
 const UNREADABLE: &str = "the request cannot be read";
 
 pub(super) async fn answer<P: Platform>(state: &Contexts, platform: &P, request: &str) -> PartResult {
-    let mut request: Value = serde_json::from_slice(request.as_bytes()).unwrap_or_default();
+    let mut request: Value = json::read(request).unwrap_or_default();
     let answer = match request.get("do").and_then(Value::as_str) {
         Some("begin") => begin(state, &request),
         Some("facts") => facts(state, platform, &mut request).await,

@@ -19,7 +19,7 @@ use crate::platform::{PartResult, Platform, Space, Write};
 use crate::time::UnixMillis;
 
 pub(super) async fn answer<P: Platform>(platform: &P, request: &str) -> PartResult {
-    let request: Value = serde_json::from_slice(request.as_bytes()).unwrap_or_default();
+    let request: Value = json::read(request).unwrap_or_default();
     let answer = match request.get("do").and_then(Value::as_str) {
         Some("keep") => keep(platform, request).await,
         Some("read") => read(platform, &request).await,

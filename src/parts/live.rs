@@ -43,7 +43,7 @@ struct Open {
 }
 
 pub(super) async fn answer<P: Platform>(state: &State<P>, platform: &P, request: &str) -> PartResult {
-    let request: Value = serde_json::from_slice(request.as_bytes()).unwrap_or_default();
+    let request: Value = json::read(request).unwrap_or_default();
     let conversation = request.get("conversation").and_then(Value::as_str);
     let answer = match (request.get("do").and_then(Value::as_str), conversation) {
         (Some("begin"), _) => Some(begin(state, platform, &request, conversation).await),

@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use crate::time::Millis;
 
 pub(super) async fn answer<P: Platform>(state: &State<P>, platform: &Rc<P>, request: &str) -> PartResult {
-    let request: Value = serde_json::from_slice(request.as_bytes()).unwrap_or_default();
+    let request: Value = json::read(request).unwrap_or_default();
     let authorizer = find(state, platform, &request).ok_or("the request cannot be read")?;
     let mut answer = match text(&request, "do") {
         Some("token") => {

@@ -41,6 +41,7 @@ mod words;
 
 use serde_json::{Value, json};
 
+use crate::json;
 use check::{Check, MAX_PROBLEMS, Stop};
 use registry::Registry;
 
@@ -111,7 +112,7 @@ pub fn answer(request: &str) -> Result<String, String> {
 
 /// Reads an [`answer`].
 pub fn read(answer: &str) -> Outcome {
-    let answer: Value = serde_json::from_slice(answer.as_bytes()).unwrap_or_default();
+    let answer: Value = json::read(answer).unwrap_or_default();
     let texts = |name: &str| {
         let texts = answer.get(name).and_then(Value::as_array).into_iter().flatten();
         texts.filter_map(Value::as_str).map(str::to_owned).collect()

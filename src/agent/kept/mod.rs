@@ -150,8 +150,7 @@ impl Kept {
         let length = usize::try_from(head.get("text")?.as_u64()?).ok()?;
         let mut text = String::from_utf8(record).ok()?;
         let structured = text.get(line + 1 + length..)?;
-        let structured =
-            if structured.is_empty() { None } else { Some(serde_json::from_slice(structured.as_bytes()).ok()?) };
+        let structured = if structured.is_empty() { None } else { Some(json::read(structured)?) };
         text.truncate(line + 1 + length);
         text.drain(..=line);
         Some(Kept { text, structured })
@@ -234,7 +233,7 @@ impl Kept {
 
 /// The text as JSON, where it is an object or an array.
 fn tree(text: &str) -> Option<Value> {
-    let value = text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_slice(text.as_bytes()).ok())?;
+    let value = text.trim_start().starts_with(['{', '[']).then(|| json::read(text))?;
     value.filter(|value: &Value| value.is_object() || value.is_array())
 }
 

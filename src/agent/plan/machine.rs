@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::read::{OnError, Plan, Tool};
 use super::template::{Found, Missing, Scope, Template, kind};
 use super::types;
+use crate::json;
 use crate::json::text;
 
 /// Most elements that one step is done for.
@@ -484,7 +485,7 @@ fn data_of(outcome: Outcome) -> Found {
     }
     let whole = texts.join("\n");
     let json = whole.trim_start().starts_with(['{', '[']);
-    let read = if json { serde_json::from_slice(whole.as_bytes()).ok() } else { None };
+    let read = if json { json::read(&whole) } else { None };
     Found { value: read.unwrap_or(Value::String(whole)), content }
 }
 

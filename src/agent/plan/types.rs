@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::read::{Step, Tool};
 use super::template::{Reference, Source, Template, plainly};
 use crate::agent::kept::{is_reference, mentions};
+use crate::json;
 use crate::schema;
 
 /// Kinds of JSON values, as bits.
@@ -325,7 +326,7 @@ pub(super) fn adapt(input: &mut Value, schema: &Value) {
         match field {
             Value::Number(_) | Value::Bool(_) if wanted == 8 => *field = json!(plainly(field.take())),
             Value::String(text) if wanted == 4 => {
-                let read: Option<Value> = serde_json::from_slice(text.trim().as_bytes()).ok();
+                let read: Option<Value> = json::read(text.trim());
                 if let Some(number) = read.filter(Value::is_number) {
                     *field = number;
                 }

@@ -4,6 +4,7 @@
 //! what lies there is read anew before anything is done that the others would have to know of.
 
 use super::*;
+use crate::json;
 
 /// Most sign-ins of one server that may be open at a time, each begun in a page of its own.
 const MAX_BEGUN: usize = 8;
@@ -83,7 +84,7 @@ impl<P: Platform> Inner<P> {
             }
         };
         let text = within(&*self.platform, self.timeout, &Cancel::new(), read).await.ok().flatten();
-        text.and_then(|text| serde_json::from_slice(text.reveal().as_bytes()).ok()).unwrap_or(Value::Null)
+        text.and_then(|text| json::read(text.reveal())).unwrap_or(Value::Null)
     }
 
     async fn write(&self, key: &str, value: Option<Value>) {

@@ -23,6 +23,7 @@ mod words;
 
 use serde_json::{Map, Value, json};
 
+use crate::json;
 use crate::mcp::oauth::Url;
 use look::{Seen, look};
 
@@ -52,7 +53,7 @@ impl Facts {
     }
 
     fn read(text: &str) -> Option<Facts> {
-        let mut value: Value = serde_json::from_slice(text.as_bytes()).ok()?;
+        let mut value: Value = json::read(text)?;
         let names = value.get("headers").and_then(Value::as_array).into_iter().flatten();
         let headers = names.filter_map(Value::as_str).map(str::to_owned).collect();
         let page = value.get("page").and_then(Value::as_str).map(str::to_owned);
