@@ -240,8 +240,9 @@ export class Answer {
       this.#notice = h("p", { class: "notice" });
       this.#parts.append(this.#notice);
     }
-    const { title } = explain({ code }, this.#hooks.peer());
-    setText(this.#notice, `${title}. Trying again in ${duration(delayMs)} (attempt ${attempt}).`);
+    // An error of the provider's own that is worth a second try is no refusal: a call of a tool that there is not, most often.
+    const what = code === "provider" ? "The model provider reported an error" : explain({ code }, this.#hooks.peer()).title;
+    setText(this.#notice, `${what}. Trying again in ${duration(delayMs)} (attempt ${attempt}).`);
     this.#announce(this.#notice.textContent);
   }
 
