@@ -802,7 +802,9 @@ export interface Limits {
   maxResultTokens?: number;
   /**
    * About the most tokens of tool definitions that the model is offered at first. Where all tools take more, it is offered
-   * those that fit the prompt and a tool `find_tools`, which offers more of them behind the others. Default: 20,000.
+   * those that fit the prompt and a tool `find_tools`, which offers more of them behind the others. What was offered in a
+   * conversation stays; a later prompt adds tools only where one of the three that fit it best is missing, and on Anthropic's own
+   * API none, since there the model finds them at no cost to the prompt cache. Default: 20,000.
    */
   maxToolTokens?: number;
   /** Most tries of one model call, the first included. Default: 4. */
@@ -1984,7 +1986,13 @@ export type Block =
    * Nothing that was said: what the model is shown of the messages before. `summary` stands for all but the last `keeps` of them,
    * `results` has texts for results by the id of their call. Alone in a message; hand it back with the others.
    */
-  | { type: "compaction"; keeps: number; summary?: string; results: { [toolUseId: string]: string } };
+  | { type: "compaction"; keeps: number; summary?: string; results: { [toolUseId: string]: string } }
+  /**
+   * Nothing that was said: tools that the model is offered from this prompt on, by their wire names, where not all are
+   * (`limits.maxToolTokens`). `anew`: in place of those before; else behind them. Hand it back with the others, so that the provider's
+   * cache holds.
+   */
+  | { type: "tools"; names: string[]; anew: boolean };
 
 /** A content block of a tool result, in MCP's shape; further fields as the server sent them. */
 export type ToolContent =

@@ -136,8 +136,13 @@ pub enum Fact {
     SourceChanged(Value),
     /// The tools that the model will be offered, in the order of the offer.
     Tools(Vec<ToolEntry>),
-    /// Tools that the model is offered from now on besides, behind the others.
-    MoreTools(Vec<ToolEntry>),
+    /// Which tools the model is offered from this prompt on, where not all are: a mark for the history. Comes before the tools.
+    Offered {
+        /// Their wire names.
+        names: Vec<String>,
+        /// In place of those before; else behind them.
+        anew: bool,
+    },
     /// About how many characters the system prompt and the definitions of the tools are. Comes before the tools, where a model's
     /// window is known.
     Fixed(u64),

@@ -167,6 +167,16 @@ fn a_made_up_tool_that_breaks_the_server_is_answered_with_the_names() {
     assert_eq!(scenario.next(), Step::CallModel(Ask::default()));
 }
 
+#[test]
+fn where_not_all_tools_are_offered_the_names_are_those_that_are() {
+    let mut scenario = Scenario::asking(Approval::Writes);
+    let mark = Block::Tools { names: vec!["s__write".into()], anew: true };
+    scenario.run.messages[0].content.insert(0, mark);
+    scenario.apply(Fact::ModelFailed(Error::new(Code::Provider, "error in the answer").retry(Retry::Backoff)));
+    let (_, tail) = scenario.asked_again().messages(scenario.run.messages());
+    assert_eq!(tail[0].text(), "hi\n\n(Call only these tools, by exactly these names: s__write.)");
+}
+
 fn with_fallback() -> Scenario {
     let mut scenario = Scenario::asking(Approval::Never);
     let candidate = |id: &str| Candidate { id: id.into(), ..Candidate::default() };

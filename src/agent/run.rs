@@ -378,7 +378,7 @@ impl Run {
             Fact::Context(context) => self.take_context(context),
             Fact::SourceChanged(change) => self.take_change(change),
             Fact::Tools(tools) => self.take_tools(tools, now),
-            Fact::MoreTools(tools) => self.take_more_tools(tools),
+            Fact::Offered { names, anew } => self.note_offered(names, anew),
             Fact::Fixed(chars) => self.meter.fixed = chars,
             Fact::Compacted(compacted) => self.take_compacted(compacted),
             Fact::Deltas(deltas) => self.take_deltas(deltas),

@@ -67,7 +67,16 @@ impl Scenario {
         Scenario::new(approval, limits).begun()
     }
 
+    /// The same with another tool.
+    pub(super) fn asking_beside(approval: Approval, another: ToolEntry) -> Scenario {
+        Scenario::new(approval, Limits::default()).begun_with(vec![another])
+    }
+
     fn begun(self) -> Scenario {
+        self.begun_with(Vec::new())
+    }
+
+    fn begun_with(self, others: Vec<ToolEntry>) -> Scenario {
         let mut scenario = self;
         assert_eq!(scenario.next(), Step::Gather);
         scenario.apply(Fact::Gathered);
@@ -80,6 +89,7 @@ impl Scenario {
             ..ToolEntry::default()
         };
         let mut tools = vec![tool("read", true), tool("write", false)];
+        tools.extend(others);
         if scenario.run.has_goal() {
             goal::offer(&mut tools, &mut Vec::new());
         }

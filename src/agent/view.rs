@@ -137,7 +137,7 @@ pub(crate) fn size(message: &Message) -> u64 {
         Block::Image { .. } | Block::Audio { .. } => MEDIA,
         Block::ToolUse { name, input, .. } => length(name) + weight(input),
         Block::ToolResult { content, .. } => content.iter().map(weight).sum(),
-        Block::Compaction { .. } => 0,
+        Block::Compaction { .. } | Block::Tools { .. } => 0,
     });
     sizes.sum::<u64>() + 8
 }

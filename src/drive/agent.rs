@@ -275,20 +275,13 @@ impl<P: Platform> Agent<P> {
         &self.0.approved
     }
 
-    /// The tools that models were offered last, where not all are.
+    /// The tools that the last conversation began with, where not all are offered.
     pub(crate) fn offered(&self) -> Vec<String> {
         self.0.offered.borrow().clone()
     }
 
     pub(crate) fn set_offered(&self, names: Vec<String>) {
         *self.0.offered.borrow_mut() = names;
-    }
-
-    pub(crate) fn note_offered(&self, name: &str) {
-        let mut offered = self.0.offered.borrow_mut();
-        if !offered.iter().any(|known| known == name) {
-            offered.push(name.to_owned());
-        }
     }
 
     pub(crate) fn config(&self) -> &AgentConfig {

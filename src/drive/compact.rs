@@ -3,13 +3,11 @@
 use serde_json::Value;
 
 use crate::agent::fact::{Compacted, Fact, Squeeze};
-use crate::agent::kept::told_in;
 use crate::agent::policy::retry_delay;
 use crate::agent::run::Run;
 use crate::drive::agent::Agent;
 use crate::drive::handle::RunHandle;
 use crate::drive::model::Model;
-use crate::drive::offer::offer_reader;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result, Retry};
 use crate::json;
@@ -74,7 +72,7 @@ impl Work {
 /// Does it. `None` when the run is over.
 pub(crate) async fn compact<P: Platform>(
     agent: &Agent<P>,
-    (model, handle): (&Model, &RunHandle),
+    model: &Model,
     over: &Cancel,
     work: Work,
 ) -> Option<Compacted> {
@@ -85,7 +83,6 @@ pub(crate) async fn compact<P: Platform>(
     let orders: Value = json::read(&orders).unwrap_or_default();
     let results = orders.get("results").and_then(Value::as_object).into_iter().flatten();
     compacted.results = results.filter_map(|(id, told)| Some((id.clone(), told.as_str()?.to_owned()))).collect();
-    let mut reads = compacted.results.iter().any(|(_, told)| told_in(told).is_some());
     for id in orders.get("keep").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         let Some((from, content)) = work.result(id) else { continue };
         let (kept, _, handle) = agent.keep(content.to_vec(), None, from, SHOWN, over).await;
@@ -93,14 +90,10 @@ pub(crate) async fn compact<P: Platform>(
         let place = compacted.results.iter_mut().find(|(known, _)| known == id);
         if let (Some(_), Some(text), Some((_, told))) = (handle, text, place) {
             text.clone_into(told);
-            reads = true;
         }
     }
     if over.is_cancelled() {
         return None;
-    }
-    if reads {
-        offer_reader(agent, model, handle, over).await;
     }
     if let Some(cut) = orders.get("cut").and_then(Value::as_u64) {
         let cut = cut as usize;

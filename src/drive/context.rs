@@ -98,6 +98,7 @@ impl Prompt {
                 }
                 // Providers count them by their size on the screen or their length in time.
                 Block::Image { .. } | Block::Audio { .. } => MEDIA as usize,
+                Block::Tools { .. } => 0,
                 other => json::text(&json::tree(other)).len(),
             };
         }

@@ -94,7 +94,7 @@ fn what_is_counted_is_what_a_run_then_sends() {
             for part in ["model", "system", "tools", "messages"] {
                 assert_eq!(counted[part], sent[part], "{part}");
             }
-            assert_eq!(sent["tools"].as_array().unwrap().len(), 2);
+            assert_eq!(sent["tools"].as_array().unwrap().len(), 3);
         }
         // What was only counted is none of the conversation.
         assert_eq!(agent.messages("c").await.unwrap().len(), 6);

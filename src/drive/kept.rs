@@ -9,7 +9,6 @@ use crate::drive::agent::Agent;
 use crate::drive::wait::{Cancel, unless_cancelled};
 use crate::error::{Code, Error, Result};
 use crate::json;
-use crate::llm::types::{Block, Message};
 use crate::platform::{Part, Platform};
 
 /// About how many bytes a token is.
@@ -114,17 +113,4 @@ impl<P: Platform> Agent<P> {
             Err(_) => Err(Error::cancelled("kept results")),
         }
     }
-}
-
-/// Whether a history tells of results that are kept.
-pub(crate) fn tells_of_kept(messages: &[Message]) -> bool {
-    let tells = |text: Option<&Value>| text.and_then(Value::as_str).and_then(kept::told_in).is_some();
-    messages.iter().flat_map(|message| &message.content).any(|block| match block {
-        Block::ToolResult { content, .. } => content.iter().any(|block| tells(block.get("text"))),
-        // What was taken out of the history, and a summary of it, may be all that still tells.
-        Block::Compaction { summary, results, .. } => {
-            results.values().any(|told| tells(Some(told))) || summary.as_deref().and_then(kept::told_in).is_some()
-        }
-        _ => false,
-    })
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::agent::config::Limits;
 use crate::agent::fact::Fact;
 use crate::agent::recovery::{Ask, Candidate};
+use crate::agent::selection::FIND;
 use crate::agent::view::{View, size};
 use crate::drive::count::Counted;
 use crate::drive::handle::RunHandle;
@@ -46,6 +47,8 @@ pub(crate) struct Model {
     tools: RefCell<Vec<ToolDefinition>>,
     /// Names of those that are the agent's own.
     own: RefCell<Vec<String>>,
+    /// A tool that is not offered, where not all are.
+    other: RefCell<Option<ToolDefinition>>,
     /// Tools were offered, or refused where they stood, and it has yet to be seen which of them the history tells of.
     unsure: Cell<bool>,
     /// The threads that may be gone on with.
@@ -76,6 +79,7 @@ impl Model {
     ) -> Model {
         let (idle, longest) = (limits.turn_timeout, limits.turn_max);
         let (encoder, tools, own) = (RefCell::new(None), RefCell::default(), RefCell::default());
+        let other = RefCell::default();
         let unsure = Cell::new(false);
         Model {
             config,
@@ -86,6 +90,7 @@ impl Model {
             encoder,
             tools,
             own,
+            other,
             unsure,
             threads: Rc::default(),
             counted: None,
@@ -104,9 +109,16 @@ impl Model {
         models.map(candidate).collect()
     }
 
-    /// Says which tools the models are offered, those of the agent itself behind the others; they are serialised once.
-    pub(crate) fn offer(&self, mut tools: Vec<ToolDefinition>, own: Vec<ToolDefinition>) {
+    /// Says which tools the models are offered, those of the agent itself behind the others; they are serialised once. Where not
+    /// all are, `other` is one of the rest.
+    pub(crate) fn offer(
+        &self,
+        mut tools: Vec<ToolDefinition>,
+        own: Vec<ToolDefinition>,
+        other: Option<ToolDefinition>,
+    ) {
         *self.own.borrow_mut() = own.iter().map(|tool| tool.name.clone()).collect();
+        *self.other.borrow_mut() = other;
         tools.extend(own);
         *self.encoder.borrow_mut() = self.standing((0, false), &tools, 0, Found::default());
         self.unsure.set(true);
@@ -119,11 +131,10 @@ impl Model {
     }
 
     /// Offers further tools behind the others. The next request is written anew, and its tools begin as those of the last.
-    pub(crate) fn offer_more(&self, more: Vec<ToolDefinition>, own: Vec<ToolDefinition>) {
-        self.own.borrow_mut().extend(own.iter().map(|tool| tool.name.clone()));
+    pub(crate) fn offer_more(&self, more: Vec<ToolDefinition>) {
         let mut tools = self.tools.borrow_mut();
         let before = tools.len();
-        for tool in more.into_iter().chain(own) {
+        for tool in more {
             if !tools.iter().any(|known| known.name == tool.name) {
                 tools.push(tool);
             }
@@ -148,8 +159,15 @@ impl Model {
             return Found::default();
         }
         let mut finders = self.own.borrow().clone();
-        finders.retain(|name| name.starts_with("find_tools"));
-        Found::of(config, shown, &self.tools.borrow(), &finders)
+        finders.retain(|name| name.starts_with(FIND));
+        Found::of(config, shown, &self.tools.borrow(), &finders).beside(config, self.other.borrow().as_ref())
+    }
+
+    /// Whether tools that fit a later prompt are added with it. Where the model can find them at no cost to what was said before,
+    /// but a prompt cannot add them so, they are not.
+    pub(crate) fn adds_at_prompts(&self) -> bool {
+        let config = self.config.at(0);
+        self.threads.borrow().wants_in_front(config) || !found::only_in_results(config)
     }
 
     /// Characters of what a model is asked with: of the system prompt, the tools and those messages.

@@ -10,12 +10,13 @@ use crate::agent::event::Outcome;
 use crate::agent::fact::{Call, Fact, ToolOutput};
 use crate::agent::flow::shows_private;
 use crate::agent::goal;
+use crate::agent::kept;
 use crate::agent::run::Run;
-use crate::agent::selection::{MOST_FOUND, MOST_NEW, choose};
+use crate::agent::selection::{Adds, Before, Choice, MOST_FOUND, MOST_NEW, choose, go_on};
 use crate::drive::agent::Agent;
 use crate::drive::context::{PATIENCE, Prompt};
 use crate::drive::handle::RunHandle;
-use crate::drive::kept::{BYTES, tells_of_kept};
+use crate::drive::kept::BYTES;
 use crate::drive::live::{Inbox, Watch};
 use crate::drive::model::Model;
 use crate::drive::plan::offer_builtin;
@@ -32,40 +33,49 @@ pub(crate) struct Wish {
     prompt: Option<Prompt>,
     /// The run pursues a goal.
     pursues: bool,
-    /// The history tells of results that can be read on.
+    /// Results may be, or have been, kept.
     reads: bool,
-    /// Only some tools are offered: the prompt, and wire names of those that the history has calls of.
-    narrow: Option<(String, Vec<String>)>,
+    /// Only some tools are offered.
+    narrow: Option<Narrow>,
     /// Sources may be followed as long as the run goes on.
     follows: bool,
+}
+
+/// What is known of a conversation whose model is offered only some tools.
+struct Narrow {
+    /// What the user says.
+    prompt: String,
+    before: Before,
+    /// The model may have been asked with what is offered: the run is taken up again.
+    settled: bool,
+}
+
+/// The definitions to offer in front, those behind that were added later, and one that is not offered.
+type Offer = (Vec<ToolDefinition>, Vec<ToolDefinition>, Option<ToolDefinition>);
+
+/// Whether a run can have results that are too long to be shown: then its model can read them from the first request on, since
+/// a tool that came with the first of them would cost the provider's cache of all that was said before.
+pub(crate) fn reads<P: Platform>(agent: &Agent<P>, run: &Run) -> bool {
+    let tells = |block: &Block| matches!(block, Block::ToolResult { .. } | Block::Compaction { .. });
+    agent.catalog().bytes() > 0 || run.messages().iter().flat_map(|message| &message.content).any(tells)
 }
 
 impl Wish {
     /// What a run wants; `None` where all tools are offered at once.
     pub(crate) fn of<P: Platform>(agent: &Agent<P>, run: &Run, conversation: bool) -> Option<Wish> {
         let messages = run.messages();
-        let most = (agent.config().limits.max_tool_tokens as usize).saturating_mul(BYTES);
-        let narrow = (agent.catalog().bytes() > most).then(|| {
-            let used = messages.iter().flat_map(|message| &message.content).filter_map(|block| match block {
-                Block::ToolUse { name, .. } => Some(name.clone()),
-                _ => None,
-            });
-            // A run that is taken up again has more behind its prompt: what it has found, and may not have called yet.
+        let narrow = (agent.catalog().bytes() > agent.tool_room()).then(|| {
+            // A run that is taken up again has more behind its prompt, or has said already what it offers.
             let (prompt, behind) = messages[run.begun_with().min(messages.len())..].split_first().unzip();
-            let behind = behind.into_iter().flatten().flat_map(|message| &message.content);
-            let found = behind.flat_map(|block| match block {
-                Block::ToolResult { content, .. } => &content[..],
-                _ => &[],
-            });
-            let found = found.flat_map(found::names).map(str::to_owned);
-            (prompt.map(Message::text).unwrap_or_default(), used.chain(found).collect())
+            let marked = |prompt: &Message| prompt.content.iter().any(|block| matches!(block, Block::Tools { .. }));
+            let settled = behind.is_some_and(|behind: &[Message]| !behind.is_empty()) || prompt.is_some_and(marked);
+            Narrow { prompt: prompt.map(Message::text).unwrap_or_default(), before: Before::of(messages), settled }
         });
         let follows = agent.may_follow(conversation);
         let run_id = || follows.then(|| run.id().to_owned());
         let prompt = (agent.has_context() && !run.has_context()).then(|| Prompt::of(messages, run_id()));
-        let reads = tells_of_kept(messages) || run.was_offered(Builtin::Read);
-        let any = prompt.is_some() || reads || narrow.is_some() || follows || agent.offers_plans();
-        any.then_some(Wish { prompt, pursues: run.has_goal(), reads, narrow, follows })
+        let any = prompt.is_some() || narrow.is_some() || follows || agent.offers_plans();
+        any.then(|| Wish { prompt, pursues: run.has_goal(), reads: reads(agent, run), narrow, follows })
     }
 }
 
@@ -82,11 +92,10 @@ pub(crate) async fn offer<P: Platform>(
 ) {
     let catalog = agent.catalog();
     let mut entries = catalog.entries();
-    let narrow = wish.narrow;
-    let finds = narrow.is_some();
-    let definitions = match narrow {
-        Some((prompt, used)) => agent.chosen(&prompt, &used, over).await,
-        None => catalog.definitions(),
+    let finds = wish.narrow.is_some();
+    let (front, more, other) = match wish.narrow {
+        Some(narrow) => agent.chosen((model, handle), narrow, over).await,
+        None => (catalog.definitions(), Vec::new(), None),
     };
     if over.is_cancelled() {
         return;
@@ -98,16 +107,18 @@ pub(crate) async fn offer<P: Platform>(
             return;
         }
     }
+    if wish.reads {
+        kept::offer(&mut entries, &mut own);
+    }
+    if finds && let Some((entry, definition)) = agent.finder(&entries, over).await {
+        entries.push(entry);
+        own.push(definition);
+    }
     if wish.pursues {
         goal::offer(&mut entries, &mut own);
     }
-    for (builtin, wanted) in [(Builtin::Find, finds), (Builtin::Read, wish.reads)] {
-        if wanted && let Some((entry, definition)) = agent.own_tool(builtin, &entries, over).await {
-            entries.push(entry);
-            own.push(definition);
-        }
-    }
-    model.offer(definitions, own);
+    model.offer(front, own, other);
+    model.offer_more(more);
     tell_fixed(model, handle);
     let run_id = wish.prompt.as_ref().and_then(|prompt| prompt.run.clone());
     if let Some(prompt) = wish.prompt {
@@ -175,16 +186,6 @@ pub(crate) fn tell_fixed(model: &Model, handle: &RunHandle) {
     }
 }
 
-/// Offers the tool that reads what is kept from now on.
-pub(crate) async fn offer_reader<P: Platform>(agent: &Agent<P>, model: &Model, handle: &RunHandle, over: &Cancel) {
-    let others = agent.catalog().entries();
-    if let Some((entry, definition)) = agent.own_tool(Builtin::Read, &others, over).await {
-        model.offer_more(Vec::new(), vec![definition]);
-        tell_fixed(model, handle);
-        handle.push(Fact::MoreTools(vec![entry]));
-    }
-}
-
 /// Answers a call of `find_tools`: what is found is offered from now on.
 pub(crate) async fn find_more<P: Platform>(agent: &Agent<P>, model: &Model, call: &Call, over: &Cancel) -> ToolOutput {
     let query = call.input.get("query").and_then(Value::as_str).unwrap_or("");
@@ -196,7 +197,6 @@ pub(crate) async fn find_more<P: Platform>(agent: &Agent<P>, model: &Model, call
     let (mut told, mut known) = (String::new(), String::new());
     let (mut more, mut names) = (Vec::new(), Vec::new());
     for tool in found.iter().filter_map(|name| catalog.find(name)) {
-        agent.note_offered(&tool.entry.name);
         let definition = tool.definition();
         let first = definition.description.lines().next().unwrap_or("");
         let first = &first[..first.floor_char_boundary(200)];
@@ -209,7 +209,7 @@ pub(crate) async fn find_more<P: Platform>(agent: &Agent<P>, model: &Model, call
             more.push(definition);
         }
     }
-    model.offer_more(more, Vec::new());
+    model.offer_more(more);
     let mut content = Vec::new();
     if !told.is_empty() {
         content.push(found::block(["These tools can be called from now on:\n", &told].concat(), names));
@@ -225,29 +225,53 @@ pub(crate) async fn find_more<P: Platform>(agent: &Agent<P>, model: &Model, call
 }
 
 impl<P: Platform> Agent<P> {
-    /// The definitions that fit a prompt; all of them where nobody knows.
-    async fn chosen(&self, prompt: &str, used: &[String], over: &Cancel) -> Vec<ToolDefinition> {
-        let asked = self.find_tools(prompt, MOST_NEW, over);
-        let ranked = within(&**self.platform(), PATIENCE, over, asked).await;
-        let catalog = self.catalog();
-        let Ok(Ok(ranked)) = ranked else { return catalog.definitions() };
-        let most = (self.config().limits.max_tool_tokens as usize).saturating_mul(BYTES);
-        let places = choose(&catalog.candidates(), &self.offered(), used, &ranked, most);
-        let tools: Vec<_> = places.iter().filter_map(|place| catalog.tools().get(*place)).collect();
-        self.set_offered(tools.iter().map(|tool| tool.entry.name.clone()).collect());
-        tools.into_iter().map(|tool| tool.definition()).collect()
+    /// The bytes that there are for the definitions of tools.
+    fn tool_room(&self) -> usize {
+        (self.config().limits.max_tool_tokens as usize).saturating_mul(BYTES)
     }
 
-    /// A tool of the agent itself, as the run and as its model have to know it; `None` when the part that knows is not there.
-    async fn own_tool(
-        &self,
-        builtin: Builtin,
-        others: &[ToolEntry],
-        over: &Cancel,
-    ) -> Option<(ToolEntry, ToolDefinition)> {
-        let entry = ToolEntry::builtin(builtin, others);
-        let name = if builtin == Builtin::Find { "find_tools" } else { "read_result" };
-        let tool = self.ask_kept(&json!({ "do": "tool", "name": name }), over).await.ok()?;
+    /// The definitions that a prompt goes on with, or that fit it; all of them where nobody knows. What is new is reported.
+    async fn chosen(&self, (model, handle): (&Model, &RunHandle), narrow: Narrow, over: &Cancel) -> Offer {
+        let Narrow { prompt, before, settled } = narrow;
+        let begun = !before.front.is_empty();
+        let mut ranked = None;
+        if !begun || !settled && model.adds_at_prompts() {
+            let asked = self.find_tools(&prompt, MOST_NEW, over);
+            ranked = within(&**self.platform(), PATIENCE, over, asked).await.ok().and_then(Result::ok);
+        }
+        let catalog = self.catalog();
+        let tools = catalog.candidates();
+        let most = if settled { usize::MAX } else { self.tool_room() };
+        let choice = match go_on(&tools, &before, Adds { ranked: ranked.as_deref().unwrap_or_default(), most }) {
+            Some(choice) => choice,
+            None => {
+                if begun && ranked.is_none() {
+                    let asked = self.find_tools(&prompt, MOST_NEW, over);
+                    ranked = within(&**self.platform(), PATIENCE, over, asked).await.ok().and_then(Result::ok);
+                }
+                let Some(ranked) = ranked else { return (catalog.definitions(), Vec::new(), None) };
+                let standing = if begun { Vec::new() } else { self.offered() };
+                let front = choose(&tools, &standing, &before.used, &ranked, self.tool_room());
+                self.set_offered(front.iter().map(|place| tools[*place].name.to_owned()).collect());
+                Choice { new: front.len(), front, more: Vec::new() }
+            }
+        };
+        let Choice { front, more, new } = choice;
+        let anew = more.is_empty();
+        if new > 0 && !settled {
+            let marked = if anew { &front[..] } else { &more[more.len() - new..] };
+            let names = marked.iter().map(|place| tools[*place].wire_name.to_owned()).collect();
+            handle.push(Fact::Offered { names, anew });
+        }
+        let definition = |place: usize| catalog.tools()[place].definition();
+        let other = (0..tools.len()).find(|place| !front.contains(place)).map(definition);
+        (front.into_iter().map(definition).collect(), more.into_iter().map(definition).collect(), other)
+    }
+
+    /// The tool that finds others, as the run and as its model have to know it; `None` when the part that knows is not there.
+    async fn finder(&self, others: &[ToolEntry], over: &Cancel) -> Option<(ToolEntry, ToolDefinition)> {
+        let entry = ToolEntry::builtin(Builtin::Find, others);
+        let tool = self.ask_kept(&json!({ "do": "tool" }), over).await.ok()?;
         let definition = ToolDefinition {
             name: entry.wire_name.clone(),
             description: tool.get("description")?.as_str()?.to_owned(),

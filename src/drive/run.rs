@@ -12,6 +12,7 @@ use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::event::{Event, Outcome};
 use crate::agent::fact::{Call, Fact, Step, ToolOutput};
 use crate::agent::goal;
+use crate::agent::kept;
 use crate::agent::log::seal::seal;
 use crate::agent::policy::gather_limit;
 use crate::agent::run::Run;
@@ -24,7 +25,7 @@ use crate::drive::keep::Keeper;
 use crate::drive::live::Inbox;
 use crate::drive::mcp::Attendant;
 use crate::drive::model::{Model, Prepared};
-use crate::drive::offer::{Wish, find_more, hold_result, offer, offer_reader, private_in, tell_fixed};
+use crate::drive::offer::{Wish, find_more, hold_result, offer, private_in, reads, tell_fixed};
 use crate::drive::plan::{Returns, Stage};
 use crate::drive::question::{Questions, StandingBy};
 use crate::drive::server::Server;
@@ -269,10 +270,13 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
                 return jobs;
             } else {
                 let mut own = Vec::new();
+                if reads(&context.agent, run) {
+                    kept::offer(&mut entries, &mut own);
+                }
                 if run.has_goal() {
                     goal::offer(&mut entries, &mut own);
                 }
-                context.model.offer(catalog.definitions(), own);
+                context.model.offer(catalog.definitions(), own, None);
                 tell_fixed(&context.model, handle);
             }
             handle.push(Fact::Tools(entries));
@@ -310,13 +314,10 @@ fn start<P: Platform>(context: &Context<P>, run: &Run, step: Step) -> Vec<Job<P>
     }
 }
 
-/// Reports a result that goes before the model: one that is too long is kept, and the model gets the tool that reads it.
+/// Reports a result that goes before the model: one that is too long is kept.
 async fn end_call<P: Platform>(context: &Context<P>, id: String, output: ToolOutput, from: &str) {
-    let Context { agent, handle, model, over, .. } = context;
+    let Context { agent, handle, over, .. } = context;
     let output = agent.keep_big(output, from, over).await;
-    if output.handle.is_some() {
-        offer_reader(agent, model, handle, over).await;
-    }
     handle.push(Fact::ToolEnded { id, output });
 }
 
@@ -364,7 +365,7 @@ async fn perform<P: Platform>(context: Rc<Context<P>>, job: Job<P>) {
         }
         Job::Compact(work) => {
             context.trace.compacting(platform.now());
-            if let Some(compacted) = compact(agent, (model, handle), over, work).await {
+            if let Some(compacted) = compact(agent, model, over, work).await {
                 handle.push(Fact::Compacted(compacted));
             }
         }

@@ -133,7 +133,7 @@ fn block(out: &mut String, block: &Block, found: &Found) {
             json::field(out, "signature", signature);
             out.push('}');
         }
-        Block::Thinking { .. } | Block::Compaction { .. } => {}
+        Block::Thinking { .. } | Block::Compaction { .. } | Block::Tools { .. } => {}
         Block::Image { data, mime_type } => image_block(out, mime_type, data),
         Block::Audio { .. } => text_block(out, UNHEARD),
         Block::RedactedThinking { data } => {

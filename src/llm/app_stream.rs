@@ -9,12 +9,14 @@
 //! The browser's own model is one: what it writes under a constraint comes as pieces of one JSON text (`json`), whose
 //! member `say` is shown as it comes.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::decoder;
 use super::failure::{Fault, told};
 use super::json;
-use super::types::{Delta, Message, StopReason, ToolDefinition, Usage};
+use super::types::{Block, Delta, Message, StopReason, ToolDefinition, Usage};
 use super::wire::{MAX_CALLS, TOO_MANY_CALLS, made_up_id};
 
 /// Appends the system prompt and the tools.
@@ -35,11 +37,15 @@ pub(super) fn head(out: &mut String, system: Option<&str>, tools: &[ToolDefiniti
     out.push(']');
 }
 
-/// Appends the message as it is.
+/// Appends the message as it is, but for what no model is shown.
 pub(super) fn message(out: &mut String, message: &Message) {
     json::comma(out);
+    let mut shown = Cow::Borrowed(message);
+    if message.content.iter().any(|block| matches!(block, Block::Tools { .. })) {
+        shown.to_mut().content.retain(|block| !matches!(block, Block::Tools { .. }));
+    }
     // Messages have string keys only, so writing them cannot fail.
-    out.push_str(&serde_json::to_string(message).unwrap_or_default());
+    out.push_str(&serde_json::to_string(&*shown).unwrap_or_default());
 }
 
 /// Reads the deltas of one answer.

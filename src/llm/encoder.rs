@@ -91,6 +91,8 @@ impl Encoder {
         output: Option<&Value>,
         found: Found,
     ) -> Encoder {
+        let all = found.with_other(tools);
+        let tools = &*all;
         let mut headers = Headers::new();
         headers.set("content-type", "application/json");
         let dialect = Dialect::of(config);

@@ -12,8 +12,12 @@
 //! a request with no other tools ([Tool search], "Custom tool search implementation", of May 2026; no beta header). OpenAI's
 //! item makes tools callable from its place on ([Tool search, OpenAI], "Add tools at a specific point in the input").
 //!
-//! The history says in a mark on a result which tools were found there, so that it is written the same again by whoever takes it
-//! up. Other wires, and hosts that are not the provider's own, pass over the mark and are told of all tools in front: some hosts
+//! Anthropic's prompt is another one as soon as any tool is deferred, as others have measured. So where more may be found, one that is not offered is sent as
+//! a deferred tool from the first request on: nobody refers to it, and the first that is found changes nothing in front.
+//!
+//! The history says in a mark on a result which tools were found there, and in one on a prompt which it adds, so that it is
+//! written the same again by whoever takes it up. OpenAI's item can stand before a prompt; Anthropic's references cannot. Other
+//! wires, and hosts that are not the provider's own, pass over the marks and are told of all tools in front: some hosts
 //! fail at a kind of content that they do not know, and some leave it out, with what it tells. A tool whose result is not shown
 //! any more, as after a compaction, stands in front as well. A provider that refuses is asked again in the old way.
 //!
@@ -33,7 +37,7 @@ use crate::http::Request;
 /// The field of a content block's `_meta` that names the tools found.
 const MARK: &str = "edgewise/tools";
 
-/// Tools that are told of behind results: the id of each call, and what it has found.
+/// Tools that are told of behind results and before prompts: the id of each call, and what it has found, or a [`key`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found(Vec<(String, Vec<ToolDefinition>)>);
 
@@ -89,11 +93,36 @@ impl Found {
                             found.0.push((tool_use_id.clone(), here));
                         }
                     }
+                    Block::Tools { names, anew: false } if !only_in_results(config) => {
+                        let is_new = |name: &&String| !known.contains(name);
+                        let named = |name: &String| tools.iter().find(|tool| tool.name == *name).cloned();
+                        let here: Vec<ToolDefinition> = names.iter().filter(is_new).filter_map(named).collect();
+                        known.extend(here.iter().map(|tool| tool.name.clone()));
+                        if !here.is_empty() {
+                            found.0.push((key(names), here));
+                        }
+                    }
                     _ => {}
                 }
             }
         }
         found
+    }
+
+    /// The same with a tool that is not offered, for a provider whose prompt is another one once there is one to be found.
+    #[must_use]
+    pub fn beside(mut self, config: &ModelConfig, other: Option<&ToolDefinition>) -> Found {
+        if let Some(other) = other.filter(|_| takes(config) && only_in_results(config)) {
+            self.0.insert(0, (String::new(), vec![other.clone()]));
+        }
+        self
+    }
+
+    /// `tools`, and before them the one that is not offered. It stays there when it is found.
+    pub(super) fn with_other<'t>(&self, tools: &'t [ToolDefinition]) -> Cow<'t, [ToolDefinition]> {
+        let Some((_, other)) = self.0.first().filter(|(id, _)| id.is_empty()) else { return Cow::Borrowed(tools) };
+        let is_other = |tool: &&ToolDefinition| other.iter().any(|other| other.name == tool.name);
+        other.iter().chain(tools.iter().filter(|tool| !is_other(tool))).cloned().collect()
     }
 
     /// Every tool is told of in front.
@@ -110,6 +139,16 @@ impl Found {
     pub(super) fn by(&self, id: &str) -> &[ToolDefinition] {
         self.0.iter().find(|(call, _)| call == id).map_or(&[], |(_, tools)| tools)
     }
+}
+
+/// Under which the tools stand that a prompt adds.
+pub(super) fn key(names: &[String]) -> String {
+    names.join("\n")
+}
+
+/// Whether the wire tells of tools late only in results of those that find them.
+pub fn only_in_results(config: &ModelConfig) -> bool {
+    config.provider == Provider::Anthropic && takes(config)
 }
 
 /// Whether the provider takes tools behind results, as far as its host and the model's name tell.

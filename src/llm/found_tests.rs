@@ -221,3 +221,83 @@ fn what_is_counted_is_what_is_sent() {
         }
     }
 }
+
+/// A prompt with what it adds to the offer.
+fn adding(words: &str, names: &[&str], anew: bool) -> Message {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Message { role: Role::User, content: vec![Block::Tools { names, anew }, Block::Text { text: words.into() }] }
+}
+
+#[test]
+fn what_a_prompt_adds_stands_before_it_where_the_wire_can_and_else_behind_the_other_tools() {
+    let messages =
+        [adding("hello", &["look"], true), Message::assistant("hi"), adding("write to Ann", &["mail", "gone"], false)];
+    let tools = [tool("look"), tool("find_tools"), tool("mail")];
+    let first = request(&responses(), &messages[..1], &tools[..2]);
+    let later = request(&responses(), &messages, &tools);
+    assert!(later.starts_with(first.strip_suffix("]}").unwrap()), "{later}");
+    let body: Value = serde_json::from_str(&later).unwrap();
+    assert_eq!(
+        (&body["input"][2]["type"], &body["input"][2]["tools"][0]["name"]),
+        (&json!("additional_tools"), &json!("mail"))
+    );
+    assert_eq!(body["input"][3]["content"][0]["text"], "write to Ann");
+    let plain: Value = serde_json::from_str(
+        &in_front(Request { body: Some(later), ..Encoder::new(&responses(), None, &[]).request() })
+            .unwrap()
+            .body
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!((plain["tools"].as_array().unwrap().len(), plain["input"].as_array().unwrap().len()), (3, 3));
+    // Anthropic's references stand in results only; others know of nothing. No model is shown the mark.
+    let names = |tool: &Value| tool["name"].as_str().or(tool["function"]["name"].as_str()).unwrap().to_owned();
+    let elsewhere = [
+        anthropic(),
+        config(Provider::OpenAi, "https://api.openai.com/v1", "gpt-5.6"),
+        config(Provider::App, "", "mine"),
+        config(Provider::WorkersAi, "", "@cf/m"),
+    ];
+    for config in elsewhere {
+        let body: Value = serde_json::from_str(&request(&config, &messages, &tools)).unwrap();
+        assert_eq!(
+            body["tools"].as_array().unwrap().iter().map(names).collect::<Vec<_>>(),
+            ["look", "find_tools", "mail"]
+        );
+        assert!(!body["messages"].to_string().contains("gone"), "{body}");
+    }
+    let gemini = request(&config(Provider::Gemini, "https://g", "gemini-3"), &messages, &tools);
+    assert!(!gemini.contains("gone") && gemini.contains("write to Ann"), "{gemini}");
+}
+
+#[test]
+fn anthropic_has_a_tool_to_be_found_from_the_first_request_on() {
+    let (messages, tools, steps) = story();
+    // Whichever it is: one that is found later, or one that never is.
+    for name in ["mail", "other"] {
+        let other = tool(name);
+        let bodies = steps.map(|(shown, offered)| {
+            let found = found(&anthropic(), &messages[..shown], &tools[..offered]).beside(&anthropic(), Some(&other));
+            let mut encoder = Encoder::telling(&anthropic(), Some("be kind"), &tools[..offered], None, found);
+            messages[..shown].iter().for_each(|message| encoder.push(message));
+            encoder.request().body.unwrap()
+        });
+        let first: Value = serde_json::from_str(&bodies[0]).unwrap();
+        assert_eq!((&first["tools"][2]["name"], &first["tools"][2]["defer_loading"]), (&json!(name), &json!(true)));
+        let end = bodies[0].find(r#"],"messages":["#).unwrap();
+        for body in &bodies {
+            assert_eq!((&body[..end], front(body)), (&bodies[0][..end], front(&bodies[0])));
+            let body: Value = serde_json::from_str(body).unwrap();
+            let mut names: Vec<&str> =
+                body["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{names:?}");
+        }
+        assert!(bodies[1].contains(r#"{"type":"tool_reference","tool_name":"mail"}"#));
+    }
+    for config in [responses(), config(Provider::Anthropic, "http://127.0.0.1:8080", "m")] {
+        assert!(Found::default().beside(&config, Some(&tool("other"))).is_empty());
+    }
+}

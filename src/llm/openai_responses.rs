@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::config::Provider;
 use super::content::{Part, UNHEARD, part};
-use super::found::Found;
+use super::found::{self, Found};
 use super::json;
 use super::tools::tool_definitions;
 use super::types::{Block, Message, Role, ToolDefinition};
@@ -44,6 +44,7 @@ pub(super) fn message(out: &mut String, message: &Message, reasoning: bool, foun
     let mut media = String::new();
     for block in &message.content {
         match block {
+            Block::Tools { names, anew: false } => added(out, found.by(&found::key(names))),
             Block::Image { data, mime_type } => {
                 json::comma(&mut media);
                 image(&mut media, mime_type, data);

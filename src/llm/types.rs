@@ -96,6 +96,13 @@ pub enum Block {
         /// Texts that are shown in place of results, by the id of their tool use.
         results: Map<String, Value>,
     },
+    /// Nothing that was said: tools that the model is offered from this prompt on, where not all are. No model is shown it.
+    Tools {
+        /// Their wire names, in the order of the offer.
+        names: Vec<String>,
+        /// In place of those that were offered before; else behind them.
+        anew: bool,
+    },
 }
 
 impl Message {
@@ -181,6 +188,14 @@ impl Block {
                 let summary = map.get("summary").and_then(Value::as_str).map(str::to_owned);
                 Some(Block::Compaction { keeps, summary, results })
             }
+            "tools" => {
+                let names =
+                    map.get("names").and_then(Value::as_array)?.iter().map(|name| Some(name.as_str()?.to_owned()));
+                Some(Block::Tools {
+                    names: names.collect::<Option<_>>()?,
+                    anew: map.get("anew") == Some(&Value::Bool(true)),
+                })
+            }
             _ => None,
         }
     }
@@ -191,7 +206,7 @@ impl<'de> Deserialize<'de> for Block {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
         Block::read(Map::deserialize(deserializer)?).ok_or_else(|| {
             serde::de::Error::custom(
-                "a content block needs a known type (text, image, audio, thinking, redacted_thinking, tool_use, tool_result, compaction) and its fields",
+                "a content block needs a known type (text, image, audio, thinking, redacted_thinking, tool_use, tool_result, compaction, tools) and its fields",
             )
         })
     }

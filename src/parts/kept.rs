@@ -5,7 +5,7 @@
 //! {"do":"read","input":{"handle":...,"path":...},"most":40000}                     {"text":...,"failed":true?}
 //! {"do":"expand","input":{...},"schema":{...}}                                     {"input":{...}}, or {"problem":...}
 //! {"do":"get","handle":...}                                                       {"content":[...],"structuredContent":...}, or {}
-//! {"do":"tool","name":"read_result" | "find_tools"}                              name, description and schema
+//! {"do":"tool"}                                                                 name, description and schema of find_tools
 //! ```
 
 use std::rc::Rc;
@@ -29,10 +29,7 @@ pub(super) async fn answer<P: Platform>(platform: &P, request: &str) -> PartResu
             let kept = find(platform, handle).await;
             Some(kept.map_or_else(|| json!({}), |kept| kept.to_json()))
         }
-        Some("tool") => Some(match request.get("name").and_then(Value::as_str) {
-            Some("find_tools") => selection::definition(),
-            _ => kept::definition(),
-        }),
+        Some("tool") => Some(selection::definition()),
         _ => None,
     };
     answer.map(|answer| json::text(&answer)).ok_or_else(|| "the request cannot be read".to_owned())

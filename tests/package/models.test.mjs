@@ -45,7 +45,7 @@ test("a generate() of the app's own is asked with history and tools, and streams
   assert.equal(events.at(-1).usage.cost, 3);
   assert.equal(requests[0].system, "Be kind.");
   assert.equal(requests[0].model, "mine");
-  assert.deepEqual(requests[0].tools.map((tool) => tool.name), ["add"]);
+  assert.deepEqual(requests[0].tools.map((tool) => tool.name), ["add", "read_result"]);
   assert.equal(requests[1].messages[1].content[1].type, "tool_use");
 });
 

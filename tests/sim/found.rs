@@ -73,10 +73,12 @@ fn messages(events: &[Value]) -> RunOptions {
     RunOptions::read(&json!({ "messages": events.last().unwrap()["messages"] })).unwrap()
 }
 
-/// The names of the tools that are left to results.
+/// The names of the tools that are left to results, and told of in one.
 fn late(request: &Value) -> Vec<&str> {
+    let told = request["messages"].to_string();
+    let told = |name: &&str| told.contains(&format!(r#""tool_name":"{name}""#));
     let tools = request["tools"].as_array().unwrap().iter();
-    tools.filter(|tool| tool["defer_loading"] == true).map(|tool| tool["name"].as_str().unwrap()).collect()
+    tools.filter(|tool| tool["defer_loading"] == true).map(|tool| tool["name"].as_str().unwrap()).filter(told).collect()
 }
 
 /// What a provider caches before the conversation: it knows nothing of tools that are left to results.
@@ -253,4 +255,95 @@ fn what_is_counted_is_what_would_be_sent_also_where_only_the_count_refuses_it() 
         assert_eq!((late(first), late(sent)), (vec!["send_mail"], vec!["send_mail"]));
         assert_eq!(asked.len(), if refuses { 6 } else { 5 });
     }
+}
+
+/// Where a wire takes tools that a later prompt adds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Adds {
+    /// Not at all: the model finds them.
+    Never,
+    /// Before the prompt.
+    Late,
+    /// Behind the other tools.
+    Last,
+}
+
+/// The prompts of the next story. The second one needs what is there, the third one something else.
+const PROMPTS: [&str; 4] =
+    ["What will the weather be?", "And what will the weather in the city be?", "Does number 17", "Which weather?"];
+
+/// A conversation whose model finds a tool in the first run and never calls it; each run in another tab. Gives the requests.
+fn conversation(provider: &str, url: &str, base: &str) -> Vec<Value> {
+    let sim = SimPlatform::new(1);
+    let asked = host_at(&sim, url, |turn, _| Ok(if turn == 0 { call("find_tools") } else { Vec::new() }));
+    for prompt in PROMPTS {
+        let tab = sim.tab();
+        let model = json!({ "provider": provider, "id": "gpt-5.6", "baseUrl": base });
+        let agent = agent(&tab, model, json!({ "limits": { "maxToolTokens": 800 } }));
+        run(&tab, agent.send(Some("c"), prompt.into(), RunOptions::default()).unwrap());
+    }
+    let asked = asked.borrow();
+    assert_eq!(asked.len(), 5, "{}", sim.report());
+    asked.clone()
+}
+
+#[test]
+fn later_prompts_leave_the_front_as_it_is_and_what_was_found_stays_over_a_reload() {
+    for (provider, url, path, adds) in [
+        ("anthropic", ANTHROPIC, "", Adds::Never),
+        ("openai-responses", "https://api.openai.com", "/v1", Adds::Late),
+        ("openai", "https://api.openai.com", "/v1", Adds::Last),
+        ("anthropic", crate::model::MODEL, "", Adds::Last),
+    ] {
+        let asked = conversation(provider, url, &format!("{url}{path}"));
+        let [first, found, again, other, last] = &asked[..] else { panic!("{provider}") };
+        // What a provider caches: all that stands in front of what is said, but for what it leaves to be found.
+        let fronts: Vec<String> = asked.iter().map(front).collect();
+        let has = |request: &Value, name: &str| request.to_string().contains(&format!(r#""name":"{name}""#));
+        assert!(!has(first, "tool_17") && !has(first, "send_mail"), "{provider}: {first}");
+        for request in [found, again, other, last] {
+            assert!(has(request, "send_mail"), "{provider}: what was found is offered: {request}");
+        }
+        // Where the wire knows no other way, what is found stands behind, once.
+        assert_eq!(fronts[0] == fronts[1], adds != Adds::Last, "{provider}");
+        assert_eq!(fronts[1], fronts[2], "{provider}: nothing that fits better is missing");
+        assert_eq!(
+            (has(other, "tool_17"), has(last, "tool_17")),
+            (adds != Adds::Never, adds != Adds::Never),
+            "{provider}"
+        );
+        assert_eq!(fronts[2] == fronts[3], adds != Adds::Last, "{provider}");
+        assert_eq!(fronts[3], fronts[4], "{provider}");
+        // Behind what there was, each time.
+        for pair in asked.windows(2) {
+            let (before, after) = (offered(&pair[0]), offered(&pair[1]));
+            assert_eq!(before, after[..before.len()], "{provider}");
+        }
+        if adds == Adds::Late {
+            let items: Vec<&Value> = other["input"].as_array().unwrap().iter().collect();
+            let at = items.iter().rposition(|item| item["type"] == "additional_tools").unwrap();
+            assert_eq!((at + 2, has(items[at], "tool_17")), (items.len(), true), "{other}");
+            let before = again.to_string();
+            assert!(other.to_string().starts_with(before.strip_suffix("]}").unwrap()), "the request only grows");
+        }
+    }
+}
+
+#[test]
+fn a_conversation_with_ever_new_wishes_is_not_offered_ever_more() {
+    let sim = SimPlatform::new(1);
+    let asked = host(&sim, |_, _| Vec::new());
+    let agent = agent(&sim, crate::model::options(), json!({ "limits": { "maxToolTokens": 500 } }));
+    for at in 0..30 {
+        run(&sim, agent.send(Some("c"), format!("Does number {at}"), RunOptions::default()).unwrap());
+    }
+    let asked = asked.borrow();
+    let tokens: Vec<usize> = asked.iter().map(|request| request["tools"].to_string().len() / 4).collect();
+    assert!(tokens.iter().all(|tokens| *tokens < 900), "{tokens:?}");
+    for (at, request) in asked.iter().enumerate() {
+        assert!(offered(request).contains(&format!("tool_{at}")), "{at}: {:?}", offered(request));
+    }
+    // It begins anew only where there is no more room: else each list begins as the last one did.
+    let kept = asked.windows(2).filter(|pair| offered(&pair[1]).starts_with(&offered(&pair[0]))).count();
+    assert!(kept >= 15, "{kept} of 29: {:?}", asked.iter().map(offered).collect::<Vec<_>>());
 }

@@ -89,10 +89,7 @@ fn three_hundred_kilobytes_go_from_one_tool_to_another_without_the_model() {
     let events = run(&sim, &agent, json!([]));
     assert_eq!(*taken.borrow(), [json!({ "rows": rows(), "text": "row 4999" })]);
     let asked = asked.borrow();
-    assert_eq!(
-        [&asked[0], &asked[1], &asked[2]].map(offered),
-        [vec!["rows", "take"], vec!["rows", "take", "read_result"], vec!["rows", "take", "read_result"]]
-    );
+    assert_eq!(offered(&asked[0]), ["rows", "take", "read_result"]);
     let told = results(&asked[1]).remove(0);
     assert!(told.contains("Shape: [5000 × { id: number, name: string, note: string }]"), "{told}");
     let later = results(&asked[2]);
@@ -249,4 +246,53 @@ fn handles_stand_for_results_in_plans_too() {
     assert!(why.contains("step `in`: forEach: result:00000000000000000000 is not kept any more"), "{why}");
     let read: usize = asked.borrow().iter().map(|request| request.to_string().len()).sum();
     assert!(read < 60_000, "{read}");
+}
+
+#[test]
+fn what_reads_results_is_offered_from_the_first_request_on_so_that_the_tools_of_all_requests_are_the_same() {
+    for (url, provider, path) in [
+        ("https://api.anthropic.com", "anthropic", ""),
+        ("https://api.openai.com", "openai", "/v1"),
+        ("https://api.openai.com", "openai-responses", "/v1"),
+        (model::MODEL, "openai", "/v1"),
+    ] {
+        let sim = SimPlatform::new(1);
+        sim.function(FunctionId(0), |_, _| AppAnswer::value(Millis(5), rows()));
+        let turns = [Some("rows"), None, None, Some("rows"), None];
+        let asked = model::host_at(&sim, url, move |turn, _| {
+            Ok(turns[turn].map_or_else(Vec::new, |name| calls(&[(name, json!({}))])))
+        });
+        let start = |sim: &SimPlatform, tools: Value| {
+            let model = json!({ "provider": provider, "id": "gpt-5.6", "baseUrl": format!("{url}{path}") });
+            let options = json!({ "model": model, "tools": tools });
+            Agent::new(Rc::new(sim.clone()), AgentConfig::read(&options).unwrap())
+        };
+        let tools = json!([{ "name": "rows", "annotations": { "readOnlyHint": true }, "execute": { "$function": 0 } }]);
+        let send = |sim: &SimPlatform, agent: &Agent<SimPlatform>| {
+            let (handle, driver) = agent.send(Some("c"), "go".into(), RunOptions::default()).unwrap();
+            sim.spawn("driver", driver);
+            let events = sim.block_on(async move { handle.all_events().await }).unwrap();
+            assert_eq!(kind(events.last().unwrap()), "done", "{provider} {}", sim.report());
+        };
+        // A turn with a long result, a run that goes on from it, and one in another tab.
+        let here = start(&sim, tools.clone());
+        send(&sim, &here);
+        send(&sim, &here);
+        let tab = sim.tab();
+        send(&tab, &start(&tab, tools));
+        let asked_for = asked.borrow();
+        assert_eq!((asked_for.len(), offered(&asked_for[0])), (5, vec!["rows".to_owned(), "read_result".to_owned()]));
+        for request in &*asked_for {
+            // Byte for byte, as the provider's cache compares it.
+            assert_eq!(request["tools"].to_string(), asked_for[0]["tools"].to_string(), "{provider}");
+        }
+        let definition = asked_for[0]["tools"][1].to_string();
+        assert!(definition.len() < 560, "{} bytes in every request: {definition}", definition.len());
+        drop(asked_for);
+        // Whoever has no tools has no results.
+        let sim = SimPlatform::new(1);
+        let asked = model::host_at(&sim, url, |_, _| Ok(Vec::new()));
+        send(&sim, &start(&sim, json!([])));
+        assert_eq!(offered(&asked.borrow()[0]), [""; 0]);
+    }
 }

@@ -36,7 +36,14 @@ pub fn host_at(
         let turn = seen.borrow().len();
         let calls = script(turn, &body);
         seen.borrow_mut().push(body);
-        calls.map_or_else(|other| other, |calls| answer(turn, &calls))
+        calls.map_or_else(
+            |other| other,
+            |calls| match request.url.rsplit('/').next() {
+                Some("completions") => chat_answer(turn, &calls),
+                Some("responses") => responses_answer(turn, &calls),
+                _ => answer(turn, &calls),
+            },
+        )
     });
     asked
 }
@@ -67,6 +74,46 @@ fn answer(turn: usize, calls: &[(String, Value)]) -> Answer {
     Answer::events(vec![Step::Bytes(bytes)])
 }
 
+/// The same as Chat Completions.
+fn chat_answer(turn: usize, calls: &[(String, Value)]) -> Answer {
+    let chunk = |delta: Value, reason: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": reason });
+        format!("data: {}\n\n", json!({ "choices": [choice] })).into_bytes()
+    };
+    let mut bytes = Vec::new();
+    for (index, (name, input)) in calls.iter().enumerate() {
+        let function = json!({ "name": name, "arguments": input.to_string() });
+        let call =
+            json!({ "index": index, "id": format!("call_{turn}_{index}"), "type": "function", "function": function });
+        bytes.extend(chunk(json!({ "tool_calls": [call] }), Value::Null));
+    }
+    if calls.is_empty() {
+        bytes.extend(chunk(json!({ "content": "Done." }), Value::Null));
+    }
+    bytes.extend(chunk(json!({}), json!(if calls.is_empty() { "stop" } else { "tool_calls" })));
+    bytes.extend(b"data: [DONE]\n\n");
+    Answer::events(vec![Step::Bytes(bytes)])
+}
+
+/// The same as Responses.
+fn responses_answer(turn: usize, calls: &[(String, Value)]) -> Answer {
+    let mut bytes = Vec::new();
+    for (at, (name, input)) in calls.iter().enumerate() {
+        let item = json!({ "type": "function_call", "id": format!("fc_{turn}_{at}"), "call_id": format!("call_{turn}_{at}"), "name": name, "arguments": input.to_string() });
+        let mut begun = item.clone();
+        begun["arguments"] = json!("");
+        bytes.extend(event(json!({ "type": "response.output_item.added", "output_index": at, "item": begun })));
+        bytes.extend(event(json!({ "type": "response.output_item.done", "output_index": at, "item": item })));
+    }
+    if calls.is_empty() {
+        bytes.extend(event(
+            json!({ "type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Done." }),
+        ));
+    }
+    bytes.extend(event(json!({ "type": "response.completed", "response": { "id": format!("resp_{turn}"), "status": "completed", "output": [], "usage": { "input_tokens": 1, "output_tokens": 1 } } })));
+    Answer::events(vec![Step::Bytes(bytes)])
+}
+
 /// The text of the results that the last message of a request carries, call by call.
 pub fn results(request: &Value) -> Vec<String> {
     let last = request["messages"].as_array().unwrap().last().unwrap();
@@ -84,5 +131,5 @@ pub fn results(request: &Value) -> Vec<String> {
 /// The names of the tools that a request offers.
 pub fn offered(request: &Value) -> Vec<String> {
     let tools = request["tools"].as_array().map_or(&[][..], Vec::as_slice);
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    tools.iter().map(|tool| tool["name"].as_str().or(tool["function"]["name"].as_str()).unwrap().to_owned()).collect()
 }

@@ -448,7 +448,7 @@ fn a_model_makes_many_calls_in_one_round_trip() {
     let (asked, events, calls) = with_model(plan, json!({}));
     let tools: Vec<&str> =
         asked[0]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(tools, ["s__add", "s__echo_text", "run_plan"]);
+    assert_eq!(tools, ["s__add", "s__echo_text", "run_plan", "read_result"]);
     assert_eq!(asked[0]["tools"], asked[1]["tools"]);
     let said = |text: &str| json!({ "text": text }).to_string();
     let made = [
@@ -478,7 +478,7 @@ fn the_model_is_told_everything_that_is_wrong_with_its_plan() {
 #[test]
 fn without_the_option_no_plan_is_offered() {
     let (asked, events, _) = with_model(json!({ "steps": [] }), json!({ "plans": false }));
-    assert_eq!(asked[0]["tools"].as_array().unwrap().len(), 2);
+    assert_eq!(asked[0]["tools"].as_array().unwrap().len(), 3, "{}", asked[0]["tools"]);
     let result = events.iter().find(|event| kind(event) == "tool_result").unwrap();
     assert!(result["content"][0]["text"].as_str().unwrap().starts_with("there is no tool `run_plan`"));
 }

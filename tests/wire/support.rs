@@ -133,7 +133,7 @@ pub(crate) fn shown(outcome: &Outcome) -> String {
             Block::ToolUse { id, name, invalid_input: Some(text), .. } => {
                 format!("tool {id} {name} invalid {text:?}\n")
             }
-            Block::ToolResult { .. } | Block::Compaction { .. } => "no answer\n".into(),
+            Block::ToolResult { .. } | Block::Compaction { .. } | Block::Tools { .. } => "no answer\n".into(),
         };
     }
     let usage = answer.usage;

@@ -14,10 +14,12 @@ pub mod expand;
 mod outline;
 pub mod read;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::agent::catalog::{Builtin, ToolEntry};
 use crate::agent::told::{tells, tells_text};
 use crate::json;
+use crate::llm::types::ToolDefinition;
 use crate::mcp::sha256::sha256;
 use crate::time::Millis;
 
@@ -224,7 +226,8 @@ impl Kept {
         let tail = cut_end(&view[head.len()..], (most / 8).min(TAIL));
         let left = view[head.len()..view.len() - tail.len()].chars().count().to_string();
         told += &["It begins:\n", head, "\n[", &left, " characters left out]\nIt ends:\n", tail, "\n"].concat();
-        told += "Read on with read_result. Another tool gets all of it when you give it the handle as an argument, as the \
+        told += "Read on with read_result: `path` chooses a part of JSON, and `lines`, `grep` or `range` what is shown. Better \
+                 where another tool needs it: that one gets all of it when you give it the handle as an argument, as the \
                  string \"";
         told += &[handle, "\"; \"", handle, "#/json/pointer\" is a part of it."].concat();
         told
@@ -247,27 +250,19 @@ fn cut_end(text: &str, most: usize) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
 }
 
-/// `read_result` as models see it.
-pub fn definition() -> Value {
-    let description = "Reads a part of a result that was too long to be shown. `path` chooses a part of JSON; `lines`, `grep` \
-        or `range` what is shown of it, else it is shown from its beginning. Prefer to pass the handle itself to the tool \
-        that needs the result.";
-    let pair = |what: &str| json!({ "type": "array", "items": { "type": "integer" }, "minItems": 2, "maxItems": 2, "description": what });
-    let mut properties = Map::new();
-    let mut add = |name: &str, schema: Value| properties.insert(name.to_owned(), schema);
-    add("handle", json!({ "type": "string", "description": "result:..." }));
-    add("path", json!({ "type": "string", "description": "JSON Pointer, such as /items/0/title" }));
-    add("lines", pair("First and last line, from 1"));
-    add(
-        "grep",
-        json!({ "type": "string", "description": "Regular expression: the lines that match, with their numbers" }),
-    );
-    add("range", pair("First and last character, from 1"));
-    json!({
-        "name": "read_result",
-        "description": description,
-        "inputSchema": { "type": "object", "properties": properties, "required": ["handle"] },
-    })
+/// The arguments of `read_result`, as JSON. Every request that offers tools has them, so they are short; what a model has to know
+/// besides, it is told with the handle.
+const ARGUMENTS: &str = r#"{"type":"object","properties":{"handle":{"type":"string"},"path":{"type":"string","description":"JSON Pointer"},"lines":{"type":"array","items":{"type":"integer"},"description":"[first, last]"},"grep":{"type":"string","description":"regular expression"},"range":{"type":"array","items":{"type":"integer"},"description":"[first, last] character"}},"required":["handle"]}"#;
+
+/// Adds `read_result` to what is offered.
+pub(crate) fn offer(entries: &mut Vec<ToolEntry>, definitions: &mut Vec<ToolDefinition>) {
+    let entry = ToolEntry::builtin(Builtin::Read, entries);
+    definitions.push(ToolDefinition {
+        name: entry.wire_name.clone(),
+        description: "Reads on in a result that was too long to be shown whole".into(),
+        input_schema: serde_json::from_slice(ARGUMENTS.as_bytes()).unwrap_or_default(),
+    });
+    entries.push(entry);
 }
 
 #[cfg(test)]

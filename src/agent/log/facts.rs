@@ -33,7 +33,7 @@ pub(super) fn write(fact: &Fact) -> Option<Value> {
         Fact::Context(Err(error)) => row!("no_context", json::tree(error)),
         Fact::SourceChanged(change) => row!("source_changed", change.clone()),
         Fact::Tools(tools) => row!("tools", tools.iter().map(write_tool).collect::<Vec<Value>>()),
-        Fact::MoreTools(tools) => row!("more_tools", tools.iter().map(write_tool).collect::<Vec<Value>>()),
+        Fact::Offered { names, anew } => row!("offered", names.clone(), *anew),
         Fact::Fixed(chars) => row!("fixed", *chars),
         Fact::Compacted(Compacted { keeps, summary, results, usage }) => {
             row!("compacted", *keeps, summary.clone(), write_pairs(results), write_usage(usage))
@@ -90,7 +90,7 @@ pub(super) fn read(fact: &Value) -> Option<Fact> {
         "no_context" => Fact::Context(Err(error(0)?)),
         "source_changed" => Fact::SourceChanged(field(0)?.clone()),
         "tools" => Fact::Tools(list(0)?.iter().map(read_tool).collect::<Option<_>>()?),
-        "more_tools" => Fact::MoreTools(list(0)?.iter().map(read_tool).collect::<Option<_>>()?),
+        "offered" => Fact::Offered { names: texts(list(0)?)?, anew: field(1)?.as_bool()? },
         "fixed" => Fact::Fixed(field(0)?.as_u64()?),
         "compacted" => Fact::Compacted(Compacted {
             keeps: usize::try_from(field(0)?.as_u64()?).ok()?,

@@ -1,12 +1,16 @@
 //! The model's side of a turn: asking, what it says, and what is done when the asking fails.
 
+use std::borrow::Cow;
+
+use crate::agent::catalog::ToolEntry;
 use crate::agent::event::{Event, RetryOf};
 use crate::agent::recovery::Mend;
 use crate::agent::run::early::make_unique;
 use crate::agent::run::{Phase, Run};
+use crate::agent::selection::Before;
 use crate::error::{Code, Error};
 use crate::llm::turn::{Answer, Turn};
-use crate::llm::types::{Block, Delta};
+use crate::llm::types::{Block, Delta, Message};
 use crate::time::Millis;
 
 impl Run {
@@ -85,7 +89,8 @@ impl Run {
         let Phase::Asking { turn, .. } = &mut self.phase else { return };
         let random = next_random(&mut self.random);
         self.recovery.abandon();
-        let mend = self.recovery.failed(&error, (turn, !self.early.is_empty()), &self.tools, &self.limits, random);
+        let offered = offered(&self.messages, &self.tools);
+        let mend = self.recovery.failed(&error, (turn, !self.early.is_empty()), &offered, &self.limits, random);
         let turn = std::mem::take(turn);
         match mend {
             Mend::Again { attempt, delay } => self.rest(turn, attempt, delay, error.code),
@@ -110,6 +115,16 @@ impl Run {
         self.usage += turn.usage();
         self.messages.extend(turn.partial());
     }
+}
+
+/// Those of the tools that the model is offered.
+fn offered<'t>(messages: &[Message], tools: &'t [ToolEntry]) -> Cow<'t, [ToolEntry]> {
+    let before = Before::of(messages);
+    if before.front.is_empty() {
+        return Cow::Borrowed(tools);
+    }
+    let named = |tool: &&ToolEntry| before.front.iter().chain(&before.more).any(|name| *name == tool.wire_name);
+    tools.iter().filter(|tool| tool.builtin.is_some() || named(tool)).cloned().collect()
 }
 
 /// Adds what is new to the answer and tells of it.

@@ -31,9 +31,7 @@ fn allow(scenario: &mut Scenario, id: &str, always: bool) {
 
 /// A plan at work, `p`, that asks for writes with these ids and arguments.
 fn planning(approval: Approval, calls: &[(&str, Value)]) -> Scenario {
-    let mut scenario = Scenario::asking(approval);
-    let plan = ToolEntry::builtin(Builtin::Plan, &[]);
-    scenario.apply(Fact::MoreTools(vec![plan]));
+    let mut scenario = Scenario::asking_beside(approval, ToolEntry::builtin(Builtin::Plan, &[]));
     scenario.apply(Fact::Listening(true));
     scenario.answer("", &[("p", "run_plan", "{}")]);
     assert_eq!(scenario.call_tool().id, "p");

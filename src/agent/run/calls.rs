@@ -10,6 +10,7 @@ use crate::agent::run::answer::next_random;
 use crate::agent::run::{Input, Phase, Run};
 use crate::error::{Code, Error, Result};
 use crate::llm::turn::Answer;
+use crate::llm::types::Block;
 use crate::time::UnixMillis;
 
 impl Run {
@@ -26,13 +27,11 @@ impl Run {
         }
     }
 
-    /// More tools are offered.
-    pub(super) fn take_more_tools(&mut self, tools: Vec<ToolEntry>) {
-        for tool in tools {
-            if !self.tools.iter().any(|known| known.wire_name == tool.wire_name) {
-                self.events.extend(changed(&tool));
-                self.tools.push(tool);
-            }
+    /// Some of the tools are offered: the prompt says which, for whoever goes on from it.
+    pub(super) fn note_offered(&mut self, names: Vec<String>, anew: bool) {
+        if let (Phase::Offering { .. }, Some(prompt)) = (&self.phase, self.messages.get_mut(self.begun_with)) {
+            // What the user says besides joins the last text.
+            prompt.content.insert(0, Block::Tools { names, anew });
         }
     }
 

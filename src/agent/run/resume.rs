@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Phase, Run};
-use crate::agent::catalog::{Builtin, ToolEntry};
+use crate::agent::catalog::ToolEntry;
 use crate::agent::config::Approval;
 use crate::agent::event::Event;
 use crate::agent::fact::Decision;
@@ -46,11 +46,6 @@ impl Run {
                 .any(|decision| decision.id == id && decision.approve && decision.always == Some(true))
         };
         round.waiting_calls().filter(|(id, ..)| for_good(id)).map(|(_, name, input)| (name, input)).collect()
-    }
-
-    /// The model of this run was offered that tool of the agent.
-    pub fn was_offered(&self, builtin: Builtin) -> bool {
-        self.tools.iter().any(|tool| tool.builtin == Some(builtin))
     }
 
     /// Ends this telling of the run; another one begins with its log.

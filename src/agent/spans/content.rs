@@ -7,7 +7,9 @@ pub(super) fn message(message: &Value) -> Value {
     let blocks = message.get("content").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let only_results = !blocks.is_empty() && blocks.iter().all(|block| block["type"] == "tool_result");
     let role = if only_results { "tool" } else { message.get("role").and_then(Value::as_str).unwrap_or("user") };
-    json!({ "role": role, "parts": blocks.iter().map(part).collect::<Vec<_>>() })
+    // Nothing that was said.
+    let said = blocks.iter().filter(|block| block["type"] != "tools");
+    json!({ "role": role, "parts": said.map(part).collect::<Vec<_>>() })
 }
 
 fn part(block: &Value) -> Value {
