@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::config::{ModelConfig, Provider};
-use super::failure::{Fault, Report, shown, verdict};
+use super::failure::{Fault, NO_CALL, Report, shown, verdict};
 use super::types::Delta;
 use super::wire::label;
 use super::{anthropic, app_stream, count, gemini, openai_chat, responses_stream};
@@ -301,6 +301,7 @@ impl Decoder {
             _ if !self.may_retry => Retry::Never,
             // Too little money is told as "too many requests", but waiting does not help.
             _ if report.verdict() == (Code::RateLimited, Retry::Never) => Retry::Never,
+            _ if report.kind == NO_CALL => Retry::Backoff,
             (Retry::Backoff, Some(delay)) => Retry::After(delay),
             _ => retry,
         };

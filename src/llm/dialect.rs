@@ -10,7 +10,7 @@ use super::config::{ModelConfig, Provider};
 pub(super) enum Dialect {
     /// OpenAI itself and Azure: reasoning models refuse `max_tokens` and want `max_completion_tokens`.
     OpenAi,
-    /// Mistral: refuses `stream_options` (422) and sends the usage unasked.
+    /// Mistral: refuses `stream_options` (422) and sends the usage unasked. Also refuses what [`is_strict`] says.
     Mistral,
     /// DeepSeek and Moonshot: refuse a history (400) whose tool calls come without their `reasoning_content`.
     Reasoning,
@@ -55,6 +55,39 @@ impl Dialect {
             None => config.id.starts_with(name),
         });
         found.map_or(Dialect::Common, |(_, dialect)| *dialect)
+    }
+}
+
+/// Whether the model's own format of conversations is as strict as Mistral's: a message of the user right behind results is
+/// refused (code 3230), and so is an id of a call that has not nine letters and digits (3280). Others serve these models too.
+pub(super) fn is_strict(config: &ModelConfig) -> bool {
+    let id = config.id.to_ascii_lowercase();
+    Dialect::of(config) == Dialect::Mistral
+        || ["mistral", "mixtral", "magistral", "codestral", "devstral", "pixtral", "voxtral"]
+            .iter()
+            .any(|name| id.contains(name))
+}
+
+/// Whose reasoning goes back beside calls, and how, besides [`Dialect::Reasoning`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nobody asks for it; what came with a call goes back with it.
+    None,
+    /// OpenRouter: as it came.
+    Details,
+    /// Gemini 3, compatible: a call that it did not make wants a signature, too.
+    Demanded,
+}
+
+impl Proof {
+    /// Goes by the host; behind a proxy of the app's own only models of OpenRouter have names with a slash.
+    pub(super) fn of(config: &ModelConfig) -> Proof {
+        match host(&config.base_url) {
+            Some("openrouter.ai") => Proof::Details,
+            None if config.id.contains('/') => Proof::Details,
+            Some(host) if host.ends_with(".googleapis.com") && config.id.contains("gemini-3") => Proof::Demanded,
+            _ => Proof::None,
+        }
     }
 }
 

@@ -53,7 +53,7 @@ impl Writer {
             Provider::Gemini => Writer::Gemini(gemini::Writer::new(&config.id)),
             Provider::App | Provider::Browser => Writer::App,
             Provider::OpenAi | Provider::Offline | Provider::WorkersAi => {
-                Writer::OpenAi(openai_chat::Writer::new(Dialect::of(config), &config.id))
+                Writer::OpenAi(openai_chat::Writer::new(config))
             }
         }
     }

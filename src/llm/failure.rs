@@ -9,6 +9,9 @@ use crate::secret::Secret;
 /// Most characters of a provider's own message that we repeat.
 const SHOWN: usize = 300;
 
+/// What a model wrote as a call is none, or of no tool that it was offered: by Groq's code for it. Asked again it may do better.
+pub(super) const NO_CALL: &str = "tool_use_failed";
+
 /// Why a wire cannot go on; the decoder adds who and what.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fault {
@@ -79,6 +82,8 @@ impl Report {
         let number = error.get("code").or_else(|| error.get("status")).and_then(Value::as_u64);
         let status = number.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
         let kind = json::take(error, "type").filter(|kind| !kind.eq_ignore_ascii_case("error"));
+        // Groq's word for calls that it could not read; its type says that the request is at fault, which it is not.
+        let kind = kind.filter(|_| error.get("code").and_then(Value::as_str) != Some(NO_CALL));
         // OpenAI's `insufficient_quota` comes as both; elsewhere only one of these holds a word.
         let kind = kind.or_else(|| json::take(error, "code")).or_else(|| json::take(error, "status"));
         // llama.cpp tells its window beside the words.

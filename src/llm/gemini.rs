@@ -15,7 +15,7 @@ use super::wire::{MAX_CALLS, TOO_MANY_CALLS, invalid_input, made_up_id};
 
 /// What Gemini 3 takes for the signature of a call that it did not make, such as one of another model before it:
 /// docs, "Thought signatures", FAQ. Without any it refuses the request.
-const FOREIGN: &str = "skip_thought_signature_validator";
+pub(super) const FOREIGN: &str = "skip_thought_signature_validator";
 
 /// Writes the messages of one conversation.
 #[derive(Debug)]

@@ -44,6 +44,7 @@ mod json;
 mod openai_calls;
 mod openai_chat;
 mod openai_responses;
+mod openrouter;
 pub(crate) mod overflow;
 mod responses_stream;
 mod scan;

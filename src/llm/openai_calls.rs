@@ -86,6 +86,11 @@ impl Calls {
         fragments.iter_mut().try_for_each(|fragment| self.fragment(fragment, known, out))
     }
 
+    /// Something is called.
+    pub(super) fn any(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     /// Ends every call; none may have stayed without a name.
     pub(super) fn end(&mut self, out: &mut Vec<Delta>) -> Result<(), Fault> {
         if self.calls.iter().any(|call| call.index.is_none()) {

@@ -7,15 +7,21 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::config::ModelConfig;
 use super::content::{Part, audio_format, hears, part};
 use super::decoder;
-use super::dialect::Dialect;
-use super::failure::{Fault, told};
+use super::dialect::{Dialect, Proof, is_strict};
+use super::failure::{Fault, Report, told};
+use super::gemini::FOREIGN;
 use super::json;
 use super::openai_calls::{Calls, split_signature};
+use super::openrouter::{self, Details};
 use super::scan::Scan;
 use super::types::{Block, Delta, Message, Role, StopReason, Usage};
 use super::wire::invalid_input;
+
+/// How long the ids of calls are for strict models.
+const STRICT_ID: usize = 9;
 
 /// Appends the system prompt.
 pub(super) fn system(out: &mut String, system: &str) {
@@ -34,11 +40,46 @@ pub(super) struct Writer {
     images: String,
     /// The model hears what tools give.
     hears: bool,
+    /// Between results and the user something has to be said, and ids are nine letters and digits.
+    strict: bool,
+    /// The last message is a result.
+    answered: bool,
+    proof: Proof,
 }
 
+/// What the model says between results and the user, where it must.
+const BRIDGE: &str = r#"{"role":"assistant","content":"I have the results."}"#;
+
 impl Writer {
-    pub(super) fn new(dialect: Dialect, id: &str) -> Writer {
-        Writer { dialect, images: String::new(), hears: hears(id) }
+    pub(super) fn new(config: &ModelConfig) -> Writer {
+        Writer {
+            dialect: Dialect::of(config),
+            images: String::new(),
+            hears: hears(&config.id),
+            strict: is_strict(config),
+            answered: false,
+            proof: Proof::of(config),
+        }
+    }
+
+    /// The id of a call as it is sent: what a strict model refuses becomes its hash.
+    fn id<'i>(&self, id: &'i str) -> Cow<'i, str> {
+        if !self.strict || id.len() == STRICT_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Cow::Borrowed(id);
+        }
+        // FNV-1a: ids of one conversation have to differ, nobody tries to make them collide.
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        let letter = |at: usize| char::from(b"abcdefghijklmnopqrstuvwxyz012345"[(hash >> (7 * at)) as usize & 31]);
+        Cow::Owned((0..STRICT_ID).map(letter).collect())
+    }
+
+    /// Appends what has to stand between results and the user.
+    fn bridge(&self, out: &mut String) {
+        if self.strict && self.answered {
+            json::comma(out);
+            out.push_str(BRIDGE);
+        }
     }
 
     /// Appends what the message becomes: any number of JSON objects.
@@ -65,6 +106,8 @@ impl Writer {
             return;
         }
         self.flush(out);
+        self.bridge(out);
+        self.answered = false;
         json::comma(out);
         out.push_str(r#"{"role":"user""#);
         if media.is_empty() {
@@ -85,6 +128,7 @@ impl Writer {
     /// Appends the images that still wait for their message.
     pub(super) fn pending(&self, out: &mut String) {
         if !self.images.is_empty() {
+            self.bridge(out);
             json::comma(out);
             out.push_str(r#"{"role":"user","content":[{"type":"text","text":"Images from the tool results:"},"#);
             out.push_str(&self.images);
@@ -94,12 +138,14 @@ impl Writer {
 
     fn flush(&mut self, out: &mut String) {
         self.pending(out);
+        self.answered &= self.images.is_empty();
         self.images.clear();
     }
 
-    fn assistant(&self, out: &mut String, message: &Message) {
+    fn assistant(&mut self, out: &mut String, message: &Message) {
         let text = message.text();
         let mut calls = String::new();
+        let mut details = String::new();
         let mut reasoning = String::new();
         let mut proof = None;
         for block in &message.content {
@@ -107,17 +153,21 @@ impl Writer {
                 Block::Thinking { text, signature } => {
                     reasoning.push_str(text);
                     proof = signature.as_deref().and_then(split_signature);
+                    if self.proof == Proof::Details && details.is_empty() {
+                        signature.iter().for_each(|signature| openrouter::write(&mut details, signature));
+                    }
                 }
                 Block::ToolUse { id, name, input, invalid_input: invalid } => {
+                    let foreign = self.proof == Proof::Demanded && calls.is_empty();
                     json::comma(&mut calls);
                     calls.push('{');
-                    json::field(&mut calls, "id", id);
+                    json::field(&mut calls, "id", &self.id(id));
                     calls.push_str(r#","type":"function","function":{"#);
                     json::field(&mut calls, "name", name);
                     let arguments = invalid.as_deref().map_or_else(|| crate::json::text(input), invalid_input);
                     json::field(&mut calls, "arguments", &arguments);
                     calls.push('}');
-                    if let Some((vendor, signature)) = proof.take() {
+                    if let Some((vendor, signature)) = proof.take().or(foreign.then_some(("google", FOREIGN))) {
                         calls.push_str(r#","extra_content":{"#);
                         json::key(&mut calls, vendor);
                         calls.push('{');
@@ -132,6 +182,7 @@ impl Writer {
         if text.is_empty() && calls.is_empty() {
             return;
         }
+        self.answered = false;
         json::comma(out);
         out.push_str(r#"{"role":"assistant","content":"#);
         if text.is_empty() && self.dialect != Dialect::WorkersAi {
@@ -143,6 +194,7 @@ impl Writer {
             if self.dialect == Dialect::Reasoning {
                 json::field(out, "reasoning_content", &reasoning);
             }
+            out.push_str(&details);
             out.push_str(r#","tool_calls":["#);
             out.push_str(&calls);
             out.push(']');
@@ -151,9 +203,10 @@ impl Writer {
     }
 
     fn result(&mut self, out: &mut String, id: &str, content: &[Value], is_error: bool) {
+        self.answered = true;
         json::comma(out);
         out.push_str(r#"{"role":"tool""#);
-        json::field(out, "tool_call_id", id);
+        json::field(out, "tool_call_id", &self.id(id));
         // The wire has no field for failure, so the text must say it.
         let mut text = String::from(if is_error { "Error: " } else { "" });
         let bare = text.len();
@@ -201,6 +254,7 @@ fn audio(out: &mut String, media_type: &str, data: &str) {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stream {
     calls: Calls,
+    details: Details,
     usage: Usage,
     finish: Option<StopReason>,
     refused: bool,
@@ -253,6 +307,10 @@ impl decoder::Stream for Stream {
 
     fn done(&mut self, out: &mut Vec<Delta>) -> Result<(), Fault> {
         self.calls.end(out)?;
+        if self.calls.any() {
+            // Nobody demands back what stood before words alone.
+            out.extend(self.details.sign().map(Delta::Signature));
+        }
         let reason = if self.refused { Some(StopReason::Refusal) } else { self.finish };
         out.push(Delta::Stop(reason.unwrap_or(StopReason::Other)));
         self.done = true;
@@ -287,7 +345,7 @@ fn plain(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
                                 "content" => text = scan.string_or_null()?,
                                 "reasoning_content" => reasoning = scan.string_or_null()?,
                                 "reasoning" => alias = scan.string_or_null()?,
-                                "tool_calls" | "function_call" | "refusal" => scan.null()?,
+                                "tool_calls" | "function_call" | "refusal" | "reasoning_details" => scan.null()?,
                                 _ => scan.skip()?,
                             }
                             Some(())
@@ -313,6 +371,12 @@ impl Stream {
     fn choice(&mut self, choice: &mut Value, out: &mut Vec<Delta>) -> Result<(), Fault> {
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
             self.finish = Some(match reason.to_ascii_lowercase().as_str() {
+                // OpenRouter, where it does not say which: a call that could not be read (Gemini's `MALFORMED_FUNCTION_CALL`).
+                "error" => {
+                    let kind = json::take(choice, "native_finish_reason").unwrap_or_default();
+                    let message = "the answer ended with an error".to_owned();
+                    return Err(Fault::Reported(Report { kind, message, status: None }));
+                }
                 "stop" | "end_turn" | "eos" => StopReason::EndTurn,
                 "tool_calls" | "function_call" | "tool_use" => StopReason::ToolUse,
                 "length" | "max_tokens" | "model_length" => StopReason::MaxTokens,
@@ -323,6 +387,9 @@ impl Stream {
         // A stream that repeats the whole `message` beside each `delta` (Perplexity) means the delta.
         let key = if choice.get("delta").is_some_and(Value::is_object) { "delta" } else { "message" };
         let Some(delta) = choice.get_mut(key) else { return Ok(()) };
+        if let Some(Value::Array(details)) = delta.get_mut("reasoning_details") {
+            self.details.take(details);
+        }
         // OpenRouter has `reasoning`, DeepSeek and vLLM `reasoning_content`; some send both with one content.
         let reasoning = json::take(delta, "reasoning_content").or_else(|| json::take(delta, "reasoning"));
         out.extend(reasoning.map(Delta::Thinking));

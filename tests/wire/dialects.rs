@@ -26,6 +26,8 @@ struct Host {
     no_null: bool,
     /// Refuses calls without their reasoning.
     wants_reasoning: bool,
+    /// Refuses the user right behind results.
+    wants_bridge: bool,
     /// Goes on with the beginning of an answer; the field that says so, if any.
     prefill: Option<&'static str>,
     /// Holds an answer to a schema in requests without tools, and with them.
@@ -60,7 +62,7 @@ fn hosts() -> Vec<Host> {
             name: "OpenRouter",
             base_url: "https://openrouter.ai/api/v1",
             prefill: Some(""),
-            answers: &[("made/openai-openrouter", &[])],
+            answers: &[("made/openai-openrouter", &[]), ("made/openai-openrouter-details", &["add"])],
             ..common()
         },
         Host {
@@ -94,6 +96,7 @@ fn hosts() -> Vec<Host> {
             name: "Mistral",
             base_url: "https://api.mistral.ai/v1",
             no_stream_options: true,
+            wants_bridge: true,
             prefill: Some("prefix"),
             answers: &[("made/openai-mistral", &["add", "add"]), ("made/openai-mistral-thinking", &[])],
             ..common()
@@ -143,7 +146,30 @@ fn hosts() -> Vec<Host> {
             schema: (true, true),
             ..common()
         },
-        Host { name: "a proxy of Mistral", base_url: "/llm", id: "mistral-large", no_stream_options: true, ..common() },
+        Host {
+            name: "a proxy of Mistral",
+            base_url: "/llm",
+            id: "mistral-large",
+            no_stream_options: true,
+            wants_bridge: true,
+            ..common()
+        },
+        // Whoever serves them, the format of these models is strict.
+        Host {
+            name: "Mistral at OpenRouter",
+            base_url: "https://openrouter.ai/api/v1",
+            id: "mistralai/devstral-small",
+            wants_bridge: true,
+            prefill: Some(""),
+            ..common()
+        },
+        Host {
+            name: "Mistral at vLLM",
+            base_url: "https://vllm.test/v1",
+            id: "mistralai/Mistral-Small-4",
+            wants_bridge: true,
+            ..common()
+        },
     ]
 }
 
@@ -196,9 +222,11 @@ fn each_host_is_sent_what_it_takes() {
         let unknown: Vec<&String> =
             sent.as_object().unwrap().keys().filter(|key| !known.contains(&key.as_str())).collect();
         assert!(unknown.is_empty(), "{name}: {unknown:?}");
-        let messages = sent["messages"].as_array().unwrap();
+        let mut messages = sent["messages"].as_array().unwrap().clone();
         let roles: Vec<&str> = messages.iter().map(|message| message["role"].as_str().unwrap()).collect();
-        assert_eq!(roles, ["system", "user", "assistant", "tool", "user"], "{name}");
+        let bridge: &[&str] = if host.wants_bridge { &["assistant"] } else { &[] };
+        assert_eq!(roles, [&["system", "user", "assistant", "tool"], bridge, &["user"]].concat(), "{name}");
+        messages.drain(4..4 + bridge.len());
         assert_eq!(messages[2]["content"].is_null(), !host.no_null, "{name}");
         assert_eq!(messages[2].get("reasoning_content").is_some(), host.wants_reasoning, "{name}");
         // Arguments are a text, and the text is JSON: llama.cpp and vLLM parse it for their templates.
@@ -254,4 +282,83 @@ fn each_hosts_answer_is_read_wherever_it_is_cut() {
             assert_eq!(called, *tools, "{}: {file}", host.name);
         }
     }
+}
+
+#[test]
+fn mistrals_models_are_not_sent_what_their_format_refuses() {
+    let call = |id: &str| Block::ToolUse { id: id.into(), name: "add".into(), input: json!({}), invalid_input: None };
+    let result = |id: &str| Block::ToolResult { tool_use_id: id.into(), content: Vec::new(), is_error: false };
+    // Of Claude, which was asked before, of OpenAI, and its own.
+    let ids = ["toolu_01A09q90qw90lq917835lq9", "toolu_01A09q90qw90lq917835lq8", "call_a", "D681PevKs"];
+    let mut with_words: Vec<Block> = ids.iter().map(|id| result(id)).collect();
+    with_words.push(Block::Text { text: "and hurry".into() });
+    let messages = [
+        Message::user("add"),
+        Message { role: Role::Assistant, content: ids.iter().map(|id| call(id)).collect() },
+        Message { role: Role::User, content: with_words },
+        Message::assistant("I do."),
+        Message::user("thanks"),
+    ];
+    let config =
+        ModelConfig { base_url: "https://api.mistral.ai/v1".into(), id: "m".into(), ..config(Provider::OpenAi) };
+    let mut encoder = Encoder::new(&config, None, &[add()]);
+    let mut before = String::from("{");
+    for message in &messages {
+        encoder.push(message);
+        let text = encoder.request().body.unwrap();
+        assert!(text.starts_with(before.trim_end_matches("]}")), "{before}\n{text}");
+        before = text;
+    }
+    let sent = body(&encoder)["messages"].clone();
+    let roles: Vec<&str> = sent.as_array().unwrap().iter().map(|message| message["role"].as_str().unwrap()).collect();
+    let tools = ["tool"; 4];
+    assert_eq!(roles, [&["user", "assistant"], &tools[..], &["assistant", "user", "assistant", "user"]].concat());
+    let called: Vec<&str> =
+        sent[1]["tool_calls"].as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap()).collect();
+    let answered: Vec<&str> = (2..6).map(|at| sent[at]["tool_call_id"].as_str().unwrap()).collect();
+    assert_eq!(called, answered);
+    assert_eq!(called[3], "D681PevKs", "its own stay");
+    for (at, id) in called.iter().enumerate() {
+        assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+        assert!(!called[..at].contains(id), "{called:?}");
+    }
+}
+
+#[test]
+fn openrouter_gets_back_the_reasoning_that_came_with_a_call() {
+    let bytes =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/made/openai-openrouter-details.sse"));
+    let outcome = every_way(Provider::OpenAi, &head(200, "text/event-stream"), &bytes.unwrap());
+    let said = answer(&outcome.deltas).message;
+    let sent = |base_url: &str, id: &str| {
+        let config = ModelConfig { base_url: base_url.into(), id: id.into(), ..config(Provider::OpenAi) };
+        let mut encoder = Encoder::new(&config, None, &[add()]);
+        encoder.push(&Message::user("add"));
+        encoder.push(&said);
+        body(&encoder)["messages"][1].clone()
+    };
+    let details = json!([
+        { "type": "reasoning.text", "text": "Let me see.", "format": "anthropic-claude-v1", "index": 0, "signature": "Et8BCmUI" },
+        { "type": "reasoning.encrypted", "data": "CiIBjz1r", "format": "google-gemini-v1", "id": "toolu_1", "index": 0 },
+    ]);
+    assert_eq!(sent("https://openrouter.ai/api/v1", "google/gemini-3-pro")["reasoning_details"], details);
+    assert_eq!(sent("/llm", "google/gemini-3-pro")["reasoning_details"], details);
+    for (base_url, id) in [("https://api.openai.com/v1", "gpt-5"), ("/llm", "gpt-5"), ("http://localhost:1234/v1", "m")]
+    {
+        assert_eq!(sent(base_url, id).get("reasoning_details"), None, "{base_url}");
+    }
+}
+
+#[test]
+fn gemini_takes_calls_of_others_by_its_compatible_endpoint_too() {
+    let sent = |base_url: &str, id: &str| {
+        let config = ModelConfig { base_url: base_url.into(), id: id.into(), ..config(Provider::OpenAi) };
+        let mut encoder = Encoder::new(&config, None, &[add()]);
+        history().iter().for_each(|message| encoder.push(message));
+        body(&encoder)["messages"][1]["tool_calls"][0].get("extra_content").cloned()
+    };
+    let skips = json!({ "google": { "thought_signature": "skip_thought_signature_validator" } });
+    let google = "https://generativelanguage.googleapis.com/v1beta/openai";
+    assert_eq!(sent(google, "gemini-3-pro"), Some(skips));
+    assert_eq!((sent(google, "gemini-2.5-flash"), sent("https://api.openai.com/v1", "gpt-5")), (None, None));
 }

@@ -57,6 +57,10 @@ fn the_providers_own_advice_counts() {
     let no_money =
         r#"{"error":{"message":"Pay.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#;
     assert_eq!(with("retry-after", "7", no_money), Retry::Never);
+    // Groq says "bad request" of what its model wrote: the model is asked again, and the run tells it the names.
+    let no_call = r#"{"error":{"message":"attempted to call tool 'ad' which was not in request.tools","type":"invalid_request_error","code":"tool_use_failed"}}"#;
+    let error = status(400, no_call);
+    assert_eq!((error.code, error.retry), (Code::Provider, Retry::Backoff));
     // A bad request stays bad however long one waits.
     let mut bad = head(400, "application/json");
     bad.headers.set("retry-after", "7");
