@@ -149,14 +149,42 @@ impl Head {
     }
 }
 
-/// Seconds of a `Retry-After` field as milliseconds; `None` for absent, malformed, or an HTTP date.
+/// The wait that a `Retry-After` field asks for: seconds, or a date (RFC 9110, 10.2.3). `None` for absent or malformed, and
+/// for a date where the answer does not say by its `Date` what time it is there: our clock may be another one.
 ///
-/// Providers send seconds; a date would need the server's clock. Also reads `retry-after-ms`, which is finer.
+/// Also reads `retry-after-ms`, which is finer.
 pub fn retry_after(headers: &Headers) -> Option<crate::time::Millis> {
     if let Some(ms) = headers.get("retry-after-ms").and_then(thousandths) {
         return Some(crate::time::Millis(ms / 1000));
     }
-    thousandths(headers.get("retry-after")?).map(crate::time::Millis)
+    let told = headers.get("retry-after")?;
+    thousandths(told).map(crate::time::Millis).or_else(|| {
+        let seconds = date(told)?.saturating_sub(date(headers.get("date")?)?);
+        Some(crate::time::Millis(seconds * 1000))
+    })
+}
+
+/// Seconds since 1970 of a date such as `Wed, 21 Oct 2026 07:28:00 GMT` (RFC 9110, 5.6.7, "IMF-fixdate"); `None` for one before,
+/// and for anything else.
+fn date(text: &str) -> Option<u64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let mut words = text.trim().strip_suffix(" GMT")?.split([' ', ':']).skip(1);
+    let mut number = |least: u64, most: u64| -> Option<u64> {
+        let value = thousandths(words.next()?)? / 1000;
+        (least..=most).contains(&value).then_some(value)
+    };
+    let day = number(1, 31)?;
+    let name = words.next().filter(|name| name.len() == 3)?;
+    let month = MONTHS.find(name).filter(|at| at % 3 == 0)? as u64 / 3;
+    let mut number = |least: u64, most: u64| -> Option<u64> {
+        let value = thousandths(words.next()?)? / 1000;
+        (least..=most).contains(&value).then_some(value)
+    };
+    let (year, hour, minute, second) = (number(1970, 9999)?, number(0, 23)?, number(0, 59)?, number(0, 60)?);
+    // Years from March on, so that the leap day is the last one.
+    let (from_march, year) = ((month + 10) % 12, year - u64::from(month < 2));
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (from_march * 153 + 2) / 5 + day - 1;
+    Some((days.checked_sub(719_468)?) * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// A number such as `30` or `0.25`, in thousandths; further digits are cut. `None` for a sign, an exponent, or a number
@@ -241,6 +269,38 @@ mod tests {
         };
         assert!(follows("application/json"));
         assert!(!follows("application/x-www-form-urlencoded"));
+    }
+
+    #[test]
+    fn a_date_to_come_back_at_is_compared_with_the_servers_own_clock() {
+        assert_eq!(date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(date("Wed, 21 Oct 2026 07:28:00 GMT"), Some(1_792_567_680));
+        assert_eq!(date("Thu, 29 Feb 2024 23:59:60 GMT"), Some(1_709_251_200));
+        assert_eq!(date("Fri, 01 Mar 2024 00:00:00 GMT"), Some(1_709_251_200));
+        assert_eq!(date("Tue, 01 Mar 2100 00:00:00 GMT"), Some(4_107_542_400));
+        for odd in [
+            "",
+            "GMT",
+            " GMT",
+            "Wed, 21 Oct 2026 07:28:00",
+            "Wed, 32 Oct 2026 07:28:00 GMT",
+            "Wed, 21 ctN 2026 07:28:00 GMT",
+            "Wed, 21 Oct 1969 07:28:00 GMT",
+            "Wed, 21 Oct 2026 07:28 GMT",
+            "Wed, 21 Oct 2026 -7:28:00 GMT",
+            "Wednesday, 21-Oct-26 07:28:00 GMT",
+        ] {
+            assert_eq!(date(odd), None, "{odd}");
+        }
+        let wait = |told: &str, now: &str| {
+            let mut headers = Headers::new();
+            headers.set("Retry-After", told);
+            headers.set("Date", now);
+            retry_after(&headers)
+        };
+        let (now, later) = ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:07 GMT");
+        assert_eq!(wait(later, now), Some(Millis(7000)));
+        assert_eq!((wait(now, later), wait(later, "yesterday")), (Some(Millis(0)), None));
     }
 
     #[test]
