@@ -152,6 +152,7 @@ fn weight(value: &Value) -> u64 {
         Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<u64>() + 2,
         Value::Object(fields) => match fields.get("type").and_then(Value::as_str) {
             Some("image" | "audio") if fields.contains_key("data") => MEDIA,
+            Some("resource") if value["resource"].get("blob").is_some() => MEDIA,
             _ => fields.iter().map(|(name, value)| length(name) + weight(value) + 4).sum::<u64>() + 2,
         },
         _ => 5,

@@ -46,17 +46,32 @@ pub(super) fn audio_format(media_type: &str) -> &str {
 /// Text and images go as such; anything else becomes its JSON text. Binary data that no model can read (audio,
 /// blobs, exotic images) is left out of that text, and the text says so: it would only fill the context.
 pub(super) fn part(block: &Value, hears: bool) -> Part<'_> {
-    let text = |key: &str| block.get(key).and_then(Value::as_str);
-    match (text("type"), text("text"), text("data"), text("mimeType")) {
+    let kind = block.get("type").and_then(Value::as_str);
+    // A file that is a picture is one to the model.
+    let (inner, binary) = match block.get("resource") {
+        Some(resource) if kind == Some("resource") => (resource, "blob"),
+        _ => (block, "data"),
+    };
+    let text = |key: &str| inner.get(key).and_then(Value::as_str);
+    match (kind, text("text"), text(binary), text("mimeType")) {
         (Some("text"), Some(text), ..) => Part::Text(Cow::Borrowed(text)),
-        (
-            Some("image"),
-            _,
-            Some(data),
-            Some(media_type @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp")),
-        ) => Part::Image { media_type, data },
+        (Some("image" | "resource"), _, Some(data), Some(media_type)) if picture(media_type).is_some() => {
+            Part::Image { media_type: picture(media_type).unwrap_or(media_type), data }
+        }
         (Some("audio"), _, Some(data), Some(media_type)) if hears => Part::Audio { media_type, data },
+        (Some("resource"), _, Some(data), Some(media_type)) if hears && media_type.starts_with("audio/") => {
+            Part::Audio { media_type, data }
+        }
         _ => Part::Text(Cow::Owned(crate::json::text(&without_binary(block)))),
+    }
+}
+
+/// The type of a picture that models see, by its right name.
+fn picture(media_type: &str) -> Option<&str> {
+    match media_type {
+        "image/png" | "image/jpeg" | "image/gif" | "image/webp" => Some(media_type),
+        "image/jpg" => Some("image/jpeg"),
+        _ => None,
     }
 }
 
@@ -107,6 +122,13 @@ mod tests {
         assert!(matches!(part(&audio, true), Part::Audio { media_type: "audio/mpeg", data: "AAAA" }));
         assert_eq!(["audio/mpeg", "audio/x-wav", "audio/ogg"].map(audio_format), ["mp3", "wav", "ogg"]);
         assert_eq!(text(json!("odd")), "\"odd\"");
+        let file = |media_type: &str| json!({ "type": "resource", "resource": { "uri": "f:a", "mimeType": media_type, "blob": "AAAA" } });
+        assert!(matches!(part(&file("image/png"), false), Part::Image { media_type: "image/png", data: "AAAA" }));
+        assert!(matches!(part(&file("image/jpg"), false), Part::Image { media_type: "image/jpeg", .. }));
+        assert!(matches!(part(&file("audio/wav"), true), Part::Audio { media_type: "audio/wav", data: "AAAA" }));
+        assert!(text(file("audio/wav")).contains("left out") && text(file("application/pdf")).contains("left out"));
+        // Of a block that is none, `blob` is data like any other.
+        assert!(text(json!({ "type": "image", "mimeType": "image/png", "blob": "AAAA" })).contains("left out"));
         assert!(text(json!({ "type": "image", "data": "AAAA", "mimeType": "image/tiff" })).contains("left out"));
     }
 }
