@@ -445,6 +445,34 @@ fn a_call_that_began_before_its_answer_ended_is_known_to_have_begun() {
 }
 
 #[test]
+fn of_a_call_that_was_at_work_nobody_knows_the_outcome_also_where_its_server_is_gone() {
+    let recorded = Recorded::calling();
+    let mut run = Replay::read(&recorded.text()).unwrap().run(None);
+    run.take_events();
+    for fact in [
+        Fact::Resumed { approval: Approval::Writes, decisions: vec![] },
+        Fact::Gathered,
+        // Nothing of the server is there after the reload.
+        Fact::Tools(vec![tool("other", true)]),
+    ] {
+        run.apply(fact, UnixMillis(9_000)).unwrap();
+        pump(&mut run, UnixMillis(9_000));
+    }
+    let told: Vec<(String, Outcome, String)> = run
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::ToolResult { id, outcome, content, .. } => Some((id, outcome, content[0]["text"].to_string())),
+            _ => None,
+        })
+        .collect();
+    let of = |id: &str| told.iter().find(|(known, ..)| known == id).unwrap();
+    assert_eq!([of("r").1, of("w").1, of("v").1], [Outcome::Failed, Outcome::Unknown, Outcome::Failed], "{told:?}");
+    assert!(of("w").2.contains("The outcome is unknown"), "{told:?}");
+    assert!(!of("r").2.contains("unknown") && !of("v").2.contains("unknown"), "{told:?}");
+}
+
+#[test]
 fn a_run_is_put_away_when_all_that_is_left_waits() {
     let mut recorded = Recorded::calling();
     recorded.tell(vec![Fact::Suspending]);

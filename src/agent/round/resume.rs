@@ -69,7 +69,15 @@ impl Round {
                 continue;
             }
             let Some(tool) = slot.tool.and_then(|place| tools.get_mut(place)) else {
-                slot.fail("there is no such tool any more".into(), events);
+                const GONE: &str = "there is no such tool any more";
+                match slot.state {
+                    // It may have done its work before it went.
+                    State::Running(since) if old.builtin.is_none() && !old.read_only => {
+                        let words = [GONE, ", and the run was interrupted while it was at work", UNKNOWN].concat();
+                        slot.settle(ToolOutput::failed(Outcome::Unknown, words), now.since(since), events);
+                    }
+                    _ => slot.fail(GONE.into(), events),
+                }
                 continue;
             };
             // Who approved it has not seen what it is now.
