@@ -5,13 +5,14 @@
 //!
 //! # Format
 //!
-//! Little endian. A `u8` of the version, 1; `u32` terms, each a `u8` of its length and its text; `u32` documents, each a `u64`
+//! Little endian. A `u8` of the version, 2; `u32` terms, each a `u8` of its length and its text; `u32` documents, each a `u64`
 //! hash, `f32` length, `u16` terms, each a `u32` number and an `f32` weight, a `u16` of dimensions and as many `i8`.
 
 use super::embed::Vector;
 use crate::rank::Terms;
 
-const VERSION: u8 = 1;
+/// Another one whenever words are other words: those of 1 had accents.
+const VERSION: u8 = 2;
 
 /// About so many documents make a sheet.
 const DOCUMENTS: usize = 512;

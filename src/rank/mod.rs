@@ -37,7 +37,7 @@ pub use terms::{Terms, content_hash};
 ///
 /// A word is a run of letters and digits. A name in camel case gives its parts and then the whole (`GitHub`:
 /// `git`, `hub`, `github`), because people write it either way. Ideographs and kana stand alone, for want of
-/// spaces. An English `'s` is dropped, and so are combining accents. Linear in `text.len()`.
+/// spaces. An English `'s` is dropped, and so are accents, of whatever encoding: `Zürich` is `zurich`. Linear in `text.len()`.
 pub fn words(text: &str, each: &mut dyn FnMut(&str)) {
     walk(text, true, each);
 }
@@ -80,7 +80,7 @@ fn walk(text: &str, wholes: bool, each: &mut dyn FnMut(&str)) {
                 each(&whole[part..]);
                 part = whole.len();
             }
-            whole.push(lower(char));
+            whole.push(plain(lower(char)));
         }
         previous = char;
     }
@@ -96,6 +96,50 @@ fn flush(whole: &mut String, part: &mut usize, wholes: bool, each: &mut dyn FnMu
     }
     whole.clear();
     *part = 0;
+}
+
+/// Letters without their accents, `.` for those that have none: U+00C0 to U+017F, and U+1E00 to U+1EFF.
+const LATIN: &[u8; 192] = b"\
+    aaaaaa.ceeeeiiii.nooooo..uuuuy..aaaaaa.ceeeeiiii.nooooo..uuuuy.y\
+    aaaaaaccccccccdd..eeeeeeeeeegggggggghh..iiiiiiiii...jjkk.llllll.\
+    ...nnnnnn...oooooo..rrrrrrsssssssstttt..uuuuuuuuuuuuwwyyyzzzzzz.";
+const LATIN_ADDITIONAL: &[u8; 256] = b"\
+    aabbbbbbccddddddddddeeeeeeeeeeffgghhhhhhhhhhiiiikkkkkkllllllllmm\
+    mmmmnnnnnnnnoooooooopppprrrrrrrrssssssssssttttttttuuuuuuuuuuvvvv\
+    wwwwwwwwwwxxxxyyzzzzzzhtwy......aaaaaaaaaaaaaaaaaaaaaaaaeeeeeeee\
+    eeeeeeeeiiiioooooooooooooooooooooooouuuuuuuuuuuuuuyyyyyyyy......";
+
+/// A small letter without its accents: what is left of its decomposed form when the combining marks go. Latin, Greek and
+/// Cyrillic.
+fn plain(char: char) -> char {
+    let code = char as u32;
+    let of = |table: &[u8], from: u32| match table[(code - from) as usize] {
+        b'.' => char,
+        letter => letter as char,
+    };
+    match code {
+        0xc0..=0x17f => of(LATIN, 0xc0),
+        0x1e00..=0x1eff => of(LATIN_ADDITIONAL, 0x1e00),
+        0x1a1 => 'o',
+        0x1b0 => 'u',
+        0x218 | 0x219 => 's',
+        0x21a | 0x21b => 't',
+        0x3ac => 'α',
+        0x3ad => 'ε',
+        0x3ae => 'η',
+        0x390 | 0x3af | 0x3ca => 'ι',
+        0x3cc => 'ο',
+        0x3b0 | 0x3cb | 0x3cd => 'υ',
+        0x3ce => 'ω',
+        0x439 => 'и',
+        0x450 | 0x451 => 'е',
+        0x453 => 'г',
+        0x457 => 'і',
+        0x45c => 'к',
+        0x45d => 'и',
+        0x45e => 'у',
+        _ => char,
+    }
 }
 
 /// The lower case of a letter of the Latin, Greek, Cyrillic and Armenian scripts; everything else as it is.
@@ -188,9 +232,25 @@ mod tests {
 
     #[test]
     fn words_of_other_scripts_are_words() {
-        assert_eq!(split("Ærlig ÜBER-gang İ"), ["ærlig", "über", "gang", "i"]);
+        assert_eq!(split("Ærlig ÜBER-gang İ"), ["ærlig", "uber", "gang", "i"]);
         assert_eq!(split("cafe\u{301}s 天気予報 は"), ["cafes", "天", "気", "予", "報", "は"]);
         assert_eq!(split("погода, 날씨 🌧"), ["погода", "날씨"]);
+    }
+
+    #[test]
+    fn a_letter_is_the_same_with_its_accent_and_without_however_that_is_written() {
+        for (composed, decomposed, plain) in [
+            ("Zürich", "Zu\u{308}rich", "zurich"),
+            ("Łódź", "Ło\u{301}dz\u{301}", "łodz"),
+            ("Đà Nẵng", "Đa\u{300} Na\u{306}\u{303}ng", "đa nang"),
+            ("Αθήνα", "Αθη\u{301}να", "αθηνα"),
+            ("Йошкар", "И\u{306}ошкар", "иошкар"),
+            ("ёлка", "е\u{308}лка", "елка"),
+        ] {
+            assert_eq!((split(composed), split(decomposed)), (split(plain), split(plain)), "{composed}");
+        }
+        assert_eq!(split("Straße øl œuvre"), ["straße", "øl", "œuvre"]);
+        assert_eq!(stem(&split("Verträge")[0]), stem("vertrag"));
     }
 
     #[test]
