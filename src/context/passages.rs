@@ -8,12 +8,16 @@ const TARGET: usize = 1200;
 /// No passage is longer, in bytes.
 const MAX: usize = 2400;
 
+/// Longest line with the names of columns, in bytes, that is told with the rows.
+const MOST_COLUMNS: usize = 300;
+
 /// A part of a text that is worth reading alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {
     /// Where in the text it is, in bytes.
     pub range: Range<usize>,
-    /// The headings above it, or the path to a member of JSON, outermost first, with ` > ` between; may be empty.
+    /// The headings above it, or the path to a member of JSON, outermost first, with ` > ` between, and the names of the columns
+    /// of the rows of a table that are not its first; may be empty.
     pub heading: String,
 }
 
@@ -31,19 +35,32 @@ pub fn passages(text: &str, mime: Option<&str>) -> Vec<Passage> {
         blocks(text, !code)
     };
     let mut passages: Vec<Passage> = Vec::new();
-    for block in blocks {
-        for range in pieces(text, block.range) {
+    let csv = mime.is_some_and(|mime| mime.contains("csv"));
+    for Block { range, mut heading, begins } in blocks {
+        let columns = columns(&text[range.clone()], csv);
+        for (number, range) in pieces(text, range).into_iter().enumerate() {
+            if let (1, Some(columns)) = (number, columns) {
+                // Rows are read under the names of their columns.
+                heading = [heading.as_str(), if heading.is_empty() { "" } else { " > " }, columns].concat();
+            }
             match passages.last_mut() {
-                Some(last)
-                    if last.heading == block.heading && !block.begins && range.end - last.range.start <= TARGET =>
-                {
+                Some(last) if last.heading == heading && !begins && range.end - last.range.start <= TARGET => {
                     last.range.end = range.end;
                 }
-                _ => passages.push(Passage { range, heading: block.heading.clone() }),
+                _ => passages.push(Passage { range, heading: heading.clone() }),
             }
         }
     }
     passages
+}
+
+/// The names of the columns of a table of Markdown or CSV.
+fn columns(block: &str, csv: bool) -> Option<&str> {
+    let (first, rest) = block.trim_start().split_once('\n')?;
+    let first = first.trim();
+    let ruled = |line: &str| line.contains('-') && line.bytes().all(|byte| b"|-: \r".contains(&byte));
+    let table = first.contains('|') && rest.lines().next().is_some_and(ruled);
+    ((table || csv) && first.len() <= MOST_COLUMNS).then_some(first)
 }
 
 /// What is not cut without need.
@@ -59,28 +76,39 @@ fn blocks(text: &str, markdown: bool) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut headings: Vec<(usize, &str)> = Vec::new();
     let mut heading = String::new();
-    let mut fence: Option<&str> = None;
-    // Whether the last block is still open, and whether what comes next stands under a new heading.
-    let (mut open, mut begins) = (false, false);
+    let mut fence: Option<(char, usize)> = None;
+    // Whether the last block is still open, how many lines it has, and whether what comes next stands under a new heading.
+    let (mut open, mut lines, mut begins) = (false, 0, false);
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let range = at..at + line.len();
         at = range.end;
         let bare = line.trim();
-        let mark = ["```", "~~~"].into_iter().find(|mark| bare.starts_with(mark));
+        let mark = fence_of(bare);
         let mut extend = |begins: bool, open: bool| match blocks.last_mut() {
             Some(last) if open => last.range.end = range.end,
             _ => blocks.push(Block { range: range.clone(), heading: heading.clone(), begins }),
         };
-        if let Some(ends) = fence {
+        if let Some((begun, long)) = fence {
             extend(false, true);
-            if mark == Some(ends) {
+            // A shorter fence, or one that says a language, is shown by the code.
+            let ends = mark.is_some_and(|(char, own)| char == begun && own >= long && bare.chars().count() == own);
+            if ends {
                 (fence, open) = (None, false);
             }
         } else if mark.is_some() && markdown {
             // What introduces a code block is read with it.
             extend(std::mem::take(&mut begins), open);
-            (fence, open) = (mark, true);
+            (fence, open, lines) = (mark, true, usize::MAX);
+        } else if let (Some(level), true) = (underline(bare), markdown && open && lines == 1) {
+            let Some(last) = blocks.last_mut() else { continue };
+            let title = text[last.range.clone()].trim();
+            headings.retain(|(above, _)| *above < level);
+            headings.push((level, title));
+            heading = headings.iter().map(|(_, title)| *title).collect::<Vec<_>>().join(" > ");
+            (last.range.end, last.heading, last.begins) = (range.end, heading.clone(), true);
+            begins = false;
+            lines = 2;
         } else if bare.is_empty() {
             open = false;
         } else if let Some((level, title)) = title(bare).filter(|_| markdown) {
@@ -88,13 +116,27 @@ fn blocks(text: &str, markdown: bool) -> Vec<Block> {
             headings.push((level, title));
             heading = headings.iter().map(|(_, title)| *title).collect::<Vec<_>>().join(" > ");
             blocks.push(Block { range, heading: heading.clone(), begins: true });
-            (open, begins) = (true, false);
+            (open, lines, begins) = (true, 2, false);
         } else {
             extend(std::mem::take(&mut begins), open);
+            lines = if open { lines.saturating_add(1) } else { 1 };
             open = true;
         }
     }
     blocks
+}
+
+/// What a line has of a code fence: its character, and how many of them.
+fn fence_of(line: &str) -> Option<(char, usize)> {
+    let char = line.chars().next().filter(|char| matches!(char, '`' | '~'))?;
+    let long = line.chars().take_while(|next| *next == char).count();
+    (long >= 3).then_some((char, long))
+}
+
+/// The level of the heading that a line makes of the one before it.
+fn underline(line: &str) -> Option<usize> {
+    let all = |byte: u8| line.len() >= 3 && line.bytes().all(|own| own == byte);
+    if all(b'=') { Some(1) } else { all(b'-').then_some(2) }
 }
 
 /// Level and words of a heading of Markdown.
@@ -108,9 +150,39 @@ fn title(line: &str) -> Option<(usize, &str)> {
 /// Members of an object or elements of an array, those of the inner ones where they are too long. Text that only looks like
 /// JSON is cut somewhere, but never lost.
 fn members(text: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    descend(text, 0..text.len(), String::new(), 0, &mut blocks);
+    let (mut blocks, mut start) = (Vec::new(), 0);
+    // One after the other, as in JSON Lines.
+    while start < text.len() {
+        let end = start + value(&text[start..]);
+        descend(text, start..end, String::new(), 0, &mut blocks);
+        start = end;
+    }
     blocks
+}
+
+/// Where the first object or array of a text ends; at its end where it has none.
+fn value(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let opening = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+    let Some(opening) = opening.filter(|place| matches!(bytes[*place], b'{' | b'[')) else { return text.len() };
+    let (mut level, mut quoted, mut place) = (0usize, false, opening);
+    while place < bytes.len() {
+        match bytes[place] {
+            b'\\' if quoted => place += 1,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => level += 1,
+            b'}' | b']' => {
+                level -= 1;
+                if level == 0 {
+                    return place + 1;
+                }
+            }
+            _ => {}
+        }
+        place += 1;
+    }
+    text.len()
 }
 
 fn descend(text: &str, range: Range<usize>, heading: String, depth: usize, blocks: &mut Vec<Block>) {
@@ -252,6 +324,58 @@ mod tests {
         assert_eq!(cut(code, None).len(), 1);
         let open = "```\n# never closed\n\n# still code";
         assert_eq!(headings(open, "text/markdown"), [""]);
+    }
+
+    #[test]
+    fn a_code_block_ends_with_a_fence_like_its_own() {
+        let nested = "# Doc\n````md\n```sh\nls\n```\n# no heading\n````\n# Next\nend";
+        assert_eq!(headings(nested, "text/markdown"), ["Doc", "Next"]);
+        let other = "```\n~~~\n# no heading\n```js\n# none\n```\n# Next";
+        assert_eq!(headings(other, "text/markdown"), ["", "Next"]);
+    }
+
+    #[test]
+    fn a_line_may_make_a_heading_of_the_one_before() {
+        let text = "Guide\n=====\nintro\n\nUse\n---\nhow\nto\n---\nend\n\n---\n\nlast";
+        let expected =
+            [("Guide", "Guide\n=====\nintro"), ("Guide > Use", "Use\n---\nhow\nto\n---\nend\n\n---\n\nlast")];
+        assert_eq!(cut(text, Some("text/markdown")), expected.map(|(heading, text)| (heading.to_owned(), text)));
+        assert_eq!(headings("Guide\n=====\nintro", "text/plain"), ["Guide"], "what is plain is often Markdown");
+        assert_eq!(headings("a\n---\nb", "text/yaml"), [""]);
+    }
+
+    #[test]
+    fn rows_stand_under_the_names_of_their_columns() {
+        let rows: String = (0..200).map(|number| format!("| city {number} | {number} mm |\n")).collect();
+        let table = ["# Rain\n\n| City | Rain |\n|---|---:|\n", &rows, "\nThe end."].concat();
+        let passages = cut(&table, Some("text/markdown"));
+        assert!(passages.len() > 3 && passages[0].0 == "Rain");
+        assert!(passages[1..].iter().any(|(heading, _)| heading == "Rain > | City | Rain |"));
+        assert!(passages.iter().all(|(_, text)| !text.contains("mm") || text.ends_with("mm |")), "cut at rows");
+        assert_eq!(passages.last().unwrap(), &("Rain".to_owned(), "The end."));
+        let rows: String = (0..300).map(|number| format!("city {number},{number}\n")).collect();
+        let headings = headings(&["city,rain\n", &rows].concat(), "text/csv");
+        assert!(headings.len() > 2 && headings[0].is_empty());
+        assert!(headings[1..].iter().all(|heading| heading == "city,rain"), "{headings:?}");
+    }
+
+    #[test]
+    fn lines_of_json_are_values_of_their_own() {
+        let line = |number: usize| format!("{{\"id\": {number}, \"text\": \"{}\"}}\n", "rain ] } ".repeat(30));
+        let lines: String = (0..20).map(line).collect();
+        let passages = cut(&lines, Some("application/x-ndjson"));
+        assert!(passages.len() >= 5);
+        for (heading, text) in passages {
+            assert!(heading.is_empty() && text.starts_with("{\"id\"") && text.ends_with('}'), "{heading} {text}");
+        }
+    }
+
+    #[test]
+    fn text_without_spaces_is_cut_at_its_sentences() {
+        let japanese = "今日は雨が降ります。明日は晴れるでしょう。".repeat(60);
+        assert!(cut(&japanese, None).iter().all(|(_, text)| text.ends_with('。')));
+        let minified = format!("{{\"a\":\"{}\",\"b\":[{}]}}", "x".repeat(9_000), "1,".repeat(4_000));
+        assert!(cut(&minified, Some("application/json")).len() > 8);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! A query as rankings take it: its telling words, and what it is about.
 
 use super::embed::Vector;
-use crate::rank;
+use crate::rank::{self, Terms};
+
+/// Most different stems of a query that count.
+const MOST_TERMS: usize = 256;
 
 /// Words that say nothing about what a query is about. In a small library they may be rare, and would then count for much.
 const SILENT: &str = "a about again all also am an and any anybody anyone anything are around as at be because been being but by \
@@ -14,26 +17,43 @@ const SILENT: &str = "a about again all also am an and any anybody anyone anythi
 /// A query.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Stems of its telling words with their weights; of all its words where none is telling.
+    /// Stems of its telling words, each once, with their weights; of all its words where none is telling. At most 256.
     pub terms: Vec<(String, f32)>,
     /// What it is about, where that is known.
     pub vector: Option<Vector>,
 }
 
 impl Query {
-    /// Reads a query; `vector` is what it is about.
+    /// Reads a query; `vector` is what it is about, all zero where that is not known.
     pub fn new(text: &str, vector: Option<Vector>) -> Query {
-        let mut terms = Vec::new();
-        rank::words(text, &mut |word| {
-            if !is_silent(word) {
-                terms.push((rank::stem(word).to_owned(), 1.0));
-            }
-        });
+        let mut terms = terms(text, &|word| !is_silent(word));
         if terms.is_empty() {
-            rank::words(text, &mut |word| terms.push((rank::stem(word).to_owned(), 1.0)));
+            terms = self::terms(text, &|_| true);
         }
+        let vector = vector.filter(|vector| vector.0.iter().any(|number| *number != 0));
         Query { terms, vector }
     }
+}
+
+/// The stems of the words that count, each once with how often it is there. Of a very long text only the stems that it begins
+/// and ends with: who hands in a log asks about it before it or behind it.
+fn terms(text: &str, counts: &dyn Fn(&str) -> bool) -> Vec<(String, f32)> {
+    let mut terms: Vec<(String, f32)> = Vec::new();
+    let mut numbers = Terms::default();
+    rank::words(text, &mut |word| {
+        if counts(word) {
+            let stem = rank::stem(word);
+            let number = numbers.add(stem) as usize;
+            match terms.get_mut(number) {
+                Some((_, often)) => *often += 1.0,
+                None => terms.push((stem.to_owned(), 1.0)),
+            }
+        }
+    });
+    if terms.len() > MOST_TERMS {
+        terms.drain(MOST_TERMS / 2..terms.len() - MOST_TERMS / 2);
+    }
+    terms
 }
 
 /// True for a word that says nothing about what a text is about: `the`, `please`, `how`. English, lower case.
@@ -51,6 +71,12 @@ mod tests {
         assert_eq!(terms("What is the weather in Oslo?"), ["weather", "oslo"]);
         assert_eq!(terms("who are you"), ["who", "are", "you"], "better than nothing");
         assert!(terms("").is_empty());
+        assert_eq!(Query::new("rain, rain and rains", None).terms, [("rain".to_owned(), 3.0)]);
+        let log: String = (0..10_000).map(|number| format!("line{number} ")).collect();
+        let asked = Query::new(&["Oslo? ", &log, "What is the weather?"].concat(), None).terms;
+        let has = |wanted: &str| asked.iter().any(|(term, _)| term == wanted);
+        assert!(asked.len() == MOST_TERMS && has("oslo") && has("weather") && !has("line5000"));
+        assert!(Query::new("rain", Some(Vector(vec![0, 0]))).vector.is_none());
         assert!(is_silent("a") && is_silent("your") && !is_silent("ll") && !is_silent("") && !is_silent(" a "));
     }
 }
