@@ -10,13 +10,17 @@
  * that copy no assets (esbuild) need it; or import `edgewise/inline`, which holds the wasm.
  * @param options.parts The same for `wasm/edgewise_parts_bg.wasm`, with what few apps need: it is loaded when first used,
  * such as by the offline model.
- * @param options.embeddings The same for `embeddings.bin`, which context is found with; false for none.
+ * @param options.embeddings The same for `embeddings.bin`, which context is found with, or a function that gives it when it is
+ * first used; false for none.
  * @throws {EdgewiseError} `network` when it cannot be fetched or is no wasm.
  */
 export function init(
   wasm?: WasmSource,
-  options?: { parts?: WasmSource; embeddings?: URL | string | BufferSource | Response | Promise<Response> | false },
+  options?: { parts?: WasmSource; embeddings?: TableSource | false | (() => TableSource | Promise<TableSource | undefined> | undefined) },
 ): Promise<void>;
+
+/** Where the table of meanings is, or its bytes. */
+export type TableSource = URL | string | BufferSource | Response | Promise<Response>;
 
 /** Where a wasm is, or the wasm itself. */
 export type WasmSource = URL | string | BufferSource | WebAssembly.Module | Response | Promise<Response>;
@@ -268,14 +272,21 @@ export interface Span {
 
 /** Resources of the servers that go before the model by themselves. */
 export interface ContextOptions {
-  /** The URIs of the resources to use, or `"auto"` (the default) for those that fit the prompt. */
+  /**
+   * The URIs of the resources to use, or `"auto"` (the default) for those that fit the prompt: the twelve best and what up to three
+   * templates are filled to.
+   */
   resources?: "auto" | string[];
-  /** Most tokens of it. Default: 100,000; never more than the model's `contextWindow` leaves. */
+  /**
+   * Most tokens of it. Default: 100,000; never more than four fifths of the model's `contextWindow`, as far as it is known, leave
+   * beside the answer, the system prompt, the tools and the history.
+   */
   maxTokens?: number;
   /**
-   * Tells what texts are about, as one vector for each; or `{ baseUrl, id }` of a provider that does (`POST
+   * Tells what texts are about, as one vector for each (at most 64 at a time, of 8,000 bytes each); or `{ baseUrl, id }` of a provider that does (`POST
    * {baseUrl}/embeddings`); or false, so that words alone count. Default: a table of the package (2 MB, loaded when first
-   * used; English). Cloudflare Workers and `edgewise/inline` have none unless `init` is told where it is (`edgewise/embeddings`).
+   * used; English). Cloudflare Workers and `edgewise/inline` have none unless `init` is told where it is (`edgewise/embeddings`; in a
+   * Worker with static files `init(undefined, { embeddings: () => env.ASSETS.fetch(url) })`).
    */
   embed?:
     | false
@@ -298,8 +309,12 @@ export interface BuiltContext {
   tokens: number;
   /** What was found and is not in it. */
   dropped: DroppedContext[];
+  /** How many resources and templates there are besides: they fit the query less than those that are named, or not at all. */
+  omitted: number;
   /** Whether what texts are about counted, or their words alone. */
   meaning: boolean;
+  /** Why the function or endpoint of `embed` did not tell what texts are about, or not of all. Holds no content and no key. */
+  meaningError?: string;
 }
 
 /** A resource of which passages are in a context. */
@@ -315,17 +330,37 @@ export interface ContextSource {
   /** How many passages of it are in the context, and how many it has. */
   passages: number;
   ofPassages: number;
+  /** The passages that are in the context, the best first. */
+  shown: ContextPassage[];
   /** When it was read, in milliseconds since 1970. */
   readAt: number;
+  /** What was read is over by what its server said, and was taken from the cache because the server could not be asked. */
+  stale?: true;
   /** When it last changed, as the server says. */
   lastModified?: string;
   mimeType?: string;
 }
 
+/** A passage of a resource. */
+export interface ContextPassage {
+  /** From above 0 to 1, comparable within one context. */
+  score: number;
+  /** About how many tokens it has. */
+  tokens: number;
+  /** Where in the resource's text it is, as `text.slice(from, to)` takes it. */
+  from: number;
+  to: number;
+  /** The headings above it or the path to it in JSON, with ` > ` between. */
+  heading?: string;
+}
+
 /** What was found and is not in a context. */
 export interface DroppedContext {
   server?: string;
-  uri: string;
+  /** Of a resource or a template; not there where a whole list could not be had. */
+  uri?: string;
+  /** The list that could not be had. */
+  list?: "resources" | "resourceTemplates";
   /**
    * `budget`: did not fit; `irrelevant`: has nothing to do with the query; `not_read`: others fit better; `failed`: could not
    * be read; `unreadable`: is no text; `arguments`: the query does not say what the template needs; `size`: is too long, as a
@@ -1837,7 +1872,7 @@ export type AgentEvent =
   | { type: "warning"; server: string; message: string }
   /** The model is about to be asked; turns count from 1. */
   /** What was put before the model besides the prompt; only with the option `context`, where a server has resources. */
-  | { type: "context"; sources: ContextSource[]; tokens: number; dropped: DroppedContext[]; meaning: boolean; reason?: ErrorInfo }
+  | { type: "context"; sources: ContextSource[]; tokens: number; dropped: DroppedContext[]; omitted: number; meaning: boolean; meaningError?: string; reason?: ErrorInfo }
   /** A source has changed while the run goes on, or since the last run of its conversation. The model is shown it before its next turn. */
   | ContextChanged
   | { type: "turn_start"; turn: number }
@@ -1920,7 +1955,8 @@ export type AgentEvent =
   /**
    * The history outgrew the model's `contextWindow`: from now on the model is shown less of it. First of the oldest
    * results only the beginning and the end, under a handle by which the model reads on (`read_result`) and
-   * `agent.readResult` gives all; if that is not enough, the model sums up what was said. `messages` still has
+   * `agent.readResult` gives all, and of the oldest context nothing; of new context the best sources, as far as there is room; if
+   * that is not enough, the model sums up what was said. `results` counts results and blocks of context. `messages` still has
    * all of it, with a message that says what is shown. Tokens are about, by what the provider counted so far. At the beginning of
    * a turn.
    */

@@ -6,7 +6,7 @@ import { count, h, icon } from "./dom.js";
 export function sourcesRead({ sources, tokens, reason }) {
   if (reason) return h("p", { class: "notice" }, "What the servers know could not be read: the answer goes on without it.");
   if (sources.length === 0) return null;
-  const row = ({ server, uri, name, tokens }) => h("li", null, h("span", { class: "source-name" }, name), ` ${server} · ${count(tokens, "token")}`, name === uri ? null : h("code", null, uri));
+  const row = ({ server, uri, name, tokens, stale }) => h("li", null, h("span", { class: "source-name" }, name), ` ${server} · ${count(tokens, "token")}${stale ? " · may be outdated" : ""}`, name === uri ? null : h("code", null, uri));
   return h(
     "details",
     { class: "sources" },

@@ -5,7 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::agent::kept::told_in;
-use crate::agent::view::{Rate, size};
+use crate::agent::view::{Rate, answered, context_id, is_context, size};
+use crate::context::fill::shorten;
 use crate::llm::types::{Block, Message, Role};
 
 /// Results of fewer tokens are left as they are: what tells of one that is kept is about as long.
@@ -22,6 +23,7 @@ go on from it without seeing the messages again. Keep what the user wants and ev
 link that is still needed, and every handle (`result:...`) to the letter; say what was done with which outcome, and what is left to do. Leave out what has become \
 irrelevant. Answer with the summary alone, and call no tool.";
 
+const NO_CONTEXT: &str = "(Left out to save room: what was read from MCP servers for what follows.)";
 const SUMMARY: &str = "(Earlier messages of this conversation are left out. This is a summary of them:)\n\n";
 const NO_SUMMARY: &str = "(Earlier messages of this conversation are left out, and there is no summary of them.)";
 const WORDS: &str = "\n\n(What the user said last, word for word:)\n\n";
@@ -37,7 +39,8 @@ const WORDS: &str = "\n\n(What the user said last, word for word:)\n\n";
 /// come to, `limit` what they may come to, and `million` how many
 /// characters are a million tokens. `results` has what is
 /// to be shown in place of results; those in `keep` are to be kept under handles first, and that is shown only where they
-/// cannot be. Where there is a `cut`, the messages before it are to be summarised, by saying `ask` behind them; `before`
+/// cannot be. A block of context is among `results` under a number of its own: one that the model has answered to is told of,
+/// of one that it has not the sources stay that there is room for. Where there is a `cut`, the messages before it are to be summarised, by saying `ask` behind them; `before`
 /// and `after` go around the summary, and `without` stands in the place of one that cannot be had.
 ///
 /// # Errors
@@ -63,7 +66,9 @@ struct Plan<'m> {
 impl Plan<'_> {
     fn orders(&self, tokens: u64, limit: u64) -> Value {
         // Down to half, so that it is not done again at once: each time, the provider's prompt cache is lost.
-        let (results, left) = self.results(0, tokens, limit / 2);
+        let (mut results, left) = self.results(0, tokens, limit / 2);
+        let (fresh, left) = self.fresh(left, limit / 10 * 7);
+        results.extend(fresh.clone());
         if left <= limit / 10 * 7 {
             return json!({ "keep": self.kept(&results), "results": results });
         }
@@ -71,7 +76,8 @@ impl Plan<'_> {
             return json!({ "keep": self.kept(&results), "results": results });
         };
         let tail = self.sizes(cut).sum::<u64>();
-        let (results, _) = self.results(cut, tail, limit / 10 * 3);
+        let (mut results, _) = self.results(cut, tail, limit / 10 * 3);
+        results.extend(fresh);
         let after = self.last_words(cut).map_or_else(String::new, |words| [WORDS, &words].concat());
         let without = [NO_SUMMARY, &after].concat();
         json!({
@@ -93,21 +99,49 @@ impl Plan<'_> {
     /// left then. What the model has not seen yet stays.
     fn results(&self, from: usize, mut tokens: u64, target: u64) -> (Map<String, Value>, u64) {
         let mut results = Map::new();
-        for message in &self.messages[from.min(self.unseen)..self.unseen] {
+        let fresh = answered(self.messages);
+        for (place, message) in self.messages.iter().enumerate().take(self.unseen).skip(from) {
             for block in &message.content {
-                let Block::ToolResult { tool_use_id, content, .. } = block else { continue };
                 if tokens <= target {
                     return (results, tokens);
                 }
                 let alone = Message { role: Role::User, content: vec![block.clone()] };
                 let size = self.rate.tokens(size(&alone));
-                let Some(text) = text_of(content).filter(|_| size >= LEAST) else { continue };
-                let told = told(&text);
+                let (id, told) = match block {
+                    _ if size < LEAST => continue,
+                    Block::ToolResult { tool_use_id, content, .. } => {
+                        let Some(text) = text_of(content) else { continue };
+                        (tool_use_id.clone(), told(&text))
+                    }
+                    Block::Text { text } if place < fresh && is_context(text) => {
+                        (context_id(text), NO_CONTEXT.to_owned())
+                    }
+                    _ => continue,
+                };
                 tokens -= (size - self.rate.tokens(told.chars().count() as u64).min(size)).min(tokens);
-                results.insert(tool_use_id.clone(), told.into());
+                results.insert(id, told.into());
             }
         }
         (results, tokens)
+    }
+
+    /// What is to be shown of the context that the model has not answered to yet, so that so many tokens come down to so
+    /// many, and what is left then. It comes before a summary: nobody said these words.
+    fn fresh(&self, mut tokens: u64, target: u64) -> (Map<String, Value>, u64) {
+        let mut shown = Map::new();
+        for block in self.messages[answered(self.messages)..].iter().flat_map(|message| &message.content) {
+            let Block::Text { text } = block else { continue };
+            if tokens <= target || !is_context(text) {
+                continue;
+            }
+            let count = |text: &str| self.rate.tokens(text.chars().count() as u64);
+            let others = tokens.saturating_sub(count(text));
+            let room = self.rate.chars(target.saturating_sub(others));
+            let less = shorten(text, room as usize).unwrap_or_else(|| NO_CONTEXT.to_owned());
+            tokens = others + count(&less);
+            shown.insert(context_id(text), less.into());
+        }
+        (shown, tokens)
     }
 
     /// Ids of the results that nothing keeps yet.

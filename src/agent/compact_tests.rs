@@ -20,6 +20,39 @@ fn orders(messages: &[Message], unseen: usize, tokens: u64, limit: u64) -> Value
     serde_json::from_str(&answer(&request.to_string()).unwrap()).unwrap()
 }
 
+/// A prompt with a block of context of so many sources, 100 tokens each.
+fn informed(sources: usize) -> Message {
+    let source = |number: usize| format!("<source n=\"{number}\">\n{}\n</source>\n", "s".repeat(370));
+    let sources: String = (0..sources).map(source).collect();
+    let mut message = Message::user("go");
+    let text = ["<context>\nRead from MCP servers.\n", &sources, "</context>"].concat();
+    message.content.insert(0, Block::Text { text });
+    message
+}
+
+fn context_of(message: &Message) -> &str {
+    let Block::Text { text } = &message.content[0] else { panic!("no text") };
+    text
+}
+
+#[test]
+fn context_goes_before_words_do_and_what_is_new_is_shown_as_far_as_there_is_room() {
+    let history = [informed(20), Message::assistant("x".repeat(8_000)), informed(60)];
+    // 2,000 tokens were asked with, 6,000 are new; with the words they are 10,000.
+    let told = orders(&history, 2, 10_000, 8_000);
+    let new = told["results"].as_object().unwrap();
+    assert!(new.len() == 2 && told.get("cut").is_none(), "{told}");
+    assert_eq!(new[&context_id(context_of(&history[0]))], NO_CONTEXT);
+    // 5,600 are to be left, 2,000 are words.
+    let shown = new[&context_id(context_of(&history[2]))].as_str().unwrap();
+    assert!((30..=36).contains(&shown.matches("</source>").count()), "{shown}");
+    assert!(shown.starts_with("<context>\nRead") && shown.ends_with("</source>\n</context>"));
+    // Where there is no room for a single source, none is shown, and no word is summarised for its sake.
+    let told = orders(&history[1..], 1, 8_000, 2_950);
+    let shown: Vec<&Value> = told["results"].as_object().unwrap().values().collect();
+    assert_eq!((shown, told.get("cut")), (vec![&json!(NO_CONTEXT)], None));
+}
+
 #[test]
 fn the_oldest_results_go_first_and_what_the_model_has_not_seen_stays() {
     let mut history = vec![Message::user("go")];

@@ -105,8 +105,13 @@ pub enum Event {
         tokens: u64,
         /// What was left out: `{ server, uri, reason, ... }`.
         dropped: Value,
+        /// How many resources there are besides.
+        omitted: u64,
         /// Whether what texts are about counted, or their words alone.
         meaning: bool,
+        /// Why nobody told what texts are about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        meaning_error: Option<String>,
         /// Why there is none.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Error>,

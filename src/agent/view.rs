@@ -10,6 +10,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::llm::types::{Block, Message, Role};
+use crate::rank::content_hash;
+
+/// What a block of context begins with that was put before a prompt; see [`crate::context::fill`].
+const CONTEXT: &str = "<context>\nRead from";
+
+/// Stands before the number of a block of context that is shown as less than it was.
+const CONTEXT_ID: &str = "context:";
+
+/// A text is a block of context that was put before a prompt.
+pub(crate) fn is_context(text: &str) -> bool {
+    text.starts_with(CONTEXT)
+}
+
+/// The place behind the last answer of the model.
+pub(crate) fn answered(messages: &[Message]) -> usize {
+    messages.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |last| last + 1)
+}
+
+/// Names a block of context among what is shown as less than it was.
+pub(crate) fn context_id(text: &str) -> String {
+    [CONTEXT_ID, &content_hash([text]).to_string()].concat()
+}
 
 /// Stands for the characters of an image or a recording: what is sent of them says nothing of the tokens that they cost.
 pub(crate) const MEDIA: u64 = 6_000;
@@ -21,7 +43,7 @@ pub struct View {
     from: usize,
     /// Stands for those before it.
     summary: Option<String>,
-    /// Ids of tool uses, and what is shown in place of their results.
+    /// Ids of tool uses, and what is shown in place of their results; and the same of blocks of context.
     results: Vec<(String, String)>,
     /// How often the history was compacted.
     count: usize,
@@ -40,13 +62,37 @@ impl View {
     /// among all that ever were taken out.
     pub(crate) fn prune(&mut self, messages: &[Message]) {
         let shown = messages.get(self.from..).unwrap_or_default().iter().flat_map(|message| &message.content);
-        let ids: Vec<&str> = shown
-            .filter_map(|block| match block {
-                Block::ToolResult { tool_use_id, .. } => Some(tool_use_id.as_str()),
-                _ => None,
-            })
-            .collect();
-        self.results.retain(|(id, _)| ids.contains(&id.as_str()));
+        let mut ids: Vec<Cow<'_, str>> = Vec::new();
+        for block in shown {
+            match block {
+                Block::ToolResult { tool_use_id, .. } => ids.push(tool_use_id.into()),
+                Block::Text { text } => {
+                    self.less(text, &mut |id| ids.push(id.into()));
+                }
+                _ => {}
+            }
+        }
+        let kept: Vec<bool> = self.results.iter().map(|(id, _)| ids.iter().any(|known| known == id)).collect();
+        let mut kept = kept.into_iter();
+        self.results.retain(|_| kept.next().unwrap_or(false));
+    }
+
+    /// What is shown in place of a text that is a block of context; `passed` is told the numbers that led there.
+    fn less(&self, text: &str, passed: &mut dyn FnMut(String)) -> Option<&str> {
+        if !is_context(text) || !self.results.iter().any(|(id, _)| id.starts_with(CONTEXT_ID)) {
+            return None;
+        }
+        let mut shown = None;
+        loop {
+            // What was made less of may have been made less of again.
+            let id = context_id(shown.unwrap_or(text));
+            let Some((_, less)) = self.results.iter().rev().find(|(known, _)| *known == id) else { return shown };
+            passed(id);
+            shown = Some(less.as_str());
+            if !is_context(less) {
+                return shown;
+            }
+        }
     }
 
     /// Takes the message of that place into account.
@@ -95,6 +141,7 @@ impl View {
             Block::ToolResult { tool_use_id, .. } => {
                 self.results.iter().rev().find(|(id, _)| id == tool_use_id).map(|(_, text)| text.clone())
             }
+            Block::Text { text } => self.less(text, &mut |_| ()).map(str::to_owned),
             _ => None,
         };
         if self.results.is_empty() || !message.content.iter().any(|block| instead(block).is_some()) {
@@ -102,8 +149,10 @@ impl View {
         }
         let mut message = message.clone();
         for block in &mut message.content {
-            if let (Some(text), Block::ToolResult { content, .. }) = (instead(block), block) {
-                *content = vec![text_block(text)];
+            match (instead(block), block) {
+                (Some(text), Block::ToolResult { content, .. }) => *content = vec![text_block(text)],
+                (Some(less), Block::Text { text }) => *text = less,
+                _ => {}
             }
         }
         Cow::Owned(message)

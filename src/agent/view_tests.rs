@@ -58,6 +58,28 @@ fn a_summary_stands_for_what_is_before_it_and_results_are_told_of() {
 }
 
 #[test]
+fn a_block_of_context_is_shown_as_less_and_as_less_again() {
+    let block = |words: &str| ["<context>\nRead from MCP servers.\n", words, "</context>"].concat();
+    let (whole, half) = (block("one two"), block("one"));
+    let mut prompt = Message::user("go");
+    prompt.content.insert(0, Block::Text { text: whole.clone() });
+    let first = |history: &[Message]| {
+        let view = View::of(history);
+        let (_, message) = view.shown(history).next().unwrap();
+        let Block::Text { text } = &message.content[0] else { panic!() };
+        (text.clone(), view.results.len())
+    };
+    let mut history = vec![prompt, Message::assistant("yes")];
+    assert_eq!(first(&history), (whole.clone(), 0));
+    history.push(mark(0, None, json!({ (context_id(&whole)): half })));
+    assert_eq!(first(&history), (half.clone(), 1));
+    history.push(mark(0, None, json!({ (context_id(&half)): "gone" })));
+    assert_eq!(first(&history), ("gone".to_owned(), 2));
+    history.push(mark(0, Some("sum"), json!({})));
+    assert_eq!(first(&history), ("sum".to_owned(), 0), "what is not shown any more is forgotten");
+}
+
+#[test]
 fn a_mark_survives_the_store() {
     for message in [mark(3, Some("sum"), json!({ "a": "b" })), mark(0, None, json!({}))] {
         let text = serde_json::to_string(&message).unwrap();

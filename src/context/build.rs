@@ -22,13 +22,19 @@ use super::history::History;
 use super::library::Document;
 use super::query::Query;
 use super::shelf::{Item, Shelf};
-use super::template::{expand, variables};
+use super::template::{Variable, expand, variables};
 
 /// Most resources that are read for one query.
 const MOST_READ: usize = 12;
 
 /// Most templates that are tried for one query.
 const MOST_TEMPLATES: usize = 3;
+
+/// Most resources that they all are filled to.
+const MOST_FILLED: usize = 8;
+
+/// Most variables of a template: each costs a round trip, or several.
+const MOST_VARIABLES: usize = 8;
 
 /// So few resources are all read: what they are about may be told by nothing but their content.
 const FEW: usize = 8;
@@ -75,17 +81,17 @@ impl Wish {
 
 #[derive(Debug)]
 enum Open {
-    List(String),
+    List { server: String, list: &'static str },
     Read { place: usize, server: String, item: Item, wanted: bool },
     Complete { template: usize, name: String, value: String },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Template {
     place: usize,
     server: String,
     item: Item,
-    variables: Vec<String>,
+    variables: Vec<Variable>,
     completed: Vec<Completed>,
 }
 
@@ -114,6 +120,10 @@ pub struct Builder {
     dropped: Vec<Value>,
     /// How many were found and not read.
     unread: usize,
+    /// How many there are besides, neither read nor named.
+    omitted: usize,
+    /// Server and URI of what is read.
+    reading: Vec<(String, String)>,
 }
 
 /// The name of a server's list on the shelf.
@@ -132,6 +142,8 @@ impl Builder {
             texts: Vec::new(),
             dropped: Vec::new(),
             unread: 0,
+            omitted: 0,
+            reading: Vec::new(),
         }
     }
 
@@ -165,7 +177,7 @@ impl Builder {
             for list in ["resources", "resourceTemplates"] {
                 let name = list_name(&server, list);
                 let step = json!({ "server": server, "list": list, "known": shelf.version(&name) });
-                steps.push(self.step(Open::List(name), step));
+                steps.push(self.step(Open::List { server: server.clone(), list }, step));
             }
         }
         steps
@@ -182,10 +194,15 @@ impl Builder {
             let failed = fact.get("error").and_then(Value::as_str).map(str::to_owned);
             let mut result = fact.get_mut("result").map(Value::take).unwrap_or_default();
             match open {
-                Open::List(list) => {
+                Open::List { server, list } => {
                     if fact.get("same").is_some() {
                         continue;
                     }
+                    if let Some(words) = failed {
+                        self.dropped
+                            .push(json!({ "server": server, "list": list, "reason": "failed", "message": words }));
+                    }
+                    let list = list_name(&server, list);
                     // A list that cannot be had is empty for now.
                     let elements = result.get("elements").and_then(Value::as_array);
                     let read = elements.into_iter().flatten().filter_map(Item::read);
@@ -201,6 +218,13 @@ impl Builder {
                     }
                     None => self.read(place, &server, &item, wanted, &mut result),
                 },
+                Open::Complete { template, .. } if failed.is_some() => {
+                    // It would fail for the next word as well, and each time somebody waits for it.
+                    let Template { place, server, item, .. } = &mut self.templates[template];
+                    *place = usize::MAX;
+                    let dropped = json!({ "server": server, "uri": item.uri, "reason": "failed", "message": failed });
+                    self.dropped.push(dropped);
+                }
                 Open::Complete { template, name, value } => {
                     let values = result.get("completion").and_then(|completion| completion.get("values"));
                     let values = values.and_then(Value::as_array).into_iter().flatten();
@@ -215,6 +239,7 @@ impl Builder {
     fn read(&mut self, place: usize, server: &str, item: &Item, wanted: bool, result: &mut Value) {
         let read_at = result.get("readAt").and_then(Value::as_u64).unwrap_or(0);
         let vouched = result.get("ttlMs").and_then(Value::as_u64).unwrap_or(0);
+        let stale = result.get("stale").is_some_and(|stale| stale == &Value::Bool(true));
         let mut any = false;
         let contents = result.get_mut("contents").and_then(Value::as_array_mut);
         for content in contents.into_iter().flatten() {
@@ -233,7 +258,8 @@ impl Builder {
             let name = if uri == item.uri { item.name.clone() } else { uri.clone() };
             let mime = of("mimeType").map(str::to_owned).or_else(|| item.mime.clone());
             let (server, modified) = (server.to_owned(), item.modified.clone());
-            self.texts.push((place, Text { server, uri, name, mime, text, read_at, modified, wanted, vouched }));
+            let text = Text { server, uri, name, mime, text, read_at, modified, wanted, vouched, stale };
+            self.texts.push((place, text));
         }
         if !any {
             self.dropped.push(json!({ "server": server, "uri": item.uri, "reason": "unreadable" }));
@@ -266,7 +292,9 @@ impl Builder {
                 }
             }
             None => {
-                all().filter(|(_, item)| item.required).for_each(|(server, item)| add(server, item, true));
+                // A server that requires everything requires nothing.
+                let required = all().filter(|(_, item)| item.required && !item.hidden).take(MOST_READ);
+                required.for_each(|(server, item)| add(server, item, true));
                 let library = shelf.library();
                 for found in library.search(query, 3 * MOST_READ) {
                     let list = library.group(found.group);
@@ -280,6 +308,13 @@ impl Builder {
                 }
             }
         }
+        if self.wish.uris.is_none() {
+            let lists =
+                servers.iter().flat_map(|(server, _)| ["resources", "resourceTemplates"].map(|list| (server, list)));
+            let visible = |list: &[Item]| list.iter().filter(|item| !item.hidden).count();
+            let there: usize = lists.map(|(server, list)| visible(shelf.items(&list_name(server, list)))).sum();
+            self.omitted = there.saturating_sub(chosen.len());
+        }
         self.begin(chosen)
     }
 
@@ -290,13 +325,19 @@ impl Builder {
         for (place, (server, item, wanted)) in chosen.into_iter().enumerate() {
             let completes = self.wish.servers.iter().any(|(name, completes)| *name == server && *completes);
             let why = if item.template {
-                match variables(&item.uri) {
-                    Some(variables) if self.templates.len() < MOST_TEMPLATES && (completes || variables.is_empty()) => {
+                let variables = variables(&item.uri).filter(|variables| variables.len() <= MOST_VARIABLES);
+                // Nobody says what the variables may be: some templates make sense without them.
+                let known = |variables: Vec<Variable>| match completes {
+                    true => Some(variables),
+                    false => variables.iter().all(|variable| variable.optional).then(Vec::new),
+                };
+                match variables.and_then(known) {
+                    Some(variables) if self.templates.len() < MOST_TEMPLATES => {
                         self.templates.push(Template { place, server, item, variables, completed: Vec::new() });
                         continue;
                     }
-                    Some(_) if self.templates.len() >= MOST_TEMPLATES => "not_read",
-                    _ => "arguments",
+                    Some(_) => "not_read",
+                    None => "arguments",
                 }
             } else if item.size.is_some_and(|size| size > MOST_BYTES as u64) {
                 "size"
@@ -310,12 +351,15 @@ impl Builder {
             self.unread += 1;
             if self.unread <= MOST_NAMED {
                 self.dropped.push(json!({ "server": server, "uri": item.uri, "reason": why }));
+            } else {
+                self.omitted += 1;
             }
         }
         steps
     }
 
     fn read_step(&mut self, place: usize, server: String, item: Item, wanted: bool) -> Value {
+        self.reading.push((server.clone(), item.uri.clone()));
         let step = json!({ "server": server, "method": "resources/read", "params": { "uri": item.uri } });
         self.step(Open::Read { place, server, item, wanted }, step)
     }
@@ -349,6 +393,22 @@ impl Builder {
                     let step = json!({ "server": server, "method": "completion/complete", "params": params });
                     steps.push(self.step(Open::Complete { template: number, name, value }, step));
                 }
+                Next::Split { name, mut values } => {
+                    values.truncate(1 + MOST_FILLED.saturating_sub(self.templates.len()));
+                    let alone =
+                        |value: String| Completed { name: name.clone(), value: String::new(), values: vec![value] };
+                    let mut ways: Vec<Template> = Vec::new();
+                    for value in values {
+                        let mut way = self.templates[number].clone();
+                        way.completed.retain(|completed| completed.name != name);
+                        way.completed.push(alone(value));
+                        ways.push(way);
+                    }
+                    self.templates[number] = ways.remove(0);
+                    self.templates.extend(ways);
+                    // It is gone on with at once.
+                    continue;
+                }
                 Next::Fill(values) => {
                     let value =
                         |name: &str| values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
@@ -356,8 +416,11 @@ impl Builder {
                     item.uri = expand(&item.uri, &value).unwrap_or_default();
                     item.name = [&item.name, ": ", &item.uri].concat();
                     item.template = false;
-                    steps.push(self.read_step(place, server, item, false));
                     self.templates[number].place = usize::MAX;
+                    // A list may have it as well.
+                    if !self.reading.iter().any(|(known, uri)| *known == server && *uri == item.uri) {
+                        steps.push(self.read_step(place, server, item, false));
+                    }
                 }
                 Next::Nothing => {
                     self.dropped.push(json!({ "server": server, "uri": item.uri, "reason": "arguments" }));
@@ -378,11 +441,12 @@ impl Builder {
         filler
     }
 
-    /// The block of context: `{ text, sources, tokens, dropped }`.
+    /// The block of context: `{ text, sources, tokens, dropped, omitted }`.
     pub fn finish(self, mut filled: Value) -> Value {
         if let Some(dropped) = filled.get_mut("dropped").and_then(Value::as_array_mut) {
             dropped.extend(self.dropped);
         }
+        filled["omitted"] = self.omitted.into();
         filled
     }
 
@@ -485,7 +549,9 @@ mod tests {
         let mut reasons: Vec<&str> =
             context["dropped"].as_array().unwrap().iter().map(|dropped| dropped["reason"].as_str().unwrap()).collect();
         reasons.sort_unstable();
-        assert_eq!(reasons, ["arguments", "failed", "unreadable"]);
+        assert_eq!(reasons, ["arguments", "failed", "failed", "failed", "unreadable"]);
+        let list = json!({ "server": "down", "list": "resources", "reason": "failed", "message": "no answer" });
+        assert!(context["dropped"].as_array().unwrap().contains(&list), "{context}");
     }
 
     #[test]
@@ -510,6 +576,127 @@ mod tests {
         assert_eq!(asked.len(), 2);
         assert_eq!(asked[1]["context"], json!({ "arguments": { "city": "Oslo" } }));
         assert_eq!(asked[0]["ref"], json!({ "type": "ref/resource", "uri": "weather://{city}/{day}" }));
+    }
+
+    /// A server with one template and one resource, which completes cities and days.
+    fn weather(template: &str, listed: &str, asked: &mut Vec<Value>, step: &Value) -> Value {
+        asked.push(step["params"].clone());
+        match (step["list"].as_str(), step["method"].as_str()) {
+            (Some("resources"), _) => self::listed(json!([{ "uri": listed, "name": "Weather" }])),
+            (Some(_), _) => self::listed(json!([{ "uriTemplate": template, "name": "Weather of a city" }])),
+            (_, Some("completion/complete")) => {
+                let values = match step["params"]["argument"]["name"].as_str().unwrap() {
+                    "city" => json!(["Bergen", "Oslo", "Rome"]),
+                    _ => json!(["monday", "tuesday"]),
+                };
+                json!({ "result": { "completion": { "values": values } } })
+            }
+            _ => contents(&step["params"]["uri"], "Weather: sun"),
+        }
+    }
+
+    #[test]
+    fn each_value_that_is_named_makes_a_resource_and_none_is_read_twice() {
+        let mut asked = Vec::new();
+        let mut server = |step: &Value| weather("w://{city}{?day}", "w://Oslo", &mut asked, step);
+        let query = "Is the weather in Oslo better than the weather in Rome?";
+        let context = play(wish(query, &["w"]), &mut Shelf::default(), &mut server);
+        let mut found = uris(&context, "sources");
+        found.sort();
+        assert_eq!(found, ["w://Oslo", "w://Rome"], "{context}");
+        let read = asked.iter().filter(|params| params["uri"] == "w://Oslo").count();
+        assert_eq!(read, 1, "it is in the list, too");
+        let mut server = |step: &Value| weather("w://{city}{?day}", "w://Bergen", &mut asked, step);
+        let query = "The weather in Oslo and Rome on monday and on tuesday";
+        let context = play(wish(query, &["w"]), &mut Shelf::default(), &mut server);
+        assert_eq!(uris(&context, "sources").len(), 5, "{context}");
+    }
+
+    #[test]
+    fn completion_that_fails_is_asked_once_and_named() {
+        let mut asked = 0;
+        let mut server = |step: &Value| match (step["list"].as_str(), step["method"].as_str()) {
+            (Some("resources"), _) => listed(json!([])),
+            (Some(_), _) => listed(json!([{ "uriTemplate": "weather://{city}", "name": "Weather of a city" }])),
+            _ => {
+                asked += 1;
+                json!({ "error": "took too long" })
+            }
+        };
+        let query = "How is the weather in the city of Oslo today?";
+        let context = play(wish(query, &["w"]), &mut Shelf::default(), &mut server);
+        let dropped = json!([
+            { "server": "w", "uri": "weather://{city}", "reason": "failed", "message": "took too long" }
+        ]);
+        assert_eq!((&context["dropped"], asked), (&dropped, 1));
+    }
+
+    #[test]
+    fn a_template_needs_somebody_who_completes_it() {
+        let many: String = (0..20).map(|number| format!("{{v{number}}}")).collect();
+        for (template, completes, reason) in [
+            ("w://{city}", false, Some("arguments")),
+            ("w://today{?day}", false, None),
+            (["w://", &many].concat().as_str(), true, Some("arguments")),
+        ] {
+            let mut asked = Vec::new();
+            let mut wish = wish("the weather", &["w"]);
+            wish.servers[0].1 = completes;
+            let context =
+                play(wish, &mut Shelf::default(), &mut |step| weather(template, "w://mail", &mut asked, step));
+            let reasons: Vec<&str> = context["dropped"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|dropped| dropped["reason"].as_str())
+                .collect();
+            assert_eq!(reasons, reason.into_iter().collect::<Vec<_>>(), "{template}");
+            assert_eq!(uris(&context, "sources").contains(&"w://today".to_owned()), reason.is_none());
+        }
+    }
+
+    #[test]
+    fn of_a_hundred_thousand_few_are_read_and_few_are_named() {
+        let mut read = 0;
+        let mut server = |step: &Value| match step["list"].as_str() {
+            Some("resources") => {
+                let element = |number: u32| json!({ "uri": format!("a://{number}"), "name": "rain", "annotations": { "priority": 1.0 } });
+                listed((0..100_000).map(element).collect())
+            }
+            Some(_) => listed(json!([])),
+            None => {
+                read += 1;
+                contents(&step["params"]["uri"], "It rains.")
+            }
+        };
+        let context = play(wish("rain", &["a"]), &mut Shelf::default(), &mut server);
+        let (sources, dropped) = (context["sources"].as_array().unwrap(), context["dropped"].as_array().unwrap());
+        assert!(read <= 2 * MOST_READ && sources.len() == read && dropped.len() <= MOST_NAMED, "{read}");
+        assert_eq!(context["omitted"], json!(100_000 - read - dropped.len()));
+    }
+
+    #[test]
+    fn what_is_over_is_marked_so() {
+        let mut server = |step: &Value| match step["list"].as_str() {
+            Some("resources") => {
+                listed(json!([{ "uri": "a://1", "name": "rain" }, { "uri": "a://2", "name": "rain" }]))
+            }
+            Some(_) => listed(json!([])),
+            None => {
+                let mut answer = contents(&step["params"]["uri"], "It rains.");
+                if step["params"]["uri"] == "a://1" {
+                    answer["result"]["stale"] = true.into();
+                }
+                answer
+            }
+        };
+        let context = play(wish("rain", &["a"]), &mut Shelf::default(), &mut server);
+        let stale = |uri: &str| {
+            let source = context["sources"].as_array().unwrap().iter().find(|source| source["uri"] == uri).unwrap();
+            source.get("stale").cloned()
+        };
+        assert_eq!((stale("a://1"), stale("a://2")), (Some(json!(true)), None));
+        assert_eq!(context["text"].as_str().unwrap().matches("stale=\"true\"").count(), 1);
     }
 
     #[test]

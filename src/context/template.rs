@@ -1,18 +1,29 @@
 //! URI templates (RFC 6570) as resource templates use them: which variables one has, and the URI for their values.
 
+/// A variable of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// It stands in the query of the URI only (`{?name}`, `{&name}`): the template makes sense without it.
+    pub optional: bool,
+}
+
 /// The variables of a template, each once, in order; `None` for text that is no template.
-pub fn variables(template: &str) -> Option<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
+pub fn variables(template: &str) -> Option<Vec<Variable>> {
+    let mut variables: Vec<Variable> = Vec::new();
     parts(template, &mut |part| {
-        let Part::Expression { names: new, .. } = part else { return };
-        for name in new {
+        let Part::Expression { operator, names } = part else { return };
+        let optional = matches!(operator, b'?' | b'&');
+        for name in names {
             let name = bare(name).0;
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
+            match variables.iter_mut().find(|known| known.name == name) {
+                Some(known) => known.optional &= optional,
+                None => variables.push(Variable { name: name.to_owned(), optional }),
             }
         }
     })?;
-    Some(names)
+    Some(variables)
 }
 
 /// The URI for values that `value` gives by name; a variable without one is left out, as the RFC has it. `None` for text
@@ -154,8 +165,10 @@ mod tests {
 
     #[test]
     fn variables_are_named_once() {
-        assert_eq!(variables("db://{schema}/{+table}{?limit,schema:3}").unwrap(), ["schema", "table", "limit"]);
-        assert_eq!(variables("plain://uri").unwrap(), [""; 0]);
+        let told = variables("db://{schema}/{+table}{?limit,schema:3}{&limit,page}").unwrap();
+        let told: Vec<_> = told.iter().map(|variable| (variable.name.as_str(), variable.optional)).collect();
+        assert_eq!(told, [("schema", false), ("table", false), ("limit", true), ("page", true)]);
+        assert_eq!(variables("plain://uri").unwrap(), []);
         for bad in ["a{", "a}b", "{}", "{a b}", "{,}", "{é}"] {
             assert_eq!(variables(bad), None, "{bad}");
         }

@@ -217,6 +217,11 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// What runs were told, by model.
+    pub(super) fn told_rooms(&self) -> Vec<Option<u64>> {
+        self.0.rooms.borrow().clone()
+    }
+
     pub(crate) fn model_config(&self) -> Rc<ModelConfig> {
         self.0.model.clone()
     }

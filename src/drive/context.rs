@@ -6,9 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::agent::config::Approval;
 use crate::agent::context::ContextConfig;
-use crate::agent::view::MEDIA;
+use crate::agent::view::{MEDIA, View, size};
 use crate::cache::READ;
 use crate::drive::agent::Agent;
+use crate::drive::kept::BYTES;
+use crate::drive::model::room;
 use crate::drive::server::Server;
 use crate::drive::wait::{Cancel, Jobs, Stop, within};
 use crate::error::{Code, Error, Result};
@@ -26,6 +28,9 @@ const MOST_ROUNDS: usize = 60;
 
 /// Longest wait of a run for one answer of a server. A query of the app waits as long as any request.
 pub(crate) const PATIENCE: Millis = Millis::from_secs(10);
+
+/// Shortest wait for an answer, once twice as long was waited for all of them together.
+const LEAST_PATIENCE: Millis = Millis::from_secs(1);
 
 /// What an agent remembers from one query to the next.
 pub(crate) struct Lists {
@@ -79,28 +84,45 @@ pub(crate) struct Prompt {
     shown: Vec<String>,
     /// The run, where the sources are to be followed.
     pub(crate) run: Option<String>,
-    /// Bytes of the history, the prompt included.
-    pub(crate) bytes: usize,
+    /// How long what the model is shown of the history is, the prompt included.
+    pub(crate) length: Length,
+}
+
+/// How long a request is, in the two ways in which tokens are estimated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Length {
+    pub(crate) bytes: u64,
+    pub(crate) chars: u64,
+}
+
+impl Length {
+    /// The same with so many characters that are a byte each.
+    pub(crate) fn and(self, more: u64) -> Length {
+        Length { bytes: self.bytes + more, chars: self.chars + more }
+    }
 }
 
 impl Prompt {
-    /// The last message of a history, and what stands before it.
-    pub(crate) fn of(messages: &[Message], run: Option<String>) -> Prompt {
+    /// The last message of a history, and what the model is shown of those before it.
+    pub(crate) fn of(messages: &[Message], view: &View, run: Option<String>) -> Prompt {
         let query = messages.last().map(Message::text).unwrap_or_default();
         let mut prompt = Prompt { query, run, ..Prompt::default() };
-        for block in messages.iter().flat_map(|message| &message.content) {
-            prompt.bytes += match block {
-                Block::Text { text } => {
-                    if text.starts_with("<context>\n") {
-                        prompt.shown.push(text.clone());
+        for (_, message) in view.shown(messages) {
+            prompt.length.chars += size(&message);
+            for block in &message.content {
+                prompt.length.bytes += match block {
+                    Block::Text { text } => {
+                        if text.starts_with("<context>\n") {
+                            prompt.shown.push(text.clone());
+                        }
+                        text.len() as u64
                     }
-                    text.len()
-                }
-                // Providers count them by their size on the screen or their length in time.
-                Block::Image { .. } | Block::Audio { .. } => MEDIA as usize,
-                Block::Tools { .. } => 0,
-                other => json::text(&json::tree(other)).len(),
-            };
+                    // Providers count them by their size on the screen or their length in time.
+                    Block::Image { .. } | Block::Audio { .. } => MEDIA,
+                    Block::Tools { .. } => 0,
+                    other => json::text(&json::tree(other)).len() as u64,
+                };
+            }
         }
         prompt
     }
@@ -122,7 +144,7 @@ impl<P: Platform> Agent<P> {
             && self.servers_now().iter().any(|server| has_resources(server))
     }
 
-    /// What the servers have on a query: `{ text, sources, tokens, dropped, meaning }`. Servers are connected first if need be.
+    /// What the servers have on a query: `{ text, sources, tokens, dropped, omitted, meaning }`. Servers are connected first if need be.
     ///
     /// # Errors
     ///
@@ -131,7 +153,23 @@ impl<P: Platform> Agent<P> {
     pub async fn build_context(&self, query: &str, config: &ContextConfig, cancel: &Cancel) -> Result<Value> {
         self.connect_all(false, cancel).await?;
         let prompt = Prompt { query: query.to_owned(), ..Prompt::default() };
-        self.gather_context(&prompt, config, Millis(Millis::MAX_TIMER.0), cancel).await
+        let most_tools = (self.config().limits.max_tool_tokens as usize).saturating_mul(BYTES);
+        let fixed = self.config().system.as_ref().map_or(0, String::len) + self.catalog().bytes().min(most_tools);
+        let room = self.context_room(Length::default().and((fixed + query.len()) as u64));
+        let config = ContextConfig { max_tokens: config.max_tokens.min(room), ..config.clone() };
+        self.gather_context(&prompt, &config, Millis(Millis::MAX_TIMER.0), cancel).await
+    }
+
+    /// How many tokens of context fit every model's window beside a request of that length; as many as one likes where no
+    /// window is known.
+    pub(crate) fn context_room(&self, length: Length) -> u64 {
+        let (models, told, rate) = (self.model_config(), self.told_rooms(), self.rate());
+        let known = |place: usize| room(models.at(place)).into_iter().chain(told.get(place).copied().flatten()).min();
+        let Some(room) = (0..models.count()).filter_map(known).min() else { return u64::MAX };
+        // What is more than that a run makes less of, so it would be put there in vain: see `Run::overfull`.
+        let left = (room / 10 * 8).saturating_sub((length.bytes / 4).max(rate.tokens(length.chars)));
+        // Context is counted by four characters for a token, whatever they are here.
+        left.min(rate.chars(left) / 4)
     }
 
     /// The same with the servers that are connected, waiting no longer than that for any answer.
@@ -151,8 +189,11 @@ impl<P: Platform> Agent<P> {
             .map(|server| json!({ "name": server.name, "completions": server.connection.declares("completions") }))
             .collect();
         if servers.is_empty() {
-            return Ok(json!({ "text": "", "sources": [], "tokens": 0, "dropped": [], "meaning": false }));
+            return Ok(
+                json!({ "text": "", "sources": [], "tokens": 0, "dropped": [], "omitted": 0, "meaning": false }),
+            );
         }
+        let started = self.platform().now();
         let begin = json::text(&json!({
             "do": "begin", "owner": self.lists().owner.to_string(), "query": prompt.query, "servers": servers,
             "maxTokens": config.max_tokens, "resources": config.resources, "embed": config.embed, "shown": prompt.shown,
@@ -169,6 +210,9 @@ impl<P: Platform> Agent<P> {
                 continue;
             }
             let facts = RefCell::new(Vec::new());
+            // Who answers each time just before its time is up must not keep a run waiting for long.
+            let left = patience.0.saturating_mul(2).saturating_sub(self.platform().now().since(started).0);
+            let patience = Millis(left.max(LEAST_PATIENCE.0).min(patience.0));
             let mut jobs = Jobs::default();
             for step in answer.get("steps").and_then(Value::as_array).into_iter().flatten() {
                 jobs.push(async {
@@ -229,6 +273,8 @@ impl<P: Platform> Agent<P> {
             };
             let read_at = self.platform().now().0.saturating_sub(age.map_or(0, |age| age.age_ms.0));
             result.insert("readAt".into(), read_at.into());
+            // Ours to say, not the server's.
+            result.insert("stale".into(), age.is_some_and(|age| age.stale).into());
             return Ok(Some(Value::Object(result)));
         };
         let lists = self.lists();
@@ -240,7 +286,11 @@ impl<P: Platform> Agent<P> {
         if lists.known.borrow().iter().any(fresh) {
             return Ok(None);
         }
-        let listing = server.connection.list(list, &options, cancel).await?;
+        let listing = match server.connection.list(list, &options, cancel).await {
+            // Who has resources need not have templates, and no capability tells.
+            Err(error) if error.rpc_code == Some(-32601) => return Ok(Some(json!({ "elements": [], "version": "" }))),
+            listing => listing?,
+        };
         let version = lists.last.get() + 1;
         lists.last.set(version);
         let mut known = lists.known.borrow_mut();
@@ -288,8 +338,8 @@ impl<P: Platform> Agent<P> {
     ) -> Result<Vec<Ranked>> {
         let owner = [of, " ", &self.lists().owner.to_string()].concat();
         let mut stale: Vec<String> = Vec::new();
-        // Once for what was known before, once with what was not.
-        for _ in 0..2 {
+        // Once for what was known before, once with what was not; it may forget all of it in between.
+        for _ in 0..3 {
             let lists_json: Vec<Value> = lists
                 .iter()
                 .map(|list| {

@@ -3,6 +3,9 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+#[path = "context_window_tests.rs"]
+mod window;
+
 use super::*;
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::http::Request;
@@ -17,11 +20,20 @@ struct Docs {
     ttl: u64,
     /// What it never answers.
     stuck: Option<&'static str>,
+    /// What stands in each resource besides.
+    words: String,
+    /// How long it takes to complete an argument.
+    completing: Millis,
+    /// It answers nothing.
+    down: bool,
     asked: Vec<(String, Value)>,
 }
 
 impl Server for Docs {
     fn answer(&mut self, request: &Request, _: &mut Peer<'_>) -> Answer {
+        if self.down {
+            return Answer::text(503, "text/plain", "");
+        }
         let message: Value = serde_json::from_slice(request.body.as_deref().unwrap_or_default().as_bytes()).unwrap();
         let method = message["method"].as_str().unwrap().to_owned();
         let params = message["params"].clone();
@@ -36,10 +48,11 @@ impl Server for Docs {
             "completion/complete" => json!({ "completion": { "values": ["Bergen", "Oslo"] } }),
             _ => {
                 let uri = params["uri"].clone();
-                let text = format!("This is the text of {}.", uri.as_str().unwrap());
+                let text = format!("This is the text of {}. {}", uri.as_str().unwrap(), self.words);
                 json!({ "contents": [{ "uri": uri, "text": text }] })
             }
         };
+        let completes = method == "completion/complete";
         let stuck = self.stuck.is_some_and(|stuck| params["uri"] == stuck);
         self.asked.push((method, params));
         result["resultType"] = json!("complete");
@@ -53,6 +66,7 @@ impl Server for Docs {
             "application/json",
             json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }).to_string(),
         )
+        .after(if completes { self.completing } else { Millis(0) })
     }
 }
 
@@ -121,7 +135,10 @@ fn nothing_is_loaded_where_no_server_has_resources() {
     let agent =
         Agent::new(Rc::new(sim.clone()), AgentConfig::read(&json!({ "model": { "provider": "offline" } })).unwrap());
     let context = build(&sim, &agent, "rain");
-    assert_eq!(context, json!({ "text": "", "sources": [], "tokens": 0, "dropped": [], "meaning": false }));
+    assert_eq!(
+        context,
+        json!({ "text": "", "sources": [], "tokens": 0, "dropped": [], "omitted": 0, "meaning": false })
+    );
 }
 
 #[test]

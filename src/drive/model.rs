@@ -220,15 +220,6 @@ impl Model {
         tools.iter().filter(|tool| !own.contains(&tool.name)).cloned().collect()
     }
 
-    /// About how many tokens the models' windows leave beside the system prompt, the tools, a history of so many bytes and the
-    /// answer; `None` where no window is known.
-    pub(crate) fn room(&self, history: usize) -> Option<u64> {
-        let used = (self.fixed().unwrap_or(0) + history as u64) / 4;
-        let left = |config: &ModelConfig| Some(room(config)?.saturating_sub(used));
-        // The history goes to each of them.
-        (0..self.config.count()).filter_map(|place| left(self.config.at(place))).min()
-    }
-
     /// `None` for the embedded model, which has no wire.
     fn encoder_of(&self, (place, loose): (usize, bool), tools: &[ToolDefinition], found: Found) -> Option<Encoder> {
         let config = self.config.at(place);
@@ -495,7 +486,7 @@ impl Model {
 }
 
 /// How many tokens a request may be so that there is room for the answer; `None` where the window is not known.
-fn room(config: &ModelConfig) -> Option<u64> {
+pub(crate) fn room(config: &ModelConfig) -> Option<u64> {
     Some(beside_answer(config, config.context_window?))
 }
 

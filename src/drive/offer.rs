@@ -73,7 +73,7 @@ impl Wish {
         });
         let follows = agent.may_follow(conversation);
         let run_id = || follows.then(|| run.id().to_owned());
-        let prompt = (agent.has_context() && !run.has_context()).then(|| Prompt::of(messages, run_id()));
+        let prompt = (agent.has_context() && !run.has_context()).then(|| Prompt::of(messages, run.view(), run_id()));
         let any = prompt.is_some() || narrow.is_some() || follows || agent.offers_plans();
         any.then(|| Wish { prompt, pursues: run.has_goal(), reads: reads(agent, run), narrow, follows })
     }
@@ -123,7 +123,7 @@ pub(crate) async fn offer<P: Platform>(
     let run_id = wish.prompt.as_ref().and_then(|prompt| prompt.run.clone());
     if let Some(prompt) = wish.prompt {
         let mut config = agent.context_config();
-        let room = model.room(prompt.bytes).unwrap_or(u64::MAX);
+        let room = agent.context_room(prompt.length.and(model.fixed().unwrap_or(0)));
         config.max_tokens = config.max_tokens.min(room);
         let built = agent.gather_context(&prompt, &config, PATIENCE, over).await;
         if let Some(text) = built.as_ref().ok().and_then(|built| built.get("text")?.as_str()) {

@@ -9,6 +9,7 @@
 //!
 //! What is known of an owner is kept from one request to the next; what is not known (any more) is asked for again.
 
+mod embed;
 mod meaning;
 mod stored;
 
@@ -27,11 +28,12 @@ use crate::context::query::Query;
 use crate::context::shelf::Shelf;
 use crate::json;
 use crate::platform::{PartResult, Platform};
-use meaning::{Embed, Meanings};
+use embed::Embed;
+use meaning::Meanings;
 use stored::Stored;
 
 /// Queries on their way at the same time; the oldest is given up for one more, as whoever asked it may be gone.
-const MOST_SESSIONS: usize = 16;
+const MOST_SESSIONS: usize = 64;
 
 /// Owners that are remembered; the one that was not heard of for the longest time is forgotten for one more.
 const MOST_OWNERS: usize = 16;
@@ -54,6 +56,12 @@ struct Owners<T>(RefCell<Vec<(String, Rc<RefCell<T>>)>>);
 impl<T> Default for Owners<T> {
     fn default() -> Owners<T> {
         Owners(RefCell::default())
+    }
+}
+
+impl<T> Owners<T> {
+    fn clear(&self) {
+        self.0.borrow_mut().clear();
     }
 }
 
@@ -117,6 +125,11 @@ const UNREADABLE: &str = "the request cannot be read";
 
 pub(super) async fn answer<P: Platform>(state: &Contexts, platform: &P, request: &str) -> PartResult {
     let mut request: Value = json::read(request).unwrap_or_default();
+    if state.meanings.take_changed() {
+        // What was made with other meanings, or without any, is made anew. What is on its way holds what it has.
+        state.shelves.clear();
+        state.libraries.clear();
+    }
     let answer = match request.get("do").and_then(Value::as_str) {
         Some("begin") => begin(state, &request),
         Some("facts") => facts(state, platform, &mut request).await,
@@ -127,8 +140,9 @@ pub(super) async fn answer<P: Platform>(state: &Contexts, platform: &P, request:
 }
 
 fn begin(state: &Contexts, request: &Value) -> Option<Value> {
-    let shelf = state.shelves.of(request.get("owner")?.as_str()?);
-    let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null))?;
+    let owner = request.get("owner")?.as_str()?;
+    let shelf = state.shelves.of(owner);
+    let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null), owner)?;
     let mut builder = Builder::new(Wish::read(request)?);
     let steps = builder.lists(&mut shelf.borrow_mut());
     let run = request.get("run").and_then(Value::as_str).map(str::to_owned);
@@ -155,7 +169,12 @@ async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value)
     let (_, mut session) = state.sessions.borrow_mut().remove(place);
     let facts = request.get_mut("facts")?.as_array_mut()?;
     let Session { builder, shelf, embed, query, run } = &mut session;
-    for fetched in builder.take(facts) {
+    let fetched = builder.take(facts);
+    if !fetched.is_empty() {
+        // First, so that it is known what stored meanings have to be like.
+        state.meanings.of(platform, embed, &[builder.query()]).await;
+    }
+    for fetched in fetched {
         let Fetched { list, version, items, documents } = fetched;
         let mut new: Vec<usize> = shelf.borrow().library().unknown(&list, &documents, embed.is_asked());
         let stored = Stored::load(&state.meanings, platform, embed, &list, &documents, &new).await;
@@ -196,8 +215,12 @@ async fn facts<P: Platform>(state: &Contexts, platform: &P, request: &mut Value)
     if let Some(run) = run.take() {
         state.keep_read(run, &filler, &filled);
     }
+    let trouble = state.meanings.trouble(embed);
     let mut done = session.builder.finish(filled);
     done["meaning"] = query.vector.is_some().into();
+    if let Some(words) = trouble {
+        done["meaningError"] = words.into();
+    }
     Some(json!({ "done": done }))
 }
 
@@ -225,14 +248,19 @@ fn find(known: &[(u64, Vector)], document: &Document) -> Option<Vector> {
 }
 
 async fn rank<P: Platform>(state: &Contexts, platform: &P, request: &Value) -> Option<Value> {
-    let ranked = state.libraries.of(request.get("owner")?.as_str()?);
-    let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null))?;
+    let owner = request.get("owner")?.as_str()?;
+    let ranked = state.libraries.of(owner);
+    // What is ranked stands before the agent.
+    let agent = owner.rsplit(' ').next().unwrap_or(owner);
+    let embed = Embed::read(request.get("embed").unwrap_or(&Value::Null), agent)?;
     let limit = usize::try_from(request.get("limit")?.as_u64()?).ok()?;
     let text = request.get("query")?.as_str()?;
     let lists = request.get("lists")?.as_array()?;
     let named =
         |list: &Value| Some((list.get("name")?.as_str()?.to_owned(), list.get("version")?.as_str()?.to_owned()));
     let wanted: Vec<(String, String)> = lists.iter().map(named).collect::<Option<_>>()?;
+    // First, so that it is known what stored meanings have to be like.
+    let vector = state.meanings.of(platform, &embed, &[text]).await.pop().flatten();
     let mut untold = Vec::new();
     for (list, (name, version)) in lists.iter().zip(&wanted) {
         let Some(documents) = list.get("documents").and_then(Value::as_array) else { continue };
@@ -261,7 +289,6 @@ async fn rank<P: Platform>(state: &Contexts, platform: &P, request: &Value) -> O
             let _ = platform.write(writes).await;
         }
     }
-    let vector = state.meanings.of(platform, &embed, &[text]).await.pop().flatten();
     let mut ranked = ranked.borrow_mut();
     let Ranked { library, versions } = &mut *ranked;
     for (gone, _) in versions.iter().filter(|(known, _)| !wanted.iter().any(|(name, _)| name == known)) {

@@ -168,6 +168,8 @@ new Agent({ model: { provider: "offline" }, context: { resources: "auto", embed:
 new Agent({ model: { provider: "offline" }, context: { resources: "all" } });
 const built = await agent.buildContext("rain?", { maxTokens: 100, signal: AbortSignal.timeout(1) });
 for (const { server, uri, score } of built.sources) same<[typeof server, typeof uri, typeof score], [string, string, number]>(true);
+same<[typeof built.omitted, typeof built.meaningError], [number, string | undefined]>(true);
+for (const { stale, shown } of built.sources) same<[typeof stale, typeof shown[0]["from"], typeof shown[0]["heading"]], [true | undefined, number, string | undefined]>(true);
 for (const { reason, passages } of built.dropped) same<[typeof reason, typeof passages], [string, number | undefined]>(true);
 same<Awaited<ReturnType<typeof agent.findTools>>, string[]>(true);
 same<Awaited<ReturnType<typeof agent.countTokens>>, { inputTokens: number; estimated: boolean }>(true);

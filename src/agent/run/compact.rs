@@ -5,6 +5,7 @@ use serde_json::Map;
 use crate::agent::event::{Event, RetryOf};
 use crate::agent::fact::{Compacted, Squeeze};
 use crate::agent::run::{Phase, Run};
+use crate::agent::view::{answered, is_context};
 use crate::error::Error;
 use crate::llm::types::{Block, Message, Role};
 use crate::time::Millis;
@@ -35,7 +36,15 @@ impl Run {
         if let Some(tokens) = tokens.or(least) {
             self.meter.learn(tokens);
         }
-        let Some(attempt) = self.recovery.too_long(room, counted / 4 * 3, &self.limits) else {
+        // Nobody knows the window: without the context that is new, it may do.
+        let new = self.messages[answered(&self.messages)..].iter().flat_map(|message| &message.content);
+        let context = new.map(|block| match block {
+            Block::Text { text } if is_context(text) => text.chars().count() as u64,
+            _ => 0,
+        });
+        let others = counted.saturating_sub(self.meter.rate.tokens(context.sum()));
+        let guess = (counted / 4 * 3).min(others / 7 * 10 + 100);
+        let Some(attempt) = self.recovery.too_long(room, guess, &self.limits) else {
             return self.fail_answer(error);
         };
         let Phase::Asking { turn, .. } = &mut self.phase else { return };

@@ -25,11 +25,14 @@ impl Run {
             prompt.content.insert(0, Block::Text { text });
         }
         let (tokens, meaning) = (take("tokens").as_u64().unwrap_or(0), take("meaning") == Value::Bool(true));
+        let meaning_error = take("meaningError").as_str().map(str::to_owned);
         self.events.push(Event::Context {
             sources: take("sources"),
             tokens,
             dropped: take("dropped"),
+            omitted: take("omitted").as_u64().unwrap_or(0),
             meaning,
+            meaning_error,
             reason,
         });
     }

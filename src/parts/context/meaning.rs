@@ -1,77 +1,29 @@
 //! Where meanings come from: the table of the package, a function of the app, or a provider's endpoint.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use serde_json::{Value, json};
-
+use super::embed::{Embed, Failure};
 use crate::context::embed::{Table, Vector};
-use crate::http::{Headers, Method, Request};
-use crate::json;
-use crate::options::FunctionId;
-use crate::platform::{AppCall, Asset, Body, Platform, Space, Write};
+use crate::drive::wait::{Cancel, within};
+use crate::platform::{Asset, Platform, Space, Write};
 use crate::rank::content_hash;
+use crate::time::{Millis, UnixMillis};
 
-/// Texts that a function or an endpoint is given at a time.
+/// Texts that a function or an endpoint is given at a time; fewer where it refuses so many.
 const BATCH: usize = 64;
 
 /// Meanings that are remembered of those that somebody else told.
 const MOST_KNOWN: usize = 50_000;
 
-/// Longest answer of an endpoint that is read, in bytes.
-const MOST_BYTES: usize = 32 << 20;
+/// Those who tell that are remembered.
+const MOST_TELLERS: usize = 16;
 
-/// Who tells what a text is about.
-#[derive(Clone, Debug)]
-pub(super) enum Embed {
-    /// Nobody: words alone count.
-    Nobody,
-    /// The table of the package.
-    Table,
-    /// A function of the app.
-    Function(FunctionId),
-    /// `POST {baseUrl}/embeddings`, as OpenAI has it.
-    Endpoint { url: String, model: String, headers: Headers },
-}
+/// Longest wait for one batch. Whoever takes longer is not waited for again before that time is over once more.
+const PATIENCE: Millis = Millis::from_secs(30);
 
-impl Embed {
-    /// Reads the option `context.embed`, which the core has checked; `None` when it is none.
-    pub(super) fn read(value: &Value) -> Option<Embed> {
-        if let Some(function) = FunctionId::from_marker(value) {
-            return Some(Embed::Function(function));
-        }
-        let fields = match value {
-            Value::Null | Value::Bool(true) => return Some(Embed::Table),
-            Value::Bool(false) => return Some(Embed::Nobody),
-            value => value.as_object()?,
-        };
-        let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        let mut headers = Headers::new();
-        headers.set("Content-Type", "application/json");
-        if let Some(key) = text("apiKey") {
-            headers.set("Authorization", ["Bearer ", key].concat());
-        }
-        for (name, value) in fields.get("headers").and_then(Value::as_object).into_iter().flatten() {
-            headers.set(name, value.as_str()?);
-        }
-        let url = [text("baseUrl")?.trim_end_matches('/'), "/embeddings"].concat();
-        Some(Embed::Endpoint { url, model: text("id")?.to_owned(), headers })
-    }
-
-    /// Whether somebody is asked, who may tell later what cannot be told now.
-    pub(super) fn is_asked(&self) -> bool {
-        matches!(self, Embed::Function(_) | Embed::Endpoint { .. })
-    }
-
-    /// Tells apart those whose meanings cannot be compared.
-    fn name(&self) -> String {
-        match self {
-            Embed::Nobody | Embed::Table => String::new(),
-            Embed::Function(function) => ["function ", &function.0.to_string()].concat(),
-            Embed::Endpoint { url, model, .. } => [url, " ", model].concat(),
-        }
-    }
-}
+/// A table that could not be loaded is not asked for again before.
+const RETRY: Millis = Millis::from_secs(60);
 
 /// Where the store keeps what an endpoint told of a text. What the table tells is sooner made than loaded, and what stands
 /// behind a function of the app may be another model tomorrow.
@@ -80,12 +32,33 @@ fn key(embed: &Embed, hash: u64) -> Option<String> {
     Some([&content_hash([embed.name().as_str()]).to_string(), "/", &hash.to_string()].concat())
 }
 
+/// What is known of somebody who tells what texts are about.
+#[derive(Clone, Debug)]
+struct Teller {
+    name: String,
+    /// How many numbers it gives for a text, as far as that is known.
+    dimensions: Option<usize>,
+    /// How many texts it takes at a time.
+    batch: usize,
+    /// It is not waited for until then.
+    paused: Option<UnixMillis>,
+    /// It told the last time it was asked.
+    told: bool,
+    /// Why it did not.
+    trouble: Option<String>,
+}
+
 /// The table once it is loaded, and what others told.
 #[derive(Default)]
 pub(super) struct Meanings {
-    table: RefCell<Option<Option<Rc<Table>>>>,
+    table: RefCell<Option<Rc<Table>>>,
+    /// When it is tried again to load the table.
+    again: Cell<Option<UnixMillis>>,
     /// By hash of who told it and the text.
     known: RefCell<Vec<(u64, Vector)>>,
+    tellers: RefCell<Vec<Teller>>,
+    /// What was told before can no more be compared with what is told now.
+    changed: Cell<bool>,
 }
 
 impl Meanings {
@@ -94,51 +67,164 @@ impl Meanings {
         if texts.is_empty() {
             return Vec::new();
         }
-        let name = embed.name();
         match embed {
             Embed::Nobody => return vec![None; texts.len()],
             Embed::Table => {
                 let table = self.table(platform).await;
                 return texts.iter().map(|text| table.as_ref()?.embed([*text])).collect();
             }
-            Embed::Function(_) | Embed::Endpoint { .. } => {}
+            Embed::Function(..) | Embed::Endpoint { .. } => {}
         }
+        let name = embed.name();
         let hashes: Vec<u64> = texts.iter().map(|text| content_hash([name.as_str(), text])).collect();
-        let is_known = |hash: &u64| self.known.borrow().binary_search_by_key(hash, |(known, _)| *known).is_ok();
-        let mut asked: Vec<usize> = (0..texts.len()).filter(|place| !is_known(&hashes[*place])).collect();
+        let mut asked: Vec<usize> = (0..texts.len()).collect();
         asked.sort_by_key(|place| hashes[*place]);
         asked.dedup_by_key(|place| hashes[*place]);
-        let mut stored = Vec::new();
-        for place in &asked {
-            let Some(key) = key(embed, hashes[*place]) else { break };
-            if let Some(bytes) = platform.load(Space::Embeddings, &key).await {
-                stored.push((hashes[*place], Vector(bytes.into_iter().map(|byte| byte as i8).collect())));
+        let (mut told, mut left) = (Vec::new(), Vec::new());
+        for place in asked {
+            let hash = hashes[place];
+            match self.remembered(platform, embed, &name, hash).await {
+                Some(vector) => told.push((hash, vector)),
+                None => left.push((hash, texts[place])),
             }
         }
-        asked.retain(|place| !stored.iter().any(|(hash, _)| *hash == hashes[*place]));
-        self.learn(stored);
-        for batch in asked.chunks(BATCH) {
-            let texts: Vec<&str> = batch.iter().map(|place| texts[*place]).collect();
-            // Without an answer the words alone count, this time.
-            let Some(vectors) = ask(platform, embed, &texts).await else { break };
-            let told: Vec<(u64, Vector)> = batch.iter().map(|place| hashes[*place]).zip(vectors).collect();
-            let put = |(hash, vector): &(u64, Vector)| {
-                let value = vector.0.iter().map(|number| *number as u8).collect();
-                Some(Write::Put { space: Space::Embeddings, key: key(embed, *hash)?, value, expires: None })
-            };
-            let writes: Vec<Write> = told.iter().filter_map(put).collect();
-            if !writes.is_empty() {
-                // What cannot be kept is asked for again by the next page.
-                let _ = platform.write(writes).await;
-            }
-            self.learn(told);
-        }
-        let known = self.known.borrow();
+        self.ask(platform, embed, &name, &left, &mut told).await;
+        // What was told before may be of another length than what was told just now.
+        let dimensions = self.dimensions(embed);
+        told.retain(|(_, vector)| Some(vector.0.len()) == dimensions);
+        told.sort_by_key(|(hash, _)| *hash);
         let find = |hash: &u64| {
-            let place = known.binary_search_by_key(hash, |(known, _)| *known).ok()?;
-            Some(known[place].1.clone())
+            let place = told.binary_search_by_key(hash, |(known, _)| *known).ok()?;
+            Some(told[place].1.clone())
         };
         hashes.iter().map(find).collect()
+    }
+
+    /// What was told before and is comparable with what is told now.
+    async fn remembered<P: Platform>(&self, platform: &P, embed: &Embed, name: &str, hash: u64) -> Option<Vector> {
+        let dimensions = self.dimensions(embed);
+        let fits = |vector: &Vector| dimensions.is_none_or(|dimensions| dimensions == vector.0.len());
+        {
+            let known = self.known.borrow();
+            if let Ok(place) = known.binary_search_by_key(&hash, |(known, _)| *known)
+                && fits(&known[place].1)
+            {
+                return Some(known[place].1.clone());
+            }
+        }
+        let bytes = platform.load(Space::Embeddings, &key(embed, hash)?).await?;
+        let vector = Vector(bytes.into_iter().map(|byte| byte as i8).collect());
+        let sound = !vector.0.is_empty() && fits(&vector);
+        sound.then(|| {
+            self.teller(name, |teller| teller.dimensions = Some(vector.0.len()));
+            self.learn(&[(hash, vector.clone())]);
+            vector
+        })
+    }
+
+    /// Asks about texts with their hashes; what is told comes to `told`.
+    async fn ask<P: Platform>(
+        &self,
+        platform: &P,
+        embed: &Embed,
+        name: &str,
+        texts: &[(u64, &str)],
+        told: &mut Vec<(u64, Vector)>,
+    ) {
+        let (mut size, paused) = self.teller(name, |teller| (teller.batch, teller.paused));
+        if paused.is_some_and(|until| platform.now() < until) {
+            return;
+        }
+        let mut rest = texts;
+        while !rest.is_empty() {
+            let (batch, behind) = rest.split_at(size.min(rest.len()));
+            let asked: Vec<&str> = batch.iter().map(|(_, text)| *text).collect();
+            let trouble = match within(platform, PATIENCE, &Cancel::new(), embed.ask(platform, &asked)).await {
+                Ok(Ok(vectors)) => {
+                    let new: Vec<(u64, Vector)> = batch.iter().map(|(hash, _)| *hash).zip(vectors).collect();
+                    self.keep(platform, embed, name, &new).await;
+                    self.teller(name, |teller| (teller.batch, teller.told, teller.trouble) = (size, true, None));
+                    told.extend(new);
+                    rest = behind;
+                    continue;
+                }
+                Ok(Err(Failure::Refused(_))) if batch.len() > 1 => {
+                    size = batch.len().div_ceil(2);
+                    continue;
+                }
+                // This one alone is not taken: it is about nothing, and is not asked about again.
+                Ok(Err(Failure::Refused(_))) if self.teller(name, |teller| teller.told) => {
+                    let dimensions = self.dimensions(embed).unwrap_or(0);
+                    let nothing: Vec<(u64, Vector)> =
+                        batch.iter().map(|(hash, _)| (*hash, Vector(vec![0; dimensions]))).collect();
+                    self.learn(&nothing);
+                    told.extend(nothing);
+                    rest = behind;
+                    continue;
+                }
+                Ok(Err(Failure::Refused(words) | Failure::Other(words))) => words,
+                Err(_) => {
+                    let until = platform.now() + PATIENCE;
+                    self.teller(name, |teller| teller.paused = Some(until));
+                    "what embeds took longer than 30 s".to_owned()
+                }
+            };
+            // Without an answer the words alone count, this time.
+            self.teller(name, |teller| (teller.told, teller.trouble) = (false, Some(trouble)));
+            return;
+        }
+    }
+
+    /// Remembers what was told.
+    async fn keep<P: Platform>(&self, platform: &P, embed: &Embed, name: &str, new: &[(u64, Vector)]) {
+        let put = |(hash, vector): &(u64, Vector)| {
+            let value = vector.0.iter().map(|number| *number as u8).collect();
+            Some(Write::Put { space: Space::Embeddings, key: key(embed, *hash)?, value, expires: None })
+        };
+        let writes: Vec<Write> = new.iter().filter_map(put).collect();
+        if !writes.is_empty() {
+            // What cannot be kept is asked for again by the next page.
+            let _ = platform.write(writes).await;
+        }
+        let dimensions = new.first().map(|(_, vector)| vector.0.len());
+        let before = self.teller(name, |teller| std::mem::replace(&mut teller.dimensions, dimensions));
+        if before.is_some() && before != dimensions {
+            self.changed.set(true);
+        }
+        self.learn(new);
+    }
+
+    /// How many numbers what is told of a text has; `None` where that is not known, or nobody is asked.
+    pub(super) fn dimensions(&self, embed: &Embed) -> Option<usize> {
+        if embed.is_asked() { self.teller(&embed.name(), |teller| teller.dimensions) } else { None }
+    }
+
+    /// Why the last who was asked did not tell.
+    pub(super) fn trouble(&self, embed: &Embed) -> Option<String> {
+        if embed.is_asked() { self.teller(&embed.name(), |teller| teller.trouble.clone()) } else { None }
+    }
+
+    /// Whether what was told before cannot be compared any more with what is told now, or there is something to compare
+    /// since; once.
+    pub(super) fn take_changed(&self) -> bool {
+        self.changed.replace(false)
+    }
+
+    fn teller<T>(&self, name: &str, look: impl FnOnce(&mut Teller) -> T) -> T {
+        let mut tellers = self.tellers.borrow_mut();
+        let teller = match tellers.iter().position(|teller| teller.name == name) {
+            Some(place) => tellers.remove(place),
+            None => {
+                let (dimensions, paused, trouble) = (None, None, None);
+                Teller { name: name.to_owned(), dimensions, batch: BATCH, paused, told: false, trouble }
+            }
+        };
+        tellers.push(teller);
+        if tellers.len() > MOST_TELLERS {
+            tellers.remove(0);
+        }
+        let last = tellers.len() - 1;
+        look(&mut tellers[last])
     }
 
     /// Tells apart those whose meanings cannot be compared, also when another page has them; `None` where that is not known.
@@ -149,85 +235,69 @@ impl Meanings {
                 Some(table) => Some(["table ", &table.mark().to_string()].concat()),
                 None => Some("words".to_owned()),
             },
-            Embed::Function(_) => None,
+            Embed::Function(..) => None,
             Embed::Endpoint { .. } => Some(embed.name()),
         }
     }
 
-    fn learn(&self, told: Vec<(u64, Vector)>) {
+    fn learn(&self, told: &[(u64, Vector)]) {
         let mut known = self.known.borrow_mut();
         if known.len() > MOST_KNOWN {
             known.clear();
         }
-        known.extend(told);
+        known.extend_from_slice(told);
+        // Stable, so that what was told last stays.
         known.sort_by_key(|(hash, _)| *hash);
+        known.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                std::mem::swap(next, kept);
+            }
+            same
+        });
     }
 
     async fn table<P: Platform>(&self, platform: &P) -> Option<Rc<Table>> {
         if let Some(table) = &*self.table.borrow() {
-            return table.clone();
+            return Some(table.clone());
+        }
+        if self.again.get().is_some_and(|again| platform.now() < again) {
+            return None;
         }
         let bytes = platform.asset(Asset::Embeddings).await;
         let table = bytes.as_deref().and_then(Table::read).map(Rc::new);
-        *self.table.borrow_mut() = Some(table.clone());
+        if table.is_some() && self.again.get().is_some() {
+            // What was read meanwhile was read for its words only.
+            self.changed.set(true);
+        }
+        self.again.set(Some(platform.now() + RETRY));
+        self.table.borrow_mut().clone_from(&table);
         table
     }
 }
 
-/// The meanings of a batch of texts, all or none.
-async fn ask<P: Platform>(platform: &P, embed: &Embed, texts: &[&str]) -> Option<Vec<Vector>> {
-    let vectors = match embed {
-        Embed::Nobody | Embed::Table => return None,
-        Embed::Function(function) => {
-            let answer = platform.call_app(AppCall { function: *function, argument: json!(texts) }).await.ok()?;
-            answer.as_array()?.iter().map(vector).collect::<Option<Vec<Vector>>>()?
-        }
-        Embed::Endpoint { url, model, headers } => {
-            let body = json::text(&json!({ "model": model, "input": texts }));
-            let (method, url, headers) = (Method::Post, url.clone(), headers.clone());
-            let request = Request { method, url, headers, body: Some(body) };
-            let mut response = platform.fetch(request).await.ok().filter(|response| response.head.status == 200)?;
-            let mut bytes = Vec::new();
-            while let Some(chunk) = response.body.chunk().await {
-                bytes.extend(chunk.ok()?);
-                if bytes.len() > MOST_BYTES {
-                    return None;
-                }
-            }
-            let answer: Value = serde_json::from_slice(&bytes).ok()?;
-            let mut data: Vec<(u64, Vector)> = Vec::new();
-            for (place, item) in answer.get("data")?.as_array()?.iter().enumerate() {
-                let index = item.get("index").and_then(Value::as_u64).unwrap_or(place as u64);
-                data.push((index, vector(item.get("embedding")?)?));
-            }
-            data.sort_by_key(|(index, _)| *index);
-            data.into_iter().map(|(_, vector)| vector).collect()
-        }
-    };
-    (vectors.len() == texts.len()).then_some(vectors)
-}
-
-/// A list of numbers; a typed array has become an object on its way through JSON, its members in order.
-fn vector(value: &Value) -> Option<Vector> {
-    let number = |value: &Value| value.as_f64().map(|number| number as f32);
-    let numbers: Vec<f32> = match value {
-        Value::Array(numbers) => numbers.iter().map(number).collect::<Option<_>>()?,
-        Value::Object(numbers) => numbers.values().map(number).collect::<Option<_>>()?,
-        _ => return None,
-    };
-    (!numbers.is_empty()).then(|| Vector::new(&numbers))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::sim::{Answer, Peer, Server, SimPlatform};
+    use crate::http::Request;
+    use crate::options::FunctionId;
+    use crate::sim::{Answer, AppAnswer, Peer, Server, SimPlatform};
 
     /// An endpoint that knows one direction for each text, and how many texts it was asked about.
     #[derive(Default)]
     struct Endpoint {
         asked: Vec<usize>,
         fails: bool,
+        /// Texts that it takes at a time.
+        most: Option<usize>,
+        /// A text that it does not take.
+        refused: &'static str,
+        /// More numbers than two.
+        more: usize,
     }
 
     impl Server for Endpoint {
@@ -242,14 +312,25 @@ mod tests {
             if self.fails {
                 return Answer::text(500, "text/plain", "no");
             }
+            if self.most.is_some_and(|most| texts.len() > most) || texts.iter().any(|text| text == self.refused) {
+                return Answer::text(422, "text/plain", "no");
+            }
             // The last one first: what counts is the index.
-            let item = |place: usize| json!({ "index": place, "embedding": [place as f64 + 1.0, 0.5] });
+            let item = |place: usize| {
+                let mut numbers = vec![place as f64 + 1.0, 0.5];
+                numbers.resize(2 + self.more, 0.25);
+                json!({ "index": place, "embedding": numbers })
+            };
             Answer::json(&json!({ "data": (0..texts.len()).rev().map(item).collect::<Vec<Value>>() }))
         }
     }
 
     fn endpoint(id: &str) -> Embed {
-        Embed::read(&json!({ "baseUrl": "https://llm.test/v1/", "id": id, "apiKey": "secret" })).unwrap()
+        Embed::read(&json!({ "baseUrl": "https://llm.test/v1/", "id": id, "apiKey": "secret" }), "1").unwrap()
+    }
+
+    fn function(id: u32, agent: &str) -> Embed {
+        Embed::read(&json!({ "$function": id }), agent).unwrap()
     }
 
     #[test]
@@ -283,5 +364,132 @@ mod tests {
         assert_eq!(told, [None, None]);
         let told = sim.block_on(Meanings::default().of(&sim, &Embed::Table, &["a"])).unwrap();
         assert_eq!(told, [None], "there is no table");
+    }
+    fn texts(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("text {number}")).collect()
+    }
+
+    fn of(sim: &SimPlatform, meanings: &Meanings, embed: &Embed, texts: &[String]) -> Vec<Option<Vector>> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        sim.block_on(meanings.of(sim, embed, &texts)).unwrap()
+    }
+
+    #[test]
+    fn who_takes_fewer_texts_at_a_time_is_given_fewer() {
+        let sim = SimPlatform::new(3);
+        let server = sim.host("https://llm.test", Endpoint { most: Some(20), ..Endpoint::default() });
+        let meanings = Meanings::default();
+        let told = of(&sim, &meanings, &endpoint("m"), &texts(100));
+        assert!(told.iter().all(Option::is_some));
+        assert_eq!(server.borrow().asked, [64, 32, 16, 16, 16, 16, 16, 16, 4]);
+        server.borrow_mut().asked.clear();
+        of(&sim, &meanings, &endpoint("m"), &texts(120));
+        assert_eq!(server.borrow().asked, [16, 4], "that is remembered");
+    }
+
+    #[test]
+    fn one_text_that_is_not_taken_costs_only_itself() {
+        let sim = SimPlatform::new(4);
+        let server = sim.host("https://llm.test", Endpoint { refused: "text 5", ..Endpoint::default() });
+        let meanings = Meanings::default();
+        let told = of(&sim, &meanings, &endpoint("m"), &texts(40));
+        let about_nothing = Vector(vec![0, 0]);
+        let unknown: Vec<usize> = (0..40).filter(|place| *told[*place].as_ref().unwrap() == about_nothing).collect();
+        assert_eq!(unknown, [5]);
+        let before = server.borrow().asked.len();
+        assert_eq!(of(&sim, &meanings, &endpoint("m"), &texts(40)), told);
+        assert_eq!(server.borrow().asked.len(), before);
+        // Who takes nothing is not asked about every text.
+        let sim = SimPlatform::new(5);
+        let server = sim.host("https://llm.test", Endpoint { most: Some(0), ..Endpoint::default() });
+        assert!(of(&sim, &meanings, &endpoint("other"), &texts(40)).iter().all(Option::is_none));
+        assert_eq!(server.borrow().asked, [40, 20, 10, 5, 3, 2, 1]);
+        let trouble = meanings.trouble(&endpoint("other")).unwrap();
+        assert!(trouble.contains("422") && !trouble.contains("secret"), "{trouble}");
+    }
+
+    #[test]
+    fn a_long_list_is_told_of_whole() {
+        let sim = SimPlatform::new(6);
+        let told = Rc::new(Cell::new(0));
+        let counted = told.clone();
+        sim.function(FunctionId(1), move |texts, _| {
+            let count = texts.as_array().unwrap().len();
+            counted.set(counted.get() + count);
+            AppAnswer::value(Millis(0), (0..count).map(|_| json!([1.0, 0.5])).collect())
+        });
+        let all = texts(MOST_KNOWN + 2 * BATCH);
+        let answer = of(&sim, &Meanings::default(), &function(1, "a"), &all);
+        assert!(answer.iter().all(Option::is_some));
+        assert_eq!(told.get(), all.len());
+    }
+
+    #[test]
+    fn what_one_agents_function_told_is_not_believed_of_anothers() {
+        let sim = SimPlatform::new(7);
+        let next = Rc::new(Cell::new(0.0));
+        let asked = next.clone();
+        // Each agent counts its functions by itself: the number is the same, the function is not.
+        sim.function(FunctionId(1), move |texts, _| {
+            asked.set(asked.get() + 1.0);
+            AppAnswer::value(Millis(0), texts.as_array().unwrap().iter().map(|_| json!([1.0, asked.get()])).collect())
+        });
+        let meanings = Meanings::default();
+        let one = of(&sim, &meanings, &function(1, "a"), &texts(1));
+        let other = of(&sim, &meanings, &function(1, "b"), &texts(1));
+        assert!(one != other && next.get() == 2.0);
+        assert_eq!(of(&sim, &meanings, &function(1, "a"), &texts(1)), one);
+        assert_eq!(next.get(), 2.0);
+    }
+
+    #[test]
+    fn who_does_not_answer_is_waited_for_once() {
+        let sim = SimPlatform::new(8);
+        let calls = Rc::new(Cell::new(0));
+        let counted = calls.clone();
+        sim.function(FunctionId(1), move |_, _| {
+            counted.set(counted.get() + 1);
+            AppAnswer::value(Millis::from_secs(if counted.get() == 1 { 100_000 } else { 1 }), json!([[1.0]]))
+        });
+        let (meanings, embed) = (Meanings::default(), function(1, "a"));
+        let started = sim.elapsed();
+        assert_eq!(of(&sim, &meanings, &embed, &texts(1)), [None]);
+        assert_eq!(of(&sim, &meanings, &embed, &texts(1)), [None]);
+        assert!(sim.elapsed().0 - started.0 < 35_000 && calls.get() == 1);
+        assert!(meanings.trouble(&embed).unwrap().contains("30 s"));
+        sim.block_on(sim.sleep(PATIENCE)).unwrap();
+        assert!(of(&sim, &meanings, &embed, &texts(1))[0].is_some());
+        assert_eq!((meanings.trouble(&embed), sim.leftovers()), (None, String::new()));
+    }
+
+    #[test]
+    fn what_has_another_length_than_before_is_asked_for_again() {
+        let sim = SimPlatform::new(9);
+        let server = sim.host("https://llm.test", Endpoint::default());
+        let (meanings, embed) = (Meanings::default(), endpoint("m"));
+        of(&sim, &meanings, &embed, &texts(3));
+        assert!(!meanings.take_changed());
+        server.borrow_mut().more = 3;
+        let told = of(&sim, &meanings, &embed, &texts(4));
+        assert_eq!(told.iter().flatten().count(), 1, "only the new one can be compared with what comes");
+        assert!(meanings.take_changed() && !meanings.take_changed());
+        let told = of(&sim, &meanings, &embed, &texts(4));
+        assert!(told.iter().all(|vector| vector.as_ref().unwrap().0.len() == 5));
+        // And so for the next page.
+        let told = of(&sim, &Meanings::default(), &embed, &texts(4));
+        assert!(told.iter().all(|vector| vector.as_ref().unwrap().0.len() == 5));
+        assert_eq!(server.borrow().asked, [3, 1, 3]);
+    }
+
+    #[test]
+    fn a_table_that_could_not_be_loaded_is_asked_for_again() {
+        let sim = SimPlatform::new(10);
+        let meanings = Meanings::default();
+        assert_eq!(of(&sim, &meanings, &Embed::Table, &texts(1)), [None]);
+        sim.set_embeddings(Some(include_bytes!("../../../pkg/embeddings.bin").to_vec()));
+        assert_eq!(of(&sim, &meanings, &Embed::Table, &texts(1)), [None], "not at once");
+        sim.block_on(sim.sleep(RETRY)).unwrap();
+        assert!(of(&sim, &meanings, &Embed::Table, &texts(1))[0].is_some());
+        assert!(meanings.take_changed());
     }
 }

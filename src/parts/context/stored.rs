@@ -1,6 +1,7 @@
 //! The index in the store: what was made of long lists, loaded as far as it is needed and written where it changed.
 
-use super::meaning::{Embed, Meanings};
+use super::embed::Embed;
+use super::meaning::Meanings;
 use crate::context::library::{Document, Library};
 use crate::context::sheet::{Prepared, Sheet, sheet_of, sheets};
 use crate::platform::{Platform, Space, Write, key};
@@ -15,6 +16,8 @@ pub(super) struct Stored {
     /// How the list is kept; `None` when it is not.
     place: Option<String>,
     count: u64,
+    /// What is told now has so many numbers; `None` where that does not matter.
+    dimensions: Option<usize>,
     /// By the number of the sheet.
     sheets: Vec<(u64, Sheet)>,
 }
@@ -43,12 +46,18 @@ impl Stored {
             let bytes = platform.load(Space::Index, &sheet_key(&place, count, number)).await;
             loaded.extend(bytes.and_then(|bytes| Sheet::read(&bytes)).map(|sheet| (number, sheet)));
         }
-        Stored { place: Some(place), count, sheets: loaded }
+        Stored { place: Some(place), count, dimensions: meanings.dimensions(embed), sheets: loaded }
     }
 
     /// What is known of the document of that hash.
     pub(super) fn find(&self, hash: u64) -> Option<Prepared<'_>> {
-        self.sheet(hash)?.find(hash)
+        self.sheet(hash)?.find(hash).filter(|document| self.fits(document))
+    }
+
+    /// Whether it can be compared with what is told now.
+    fn fits(&self, document: &Prepared<'_>) -> bool {
+        let own = document.vector.as_ref().map(|vector| vector.0.len());
+        own.is_none() || self.dimensions.is_none() || own == self.dimensions
     }
 
     fn sheet(&self, hash: u64) -> Option<&Sheet> {
@@ -59,7 +68,7 @@ impl Stored {
 
     /// Whether the document of that hash is known.
     pub(super) fn has(&self, hash: u64) -> bool {
-        self.sheet(hash).is_some_and(|sheet| sheet.has(hash))
+        self.find(hash).is_some()
     }
 
     /// The sheets that are to be written because these documents are on them, which were not known.
