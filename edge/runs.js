@@ -1,6 +1,6 @@
 // What every route that runs an agent needs: the agent, its secret, and the run as an answer.
 
-import { Agent } from "edgewise";
+import { Agent, init } from "edgewise";
 
 import { Refusal } from "./answers.js";
 import { demandKey, explain, options } from "./config.js";
@@ -12,6 +12,8 @@ import { exporter, traceOf } from "./spans.js";
  */
 export function agentOf(env, more) {
   const config = options(env);
+  // The table of meanings is among the static files, and is loaded from there when context is first looked for.
+  if (env.ASSETS) init(undefined, { embeddings: () => env.ASSETS.fetch("https://assets.local/edgewise/embeddings.bin") });
   const spans = exporter(env);
   let agent;
   try {

@@ -36,7 +36,8 @@ export function provide(sources) {
 export function init(source, options) {
   // Taken as it comes: it is looked at only if a part is ever asked for.
   if (options?.parts !== undefined) how = { ...how, parts: { async: () => options.parts } };
-  if (options?.embeddings !== undefined) how = { ...how, embeddings: { async: () => options.embeddings } };
+  const table = options?.embeddings;
+  if (table !== undefined) how = { ...how, embeddings: { async: typeof table === "function" ? table : () => table } };
   if (loaded) return Promise.resolve();
   loading ??= load(source).finally(() => {
     loading = undefined;

@@ -1,9 +1,11 @@
 // Context from the resources of real servers: chosen, filled into a budget, put before a model; and the table of meanings.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
 
 import * as llm from "../servers/llm.mjs";
 import * as modern from "../servers/modern.mjs";
@@ -39,6 +41,10 @@ test("a template is filled from the query, and its resource read", async (t) => 
   assert.deepEqual(context.sources.map(({ server, uri }) => `${server} ${uri}`), ["library docs://library/beta.md"]);
   assert.match(context.text, /Grüße aus beta/);
   const [source] = context.sources;
+  const [passage] = source.shown;
+  assert.deepEqual([passage.score, passage.from, source.shown.length], [source.score, 0, source.passages]);
+  assert.ok("# beta\n\nGrüße aus beta.".slice(passage.from, passage.to).endsWith("beta."), JSON.stringify(passage));
+  assert.ok(Number.isInteger(context.omitted) && context.meaningError === undefined);
   assert.equal(source.mimeType, "text/markdown");
   assert.ok(Math.abs(Date.now() - source.readAt) < 60_000 && source.score > 0 && source.tokens > 0);
   assert.equal(context.meaning, true, "in Node the table lies at hand");
@@ -80,6 +86,35 @@ test("the app tells what texts are about", async (t) => {
   const context = await agent.buildContext("document beta");
   assert.equal(context.meaning, true);
   assert.ok(asked.length > 0);
+});
+
+test("two agents with functions of their own do not share what those told", async (t) => {
+  const tool = (name, description) => ({ name, description, execute: () => "done" });
+  const tools = [tool("invoice", "Bills a customer"), tool("forecast", "Weather of the next days")];
+  const asks = [];
+  // The same texts, other meanings: what one calls north is south to the other.
+  const make = (sign) => {
+    const embed = (texts) => {
+      asks.push(sign);
+      return texts.map((text) => (/umbrella/.test(text) || /Bills/.test(text) === sign > 0 ? [1, 0] : [0, 1]));
+    };
+    const agent = new Agent({ model, tools, context: { embed } });
+    t.after(() => agent.close());
+    return agent.findTools("an umbrella", { limit: 1 });
+  };
+  assert.deepEqual([await make(1), await make(-1)], [["invoice"], ["forecast"]]);
+  assert.deepEqual(new Set(asks), new Set([1, -1]));
+});
+
+test("an embed function that throws leaves the words, and is told of without what it threw", async (t) => {
+  const embed = () => {
+    throw new Error("the key sk-secret is refused");
+  };
+  const { agent } = await library(t, { context: { embed } });
+  const context = await agent.buildContext("What does the document beta say?");
+  assert.deepEqual([context.sources[0].uri, context.meaning], ["docs://library/beta.md", false]);
+  assert.match(context.meaningError, /embed/);
+  assert.ok(!context.meaningError.includes("secret"));
 });
 
 test("an endpoint of a provider tells what texts are about, once for all who share the store", async (t) => {
@@ -153,6 +188,23 @@ test("a page loads the table when it is first needed, once", async () => {
   assert.deepEqual(await outcome(), [["forecast"], ["invoice"]]);
   const loaded = server.requests.filter((request) => request.path.endsWith("embeddings.bin"));
   assert.equal(loaded.length, 1);
+});
+
+test("the table may be given when it is first used", async () => {
+  const script = `
+    import { readFile } from "node:fs/promises";
+    import { Agent, init } from "edgewise";
+    let calls = 0;
+    await init(undefined, { embeddings: async () => (calls++, readFile("node_modules/edgewise/embeddings.bin")) });
+    const tool = (name, description) => ({ name, description, execute: () => "done" });
+    const agent = new Agent({ model: { provider: "offline" }, tools: [tool("invoice", "Bills a customer"), tool("forecast", "Weather: rain, wind")] });
+    const before = calls;
+    const found = [await agent.findTools("will I need an umbrella", { limit: 1 }), await agent.findTools("ask for money", { limit: 1 })];
+    await agent.close();
+    console.log(JSON.stringify([before, calls, found]));
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { cwd: path });
+  assert.deepEqual(JSON.parse(stdout), [0, 1, [["forecast"], ["invoice"]]]);
 });
 
 test("the table says where it comes from", async () => {

@@ -306,6 +306,7 @@ test("CONTEXT puts resources before the model, and what changes meanwhile behind
   laws(all);
   const [context] = all.filter(({ type }) => type === "context");
   assert.deepEqual(context.sources.map(({ uri }) => uri), ["docs://library/beta.md"]);
+  assert.equal(context.meaning, true, "the table is among the static files");
   const changed = all.filter(({ type }) => type === "context_changed");
   assert.deepEqual(changed.map(({ difference, cited }) => [difference, cited]), [["@ # beta\n- Grüße aus beta.\n+ Grüße aus gamma.\n", true]]);
   assert.match(JSON.stringify(model.requests.at(-1).body.messages), /\+ Grüße aus gamma/);
