@@ -28,6 +28,24 @@ pub(crate) fn size(value: &Value) -> usize {
     }
 }
 
+/// How many characters a text has.
+pub(crate) fn length(text: &str) -> u64 {
+    text.chars().count() as u64
+}
+
+/// About how many characters a value has as text, with `leaf` for each number and the like. What an object counts that is not
+/// to be read member by member, `whole` says.
+pub(crate) fn weight(value: &Value, leaf: u64, whole: fn(&Map<String, Value>) -> Option<u64>) -> u64 {
+    let of = |value: &Value| weight(value, leaf, whole);
+    match value {
+        Value::String(text) => length(text) + 2,
+        Value::Array(items) => items.iter().map(|item| of(item) + 1).sum::<u64>() + 2,
+        Value::Object(fields) => whole(fields)
+            .unwrap_or_else(|| fields.iter().map(|(name, value)| length(name) + of(value) + 4).sum::<u64>() + 2),
+        _ => leaf,
+    }
+}
+
 /// Writes the value with the members of each object in the order of their names, and whole numbers without a fraction:
 /// equal values have equal texts, and no others have. It is no JSON.
 pub(crate) fn canonical(value: &Value, out: &mut Vec<u8>) {

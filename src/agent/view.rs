@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json::{self, length};
 use crate::llm::types::{Block, Message, Role};
 use crate::rank::content_hash;
 
@@ -191,21 +192,12 @@ pub(crate) fn size(message: &Message) -> u64 {
     sizes.sum::<u64>() + 8
 }
 
-fn length(text: &str) -> u64 {
-    text.chars().count() as u64
-}
-
 fn weight(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => length(text) + 2,
-        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<u64>() + 2,
-        Value::Object(fields) => match fields.get("type").and_then(Value::as_str) {
-            Some("image" | "audio") if fields.contains_key("data") => MEDIA,
-            Some("resource") if value["resource"].get("blob").is_some() => MEDIA,
-            _ => fields.iter().map(|(name, value)| length(name) + weight(value) + 4).sum::<u64>() + 2,
-        },
-        _ => 5,
-    }
+    json::weight(value, 5, |fields| match fields.get("type").and_then(Value::as_str) {
+        Some("image" | "audio") if fields.contains_key("data") => Some(MEDIA),
+        Some("resource") if fields.get("resource").is_some_and(|held| held.get("blob").is_some()) => Some(MEDIA),
+        _ => None,
+    })
 }
 
 /// How many characters are how many tokens: four are one, until the provider says what it counted.

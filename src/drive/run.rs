@@ -1,8 +1,7 @@
 //! Drives a run: starts what the machine says, and reports back what came of it.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -168,26 +167,17 @@ pub(crate) async fn drive<P: Platform>(
                 context.inbox.push(json!({ "lost": true }));
             }
             context.over.cancel();
-            let mut last = pin!(async {
+            let last = async {
                 context.keeper.flush(&platform).await;
                 context.inbox.closed().await;
                 context.trace.finish(&*platform).await;
-            });
-            poll_fn(|task| {
-                let _ = jobs.poll(task);
-                last.as_mut().poll(task)
-            })
-            .await;
+            };
+            jobs.beside(last).await;
         }
         let asks = events.iter().any(|event| matches!(event, Event::ApprovalRequest { .. }));
         if asks && !done && context.keeper.records() {
             // What a user was shown to decide on is there again, whatever becomes of this page.
-            let mut stored = pin!(context.keeper.flush(&platform));
-            poll_fn(|task| {
-                let _ = jobs.poll(task);
-                stored.as_mut().poll(task)
-            })
-            .await;
+            jobs.beside(context.keeper.flush(&platform)).await;
         }
         if done {
             context.handle.set_log(context.keeper.log(&run));
@@ -198,15 +188,14 @@ pub(crate) async fn drive<P: Platform>(
         }
         #[cfg(not(target_arch = "wasm32"))]
         context.agent.checkpoint(&mut run);
-        poll_fn(|task| {
-            let _ = jobs.poll(task);
+        let told = poll_fn(|task| {
             if context.handle.has_facts() {
                 return Poll::Ready(());
             }
             context.handle.wait(task.waker());
             Poll::Pending
-        })
-        .await;
+        });
+        jobs.beside(told).await;
     }
     context.agent.note_rate(run.rate());
     context.agent.note_rooms(run.rooms());

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -89,6 +89,16 @@ impl<'a> Jobs<'a> {
     pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<()> {
         self.0.retain_mut(|job| job.as_mut().poll(task).is_pending());
         if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Waits for `work`, while they go on.
+    pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|task| {
+            let _ = self.poll(task);
+            work.as_mut().poll(task)
+        })
+        .await
     }
 
     /// Waits for all of them.

@@ -42,6 +42,7 @@ mod tests;
 use serde_json::Value;
 
 use super::types::{Block, Delta, Message, Role, StopReason, ToolDefinition, Usage};
+use crate::json::{self, length};
 use choose::Catalog;
 use plan::Part;
 
@@ -355,16 +356,6 @@ fn output_tokens(deltas: &[Delta]) -> u64 {
     deltas.iter().map(size).sum::<u64>().div_ceil(4)
 }
 
-fn length(text: &str) -> u64 {
-    text.chars().count() as u64
-}
-
-/// About how many characters a JSON value has as text.
 fn weight(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => length(text) + 2,
-        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<u64>() + 2,
-        Value::Object(map) => map.iter().map(|(name, value)| length(name) + weight(value) + 4).sum::<u64>() + 2,
-        _ => 4,
-    }
+    json::weight(value, 4, |_| None)
 }
