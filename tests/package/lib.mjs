@@ -90,6 +90,23 @@ export async function browse() {
   };
 }
 
+/** A browser of its own, used by nobody before, until the end of the test. `before` runs in each page first. */
+export async function visit(t, browser, { timeout = 30_000, before } = {}) {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  context.setDefaultTimeout(timeout);
+  if (before) await context.addInitScript(before);
+  return context;
+}
+
+/** Kills the process of a page, without a chance to say goodbye. */
+export async function kill(page) {
+  const session = await page.context().newCDPSession(page);
+  const crashed = page.waitForEvent("crash");
+  session.send("Page.crash").catch(() => {});
+  await crashed;
+}
+
 /** Serves a folder on loopback. */
 export async function serve(path, headers) {
   const server = await serveFiles({ mounts: { "/": path }, headers });

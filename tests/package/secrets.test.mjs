@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { launch, project, serve } from "./lib.mjs";
+import { launch, project, serve, visit } from "./lib.mjs";
 
 const MODULE = "./node_modules/edgewise/secrets.js";
 const { path } = await project({
@@ -38,8 +38,7 @@ const server = await serve(path);
 const browser = await launch();
 
 async function open(t, { prepare } = {}) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await visit(t, browser);
   const page = async () => {
     const page = await context.newPage();
     if (prepare) await page.addInitScript(prepare);

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import * as counting from "../servers/counting.mjs";
 import * as everything from "../servers/everything.mjs";
-import { launch, project, serve, started } from "./lib.mjs";
+import { kill, launch, project, serve, started, visit } from "./lib.mjs";
 
 const script = `
   import { init, McpClient } from "./node_modules/edgewise/browser.js";
@@ -37,8 +37,7 @@ const uri = "demo://resource/dynamic/text/1";
 async function world(t) {
   const { url: target } = await started(t, everything);
   const server = await started(t, counting, { target });
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await visit(t, browser);
   const open = async (options, name) => {
     const page = await context.newPage();
     await page.goto(`${site.url}tab.html`);
@@ -56,14 +55,6 @@ async function world(t) {
     };
   };
   return { server, open };
-}
-
-/** Kills the tab's process, without a chance to say goodbye. */
-async function kill({ page }) {
-  const session = await page.context().newCDPSession(page);
-  const crashed = page.waitForEvent("crash");
-  session.send("Page.crash").catch(() => {});
-  await crashed;
 }
 
 /** No request id was used twice in a session. */
@@ -97,7 +88,7 @@ test("the tab that listens is killed mid-stream: the next one goes on in the sam
   await tabs[0].call("toggle-subscriber-updates");
   for (const { page } of tabs) await page.waitForFunction(() => told.includes("resource_updated"), null, { timeout: 15_000 });
   const long = tabs[1].call("trigger-long-running-operation", { duration: 3, steps: 3 });
-  await kill(tabs[0]);
+  await kill(tabs[0].page);
   for (const { page } of tabs.slice(1)) {
     await page.waitForFunction(() => told.lastIndexOf("resource_updated") > told.indexOf("gap") && told.includes("gap"), null, { timeout: 20_000 });
   }
@@ -128,7 +119,7 @@ test("what a server asks during a call is put to the tab of that call", async (t
   assert.match(said[1], /Bob/);
   assert.deepEqual([server.count("initialize"), server.sessions.length], [1, 1]);
   assert.ok(server.mostStreams <= 1, `${server.mostStreams} streams`);
-  await kill(tabs[0]);
+  await kill(tabs[0].page);
   assert.match(await tabs[1].call("trigger-elicitation-request"), /Bob/);
   assert.equal(server.sessions.length, 1);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as oauth from "../servers/oauth.mjs";
-import { launch, project, serve } from "./lib.mjs";
+import { launch, project, serve, visit } from "./lib.mjs";
 
 const EDGEWISE = "./node_modules/edgewise";
 const { path } = await project({
@@ -44,10 +44,8 @@ const browser = await launch();
 async function world(t, options = {}, { prepare, explains } = {}) {
   const authority = await oauth.start(options);
   const server = await oauth.startProtected(authority, { explains });
-  const context = await browser.newContext();
-  context.setDefaultTimeout(15_000);
-  t.after(() => Promise.all([context.close(), authority.close(), server.close()]));
-  if (prepare) await context.addInitScript(prepare);
+  const context = await visit(t, browser, { timeout: 15_000, before: prepare });
+  t.after(() => Promise.all([authority.close(), server.close()]));
   const app = async (query = {}) => {
     const page = await context.newPage();
     await page.goto(`${site.url}app.html?${new URLSearchParams({ server: server.url, ...query })}`);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import * as everything from "../servers/everything.mjs";
 import * as modern from "../servers/modern.mjs";
-import { launch, project, serve, started } from "./lib.mjs";
+import { kill, launch, project, serve, started, visit } from "./lib.mjs";
 
 const script = `
   import { Agent, init, McpClient } from "./node_modules/edgewise/browser.js";
@@ -34,9 +34,7 @@ const browser = await launch();
 
 /** A browser of its own, whose tabs share what tabs share. */
 async function tabs(t, before) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
-  if (before) await context.addInitScript(before);
+  const context = await visit(t, browser, { before });
   return async (url, filter, headers) => {
     const page = await context.newPage();
     await page.goto(`${site.url}tab.html`);
@@ -48,14 +46,6 @@ async function tabs(t, before) {
     };
     return { page, upTo };
   };
-}
-
-/** Kills the tab's process, without a chance to say goodbye. */
-async function kill({ page }) {
-  const session = await page.context().newCDPSession(page);
-  const crashed = page.waitForEvent("crash");
-  session.send("Page.crash").catch(() => {});
-  await crashed;
 }
 
 const listens = (server) => server.requests.filter(({ headers }) => headers["mcp-method"] === "subscriptions/listen").length;
@@ -77,7 +67,7 @@ test("ten tabs have one stream, more than the connections that a browser gives a
   assert.ok(names.includes("add"));
 });
 
-for (const [how, end] of [["goes", ({ page }) => page.close()], ["stops watching", ({ page }) => page.evaluate(() => stop.abort())], ["is killed mid-stream", kill]]) {
+for (const [how, end] of [["goes", ({ page }) => page.close()], ["stops watching", ({ page }) => page.evaluate(() => stop.abort())], ["is killed mid-stream", ({ page }) => kill(page)]]) {
   test(`when the tab that listens ${how}, another one listens, and all are told of the gap`, async (t) => {
     const server = await started(t, modern, { changes: true });
     const open = await tabs(t);
@@ -111,7 +101,7 @@ test("an older server with sessions has one stream for all tabs too", async (t) 
   await first.upTo(1);
   const second = await open(server.url, { uris: [resource] });
   await second.upTo(1);
-  await kill(first);
+  await kill(first.page);
   assert.deepEqual((await second.upTo(2)).slice(0, 2), ["watching", "gap"]);
 });
 
@@ -136,7 +126,7 @@ for (const [what, remove] of Object.entries(missing)) {
     server.notify.resourceUpdated(uri);
     assert.deepEqual(await all[0].upTo(2), ["watching", "tools_changed"]);
     assert.deepEqual(await all[1].upTo(2), ["watching", `resource_updated ${uri}`]);
-    await kill(all[0]);
+    await kill(all[0].page);
     server.notify.resourceUpdated(uri);
     assert.deepEqual(await all[1].upTo(3), ["watching", `resource_updated ${uri}`, `resource_updated ${uri}`]);
     assert.equal(listens(server), 2, "and nobody had to listen anew");
@@ -144,9 +134,7 @@ for (const [what, remove] of Object.entries(missing)) {
 
   test(`what a conversation follows is told and shown in a tab without ${what}`, async (t) => {
     const server = await started(t, modern, { changes: true });
-    const context = await browser.newContext();
-    t.after(() => context.close());
-    await context.addInitScript(remove);
+    const context = await visit(t, browser, { before: remove });
     const page = await context.newPage();
     await page.goto(`${site.url}tab.html`);
     await page.waitForFunction(() => globalThis.ready);
