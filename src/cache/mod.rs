@@ -131,6 +131,8 @@ pub fn digest(params: &Map<String, Value>) -> String {
 
 /// The method of a resource's content.
 pub const READ: &str = "resources/read";
+/// The method of a tool's call.
+pub const CALL: &str = "tools/call";
 
 /// What a change on the server makes worthless: all answers to some methods, and what was read of some resources. `watched`
 /// are the URIs that somebody asked to be told of; one that holds the resource that changed has changed as well.
@@ -186,6 +188,11 @@ impl Record {
         (whole && !failed).then(|| Record { at: now, ttl: Millis(ttl), result: result.clone() })
     }
 
+    /// The same, fresh for no time at all.
+    pub fn over(self) -> Record {
+        Record { ttl: Millis(0), ..self }
+    }
+
     /// Everybody gets the same, the server says.
     pub fn is_public(&self) -> bool {
         Freshness::read(&self.result).public
@@ -229,6 +236,11 @@ impl Record {
 pub fn is_outage(error: &Error) -> bool {
     matches!(error.code, Code::Network | Code::Timeout | Code::Overloaded | Code::RateLimited | Code::Truncated)
         || error.status.is_some_and(|status| status >= 500)
+}
+
+/// Whether an error says that the server has answered, or was never asked: nothing is carried out after it.
+pub fn is_answered(error: &Error) -> bool {
+    error.rpc_code.is_some() || matches!(error.code, Code::AuthRequired | Code::Config | Code::Misuse)
 }
 
 #[cfg(test)]

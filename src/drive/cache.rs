@@ -23,6 +23,8 @@ const DISCOVER: &str = "server/discover";
 const TURNS: &str = "turns";
 /// So long that stays: no answer takes longer.
 const TURN_STAYS: Millis = Millis::from_secs(3_600);
+/// How long a write may still be carried out whose end nobody has seen, counted from when it was sent or given up.
+const WRITE_LASTS: Millis = Millis::from_secs(300);
 
 /// Everything that an agent's servers said and that may be used again. Shared with other tabs, where the store is.
 pub(super) struct Cache<P: Platform> {
@@ -100,12 +102,10 @@ impl<P: Platform> Cache<P> {
             if offline {
                 return Err(nothing(method));
             }
-            if writes {
-                self.forget(&server, method).await;
-            }
+            let write = if writes { Some(self.begin_write(&server, method).await) } else { None };
             let result = fetch.await;
-            if writes {
-                self.forget(&server, method).await;
+            if let Some(write) = write {
+                self.end_write(&server, method, write, &result).await;
             }
             return result.map(|result| (result, None));
         };
@@ -131,21 +131,22 @@ impl<P: Platform> Cache<P> {
         if offline {
             return Err(nothing(method));
         }
-        if writes {
-            // Nobody may be left to see its end.
-            self.forget(&server, method).await;
-        }
+        let unsure = self.is_being_written(&server, method).await;
+        let write = if writes { Some(self.begin_write(&server, method).await) } else { None };
         let told = self.told(&server).await;
         let (turn, asked) = (lane.turn.get(), connection.asked());
         let answer = fetch.await;
-        let same = lane.turn.get() == turn && connection.asked() == asked;
-        if writes {
-            self.forget(&server, method).await;
+        let mut same = lane.turn.get() == turn && connection.asked() == asked;
+        if let Some(write) = write {
+            same &= self.told(&server).await == told;
+            self.end_write(&server, method, write, &answer).await;
         }
         match answer {
             Ok(result) => {
                 lane.count(|tally| tally.misses += 1);
                 let record = Record::new(&result, ttl, self.platform.now()).filter(|_| same);
+                // Worth something only while the server cannot be asked.
+                let record = record.map(|record| if unsure { record.over() } else { record });
                 if let Some(record) = record
                     && let Some(value) = record.to_bytes()
                     // Whoever signed in meanwhile is somebody else.
@@ -232,6 +233,31 @@ impl<P: Platform> Cache<P> {
         }
     }
 
+    /// A write is about to be sent: what it may change is forgotten, since nobody may be left to see its end. Until that is
+    /// known, in whichever tab, what the server answers may be from before it. Gives the key of what says so.
+    async fn begin_write(&self, server: &str, method: &str) -> String {
+        let key = platform::key(&[TURNS, server, method, &self.platform.random().to_string()]);
+        self.forget_with(server, method, Some(self.lasting(key.clone()))).await;
+        key
+    }
+
+    /// That write has come to its end, or was given up: then the server may still carry it out.
+    async fn end_write(&self, server: &str, method: &str, key: String, answer: &Answer) {
+        let known = answer.as_ref().err().is_none_or(cache::is_answered);
+        let mark = if known { Write::remove(Space::Cache, key) } else { self.lasting(key) };
+        self.forget_with(server, method, Some(mark)).await;
+    }
+
+    fn lasting(&self, key: String) -> Write {
+        let expires = Some(self.platform.now() + WRITE_LASTS);
+        Write::Put { space: Space::Cache, key, value: Vec::new(), expires }
+    }
+
+    /// The server may be carrying out what changes its answers to a method.
+    async fn is_being_written(&self, server: &str, method: &str) -> bool {
+        !self.platform.list(Space::Cache, &platform::key(&[TURNS, server, method, ""])).await.is_empty()
+    }
+
     /// Counts what made earlier answers of a server worthless.
     pub(super) fn turn(&self, server: &str) -> u64 {
         self.lane(server).turn.get()
@@ -245,9 +271,13 @@ impl<P: Platform> Cache<P> {
 
     /// Forgets what a server answered to a method, whoever asked.
     pub(super) async fn forget(&self, server: &str, method: &str) {
+        self.forget_with(server, method, None).await;
+    }
+
+    async fn forget_with(&self, server: &str, method: &str, also: Option<Write>) {
         self.outdate(server);
         let removal = Write::remove_prefix(Space::Cache, platform::key(&[server, method, ""]));
-        let _ = self.platform.write(vec![removal, self.tell(server)]).await;
+        let _ = self.platform.write([removal, self.tell(server)].into_iter().chain(also).collect()).await;
         self.outdate(server);
     }
 

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use crate::agent::config::{AgentConfig, RunOptions};
 use crate::cache::Mode;
 use crate::drive::agent::Agent;
+use crate::drive::client::Client;
 use crate::drive::wait::Cancel;
 use crate::error::Code;
 use crate::http::Request;
 use crate::mcp::call_options::CallOptions;
+use crate::mcp::config::ServerConfig;
 use crate::mcp::lists::List;
 use crate::mcp::types::CallToolResult;
 use crate::platform::Platform;
@@ -30,6 +32,8 @@ struct Notes {
     calls: Vec<String>,
     down: bool,
     latency: u64,
+    /// How long it takes to carry out what changes something; whoever asked for it need not wait for that.
+    slow: u64,
     ttl: Option<Value>,
     scope: Option<&'static str>,
 }
@@ -56,6 +60,7 @@ impl Notes {
         let name = params["arguments"]["name"].as_str().unwrap_or("");
         let tool = |name: &str, annotations: Value| json!({ "name": name, "inputSchema": { "type": "object" }, "annotations": annotations });
         let text = |text: String| json!({ "content": [{ "type": "text", "text": text }] });
+        let mut lasts = 0;
         let mut result = match method {
             "server/discover" => {
                 json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {}, "resources": {} } })
@@ -84,7 +89,8 @@ impl Notes {
                 "ask" => text("answered".into()),
                 "fail" => json!({ "content": [], "isError": true }),
                 _ => {
-                    self.change(&who, name, now);
+                    self.change(&who, name, now + self.slow);
+                    lasts = self.slow;
                     text("done".into())
                 }
             },
@@ -104,7 +110,7 @@ impl Notes {
         self.calls.push(format!("{method}{subject}"));
         let answer = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result });
         match Answer::text(200, "application/json", answer.to_string()) {
-            Answer::Head { head, body, .. } => Answer::Head { after: Millis(self.latency), head, body },
+            Answer::Head { head, body, .. } => Answer::Head { after: Millis(self.latency + lasts), head, body },
             other => other,
         }
     }
@@ -364,6 +370,74 @@ fn a_write_counts_also_where_nobody_is_left_to_see_its_end() {
     let next = world.of("a");
     let after = world.call(&next, "get", "x", Mode::Default).unwrap();
     assert_eq!((after.cached, text(&after)), (None, "a x 1"));
+}
+
+#[test]
+fn what_is_read_while_a_write_may_still_be_carried_out_is_not_trusted() {
+    for cancelled in [true, false] {
+        let world = World::new(1);
+        let (tab, next) = (world.of("a"), world.of("a"));
+        [&tab, &next].iter().for_each(|tab| world.run(tab.connect(&Cancel::new())).unwrap());
+        world.notes.borrow_mut().slow = 3_000;
+        world.run(async {
+            let (cancel, mut ignore) = (Cancel::new(), |_| {});
+            let input = json!({ "name": "x" });
+            let written = tab.call_cached("notes.set", input, Mode::Default, &cancel, &mut ignore, None);
+            let leave = async {
+                world.sim.sleep(Millis(100)).await;
+                if cancelled {
+                    cancel.cancel();
+                    std::future::pending::<()>().await;
+                }
+                // The tab is closed.
+            };
+            let first = futures_util::future::select(Box::pin(written), Box::pin(leave)).await;
+            assert_eq!(matches!(first, futures_util::future::Either::Left((Err(_), _))), cancelled);
+        });
+        let get = |tab| {
+            let got = world.call(tab, "get", "x", Mode::Default).unwrap();
+            (text(&got).to_owned(), got.cached.map(|age| age.stale))
+        };
+        let (old, new) = (("a x 0".to_owned(), None), ("a x 1".to_owned(), None));
+        for tab in [&tab, &next, &tab, &next] {
+            assert_eq!(get(tab), old, "cancelled: {cancelled}");
+        }
+        world.wait(3_000);
+        for tab in [&next, &tab] {
+            assert_eq!(get(tab), new, "cancelled: {cancelled}");
+        }
+        world.notes.borrow_mut().down = true;
+        assert_eq!(get(&next), ("a x 1".to_owned(), Some(true)), "better than nothing");
+        world.notes.borrow_mut().down = false;
+        world.wait(300_000);
+        assert_eq!((get(&tab), get(&next)), (new, ("a x 1".to_owned(), Some(false))));
+    }
+}
+
+#[test]
+fn a_write_of_a_client_counts_where_it_shares_the_cache() {
+    let world = World::new(1);
+    let agent = world.of("a");
+    let server = json!({ "name": "raw", "url": format!("{URL}/mcp"), "token": "a" });
+    let config = ServerConfig::read(&server, "s").unwrap();
+    let client = Client::caching(Rc::new(world.sim.tab()), config);
+    let write = |tool: &str| {
+        let (params, options, cancel) =
+            (json!({ "name": tool, "arguments": { "name": "x" } }), CallOptions::default(), Cancel::new());
+        world.run(client.ask("tools/call", params.as_object().unwrap(), &options, &cancel, &mut |_| {})).unwrap();
+    };
+    let get = || {
+        let got = world.call(&agent, "get", "x", Mode::Default).unwrap();
+        (text(&got).to_owned(), got.cached.is_some())
+    };
+    assert_eq!(get(), ("a x 0".to_owned(), false));
+    write("set");
+    assert_eq!(get(), ("a x 1".to_owned(), false));
+    world.run(client.list(List::Tools, &CallOptions::default(), &Cancel::new())).unwrap();
+    write("get");
+    assert_eq!(get(), ("a x 1".to_owned(), true), "one that only reads, as was listed");
+    write("set");
+    assert_eq!(get(), ("a x 2".to_owned(), false));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::cache::{CacheConfig, READ};
-use crate::drive::cache::Cache;
+use crate::cache::{CALL, CacheConfig, Mode, READ};
+use crate::drive::cache::{Cache, Question};
 use crate::drive::mcp::{Attendant, Connection};
 use crate::drive::trust::{changed_tools, compare};
 use crate::drive::wait::Cancel;
@@ -126,11 +126,26 @@ impl<P: Platform> Client<P> {
             }
             return Ok(result);
         }
-        let result = self.0.ask(method, params, options, cancel, on_progress).await?;
-        if method == "tools/call" {
-            self.0.keeps_promise(params, &result, cancel).await?;
+        if method != CALL {
+            return self.0.ask(method, params, options, cancel, on_progress).await;
         }
+        let fetch = Box::pin(self.0.ask(method, params, options, cancel, on_progress));
+        let result = match self.1.as_ref().filter(|_| !self.only_reads(params)) {
+            // Agents may have kept what the server's tools gave.
+            Some(cache) => {
+                let (connection, ttl, mode, writes) = (&self.0, None, Mode::Default, true);
+                cache.ask(Question { connection, method, params, ttl, mode, writes }, cancel, fetch).await?.0
+            }
+            None => fetch.await?,
+        };
+        self.0.keeps_promise(params, &result, cancel).await?;
         Ok(result)
+    }
+
+    /// The tool that is called was listed, and says that it only reads.
+    fn only_reads(&self, params: &Map<String, Value>) -> bool {
+        let listed = self.0.listed();
+        listed.iter().any(|tool| params.get("name") == Some(&tool.name.as_str().into()) && tool.annotations.read_only)
     }
 
     /// The same client with somebody who stands by its calls, to be told of tasks.
@@ -160,7 +175,11 @@ impl<P: Platform> Client<P> {
         cancel: &Cancel,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Map<String, Value>> {
-        self.0.resume_task(id, options.timeout, cancel, on_progress).await
+        let result = self.0.resume_task(id, options.timeout, cancel, on_progress).await;
+        if let Some(cache) = &self.1 {
+            cache.forget(&self.0.config().identity(), CALL).await;
+        }
+        result
     }
 
     /// Cancels a task by its id.

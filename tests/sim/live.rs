@@ -5,7 +5,8 @@
 //! opened again, in some they cannot hear each other. Whatever happens:
 //!
 //! - What is answered from the cache was right within its time, or is marked; it is what its own user may see, and no older than
-//!   what the same tab was told of.
+//!   what the same tab was told of. What a tool gives is from after each write that was sent from this computer and carried
+//!   out by then, also where nobody was left to see its end.
 //! - Once it is quiet, whoever follows a source knows its last content: the app by the changes that it was told, the model by
 //!   what it was shown. No update is lost.
 //! - However a source flaps, it is read, told of and shown a bounded number of times.
@@ -13,6 +14,8 @@
 
 #[path = "live/library.rs"]
 mod library;
+#[path = "live/tools.rs"]
+mod tools;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -77,6 +80,8 @@ struct Stage {
     deaths: u32,
     wrong: Rc<RefCell<Vec<String>>>,
     faults: Faults,
+    /// Who calls tools and when, where there are any.
+    calls: Option<Rng>,
     /// The disk fails now and then: two tabs then keep in memory what the other one cannot know.
     disk: bool,
 }
@@ -113,11 +118,25 @@ pub fn play(seed: u64) -> Story {
     let tabs = [("a", "one"), ("a", "one"), ("b", "two")].into_iter().enumerate();
     let tabs =
         tabs.map(|(number, (user, conversation))| Rc::new(Tab::open(&sim, number, user, conversation))).collect();
+    // Half of the stories; those that were told before there were tools stay as they are.
+    let calls = (seed % 2 == 1).then(|| Rng::new(seed).fork("calls"));
+    libraries.iter().for_each(|library| library.borrow_mut().has_tools = calls.is_some());
     let disk = !calm && rng.chance(300);
     let deaths = if fate.chance(300) { 60 } else { 0 };
     let buried = Vec::new();
-    let mut stage =
-        Stage { sim: sim.clone(), rng, fate, deaths, libraries, tabs, buried, wrong: Rc::default(), faults, disk };
+    let mut stage = Stage {
+        sim: sim.clone(),
+        rng,
+        fate,
+        deaths,
+        libraries,
+        tabs,
+        buried,
+        wrong: Rc::default(),
+        faults,
+        calls,
+        disk,
+    };
     stage.restless(calm);
     stage.quiet();
     stage.judge(&asked.borrow());
@@ -214,6 +233,7 @@ impl Stage {
                 }
                 _ => self.read(&tab, library),
             }
+            self.use_tools();
             let ms = self.rng.within(0..=3_000);
             self.wait(ms);
             if self.fate.chance(self.deaths) {

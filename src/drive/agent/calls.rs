@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::agent::catalog::{Target, ToolEntry};
-use crate::cache::Mode;
+use crate::cache::{CALL, Mode};
 use crate::drive::cache::Question;
 use crate::drive::mcp::Attendant;
 use crate::drive::tool::call_app;
@@ -126,7 +126,7 @@ impl<P: Platform> Agent<P> {
                     params.insert("name".to_owned(), tool.name.as_str().into());
                     params.insert("arguments".to_owned(), input.clone());
                 }
-                let (connection, method) = (&connection, "tools/call");
+                let (connection, method) = (&connection, CALL);
                 let question = Question { connection, method, params: &params, ttl, mode, writes };
                 let fetch = Box::pin(async {
                     if server.state() != ServerState::Ready {
@@ -182,7 +182,12 @@ impl<P: Platform> Agent<P> {
         self.ensure(&server, cancel, &mut |_, _| ()).await?;
         let connection = server.connection.attended(attendant);
         let timeout = self.0.config.limits.tool_timeout;
-        connection.resume_task(task, timeout, cancel, on_progress).await.map(read_call_result)
+        let result = connection.resume_task(task, timeout, cancel, on_progress).await;
+        if self.0.cache.config().is_enabled() {
+            // Which may have changed what the server's tools give.
+            self.0.cache.forget(&server.config.identity(), CALL).await;
+        }
+        result.map(read_call_result)
     }
 
     /// Takes the definition of a tool that has changed for approved, as a user would by approving its next call.

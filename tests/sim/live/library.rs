@@ -47,6 +47,10 @@ pub struct Library {
     ends: u32,
     /// Every reading.
     pub reads: Vec<String>,
+    /// It has a tool that reads a number, and one that counts it up.
+    pub has_tools: bool,
+    /// When the number was counted up, or will be.
+    pub writes: Vec<u64>,
     sessions: u32,
     /// Sessions before this one are unknown.
     valid_from: u32,
@@ -79,6 +83,8 @@ impl Library {
             latency: rng.pick(&[0, 50, 400]),
             ends: rng.pick(&[0, 500, 900]),
             reads: Vec::new(),
+            has_tools: false,
+            writes: Vec::new(),
             sessions: 0,
             valid_from: 0,
             forgets: rng.pick(&[0, 0, 30]),
@@ -128,8 +134,33 @@ impl Library {
         self.stream(Some(first), &sources, Some(id), peer)
     }
 
+    /// What its number was at that instant.
+    pub fn count(&self, instant: u64) -> u64 {
+        self.writes.iter().filter(|at| **at <= instant).count() as u64
+    }
+
+    /// The answer to a tool, and how long it takes at least: whoever has sent a write need not wait for its end.
+    fn call(&mut self, tool: &str, peer: &mut Peer<'_>) -> Option<(Value, u64)> {
+        let now = peer.now.0;
+        let (text, lasts) = match tool {
+            "look" => (self.count(now).to_string(), 0),
+            "count" => {
+                let lasts = peer.rng.within(0..=4_000);
+                self.writes.push(now + lasts);
+                ("done".to_owned(), lasts)
+            }
+            _ => return None,
+        };
+        Some((json!({ "content": [{ "type": "text", "text": text }] }), lasts))
+    }
+
     fn result(&mut self, method: &str, params: &Value, user: &str, peer: &mut Peer<'_>) -> Option<Value> {
         let mut result = match method {
+            "tools/list" if self.has_tools => {
+                let tool = |name: &str, annotations: Value| json!({ "name": name, "inputSchema": { "type": "object" }, "annotations": annotations });
+                let look = json!({ "readOnlyHint": true, "openWorldHint": false });
+                json!({ "tools": [tool("look", look), tool("count", json!({ "openWorldHint": false }))] })
+            }
             "tools/list" => json!({ "tools": [] }),
             "resources/list" => {
                 let name =
@@ -174,7 +205,7 @@ impl Server for Library {
         let message: Value = serde_json::from_str(request.body.as_deref().unwrap_or("")).unwrap_or_default();
         let (method, params, id) = (message["method"].as_str().unwrap_or(""), &message["params"], &message["id"]);
         let capabilities = json!({ "tools": {}, "resources": { "subscribe": true } });
-        let mut answer_session = None;
+        let (mut answer_session, mut lasts) = (None, 0);
         let result = match (method, self.modern) {
             _ if self.modern != is_modern => None,
             ("server/discover", true) => {
@@ -189,13 +220,18 @@ impl Server for Library {
             }
             ("notifications/initialized", false) => return Answer::text(202, "", ""),
             ("resources/subscribe" | "resources/unsubscribe", false) => Some(json!({})),
+            ("tools/call", _) => self.call(params["name"].as_str().unwrap_or(""), peer).map(|(mut result, least)| {
+                result["ttlMs"] = self.ttl.into();
+                lasts = least;
+                result
+            }),
             _ => self.result(method, params, &user, peer),
         };
         let Some(mut result) = result else { return Answer::text(400, "text/plain", "what?") };
         if self.modern {
             result["resultType"] = "complete".into();
         }
-        let after = Millis(peer.rng.within(0..=self.latency));
+        let after = Millis(lasts + peer.rng.within(0..=self.latency));
         let answer = Answer::json(&json!({ "jsonrpc": "2.0", "id": id, "result": result })).after(after);
         match answer_session {
             Some(number) => answer.header("mcp-session-id", number.to_string()),
