@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 
+import * as counting from "../servers/counting.mjs";
 import * as everything from "../servers/everything.mjs";
 import * as gateway from "../servers/gateway.mjs";
 import * as modern from "../servers/modern.mjs";
@@ -106,6 +107,32 @@ test("legacy: resource subscriptions of server-everything", async (t) => {
   await client.close();
   await watch.done;
 });
+
+for (const [who, options, after] of [
+  ["nobody could be asked", {}, [false, false]],
+  ["the app answers questions", { onInput: () => ({ action: "decline" }) }, [false, true, false]],
+]) {
+  test(`legacy: what comes after a stream broke off is heard where ${who}`, async (t) => {
+    const { url: target } = await started(t, everything);
+    const server = await started(t, counting, { target });
+    const client = new McpClient({ url: server.url, ...options });
+    const uri = "demo://resource/dynamic/text/1";
+    const watch = reading(client.watch({ uris: [uri] }));
+    await watch.upTo(1);
+    // From now on it tells of the resource every five seconds, with ids for what it tells.
+    await client.callTool("toggle-subscriber-updates");
+    const afterGap = () => watch.told.slice(watch.told.findLastIndex(({ type }) => type === "gap") + 1);
+    const updated = (changes) => changes.some(({ type }) => type === "resource_updated");
+    for (let count = 2; !updated(watch.told); count += 1) await watch.upTo(count);
+    server.drop();
+    for (let count = watch.told.length + 1; !watch.told.some(({ type }) => type === "gap") || !updated(afterGap()); count += 1) await watch.upTo(count);
+    const gets = server.seen.filter(({ http }) => http === "GET");
+    assert.deepEqual(gets.map(({ last }) => last !== undefined), after);
+    assert.deepEqual([server.sessions.length, server.mostStreams], [1, 1]);
+    await client.close();
+    await watch.done;
+  });
+}
 
 test("2024-11-05: a server behind supergateway with HTTP+SSE", async (t) => {
   const { url } = await started(t, gateway, { transport: "sse" });

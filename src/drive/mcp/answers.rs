@@ -328,6 +328,11 @@ impl<'a> Desk<'a> {
         self.open.iter().any(|serving| serving.thinking.get())
     }
 
+    /// Something is not answered yet, or its answer is on its way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Ends: what somebody still thinks about is dropped, what is on its way arrives.
     pub(super) async fn close(&mut self) {
         poll_fn(|context| {

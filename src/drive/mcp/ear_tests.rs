@@ -27,6 +27,8 @@ struct Asking {
     refusal: Option<u16>,
     /// When each stream was asked for.
     gets: Vec<u64>,
+    /// After which event.
+    after: Vec<Option<String>>,
     /// Streams that are open now, and the most that ever were.
     open: (u32, u32),
     /// Answers to what it asked.
@@ -43,6 +45,7 @@ impl Server for Asking {
             Method::Post => {}
             Method::Get => {
                 self.gets.push(peer.now.0);
+                self.after.push(request.headers.get("last-event-id").map(str::to_owned));
                 if let Some(status) = self.refusal.or(lost.then_some(404)) {
                     return Http::text(status, "", "");
                 }
@@ -114,8 +117,8 @@ struct World {
 }
 
 fn host(sim: &SimPlatform, era: Era, streams: Vec<Vec<Step>>) -> (Rc<RefCell<Asking>>, Rc<Cell<u32>>) {
-    let (gets, replies) = (Vec::new(), Vec::new());
-    let server = Asking { era, streams, refusal: None, gets, open: (0, 0), replies, session: 0, valid_from: 0 };
+    let (gets, after, replies) = (Vec::new(), Vec::new(), Vec::new());
+    let server = Asking { era, streams, refusal: None, gets, after, open: (0, 0), replies, session: 0, valid_from: 0 };
     let logged = Rc::new(Cell::new(0));
     let counter = logged.clone();
     sim.function(FunctionId(1), move |_, _| {
@@ -225,14 +228,44 @@ fn whoever_refuses_the_stream_is_not_asked_for_it_again() {
 
 #[test]
 fn a_stream_that_ends_is_opened_again_without_a_storm() {
-    for script in [vec![], talk()[..2].to_vec()] {
+    // Where there are ids, each is asked for what was missed and then opened.
+    for (script, each) in [(vec![], 1), (talk()[..2].to_vec(), 1), (vec![primed("1")], 2)] {
         let world = World::new(Era::Legacy, vec![script; 1_000], roots());
         world.run(world.stand_by(1_800_000));
         let gets = world.gets();
         let count = |minute: u64| gets.iter().filter(|at| **at / 60_000 == minute).count();
-        assert!((2..=9).contains(&count(0)), "{gets:?}");
-        assert!((1..29).all(|minute| (1..=3).contains(&count(minute))), "{gets:?}");
+        assert!((2..=9 * each).contains(&count(0)), "{gets:?}");
+        assert!((1..29).all(|minute| (1..=3 * each).contains(&count(minute))), "{gets:?}");
     }
+}
+
+fn primed(id: &str) -> Step {
+    Step::Bytes(format!("id: {id}\ndata:\n\n").into_bytes())
+}
+
+#[test]
+fn what_was_asked_while_the_stream_was_broken_is_answered_and_the_stream_is_a_new_one() {
+    let form = json!({ "type": "object", "properties": {} });
+    let question = json!({
+        "jsonrpc": "2.0", "id": "e1", "method": "elicitation/create",
+        "params": { "message": "Where?", "requestedSchema": form }
+    });
+    // A server that says nothing any more on a stream that was taken up.
+    let missed = vec![Step::Bytes(format!("id: 2\ndata: {question}\n\n").into_bytes()), Step::Hang];
+    let ping = message(json!({ "jsonrpc": "2.0", "id": 7, "method": "ping" }));
+    let later = vec![Step::Wait(Millis(500)), ping, Step::Wait(Millis(60_000))];
+    let scripts = vec![vec![primed("1"), Step::Wait(Millis(5_000))], missed, later];
+    let world = World::new(Era::Legacy, scripts, json!({ "onInput": { "$function": 2 } }));
+    world
+        .sim
+        .function(FunctionId(2), |_, _| AppAnswer::value(Millis(15_000), json!({ "action": "accept", "content": {} })));
+    world.run(world.stand_by(120_000));
+    let server = world.server.borrow();
+    let answered = json!({ "jsonrpc": "2.0", "id": "e1", "result": { "action": "accept", "content": {} } });
+    assert_eq!(server.replies, [answered, json!({ "jsonrpc": "2.0", "id": 7, "result": {} })]);
+    let after: Vec<Option<&str>> = server.after.iter().map(Option::as_deref).collect();
+    assert_eq!(after, [None, Some("1"), None, Some("2"), None], "{}", world.sim.report());
+    assert_eq!(server.open, (0, 1), "one at a time");
 }
 
 #[test]

@@ -119,13 +119,14 @@ impl<P: Platform> Taker<'_, P> {
                 None => self.exchange.finish(&mut messages),
             };
             let silent = messages.is_empty() && !self.exchange.is_mid_message();
-            if !silent && self.job.track.is_none() {
+            let stays = self.job.track.filter(|track| !track.brief);
+            if !silent && stays.is_none() {
                 self.job.hear(self.heard, Millis(0));
             }
             if let Some(answer) = self.dispatch(messages) {
                 return Ok(Ok(answer));
             }
-            if let Some(track) = self.job.track.filter(|track| track.opened.get()) {
+            if let Some(track) = stays.filter(|track| track.opened.get()) {
                 let patience = track.pulse.borrow_mut().beat(self.inner.platform.now(), silent);
                 self.heard.set(Some(patience));
             }
@@ -146,7 +147,8 @@ impl<P: Platform> Taker<'_, P> {
         loop {
             let first = poll_fn(|context| {
                 self.desk.poll(context);
-                self.job.thinking.set(self.desk.is_thinking());
+                let brief = self.job.track.is_some_and(|track| track.brief);
+                self.job.thinking.set(if brief { self.desk.is_busy() } else { self.desk.is_thinking() });
                 if let Some(Poll::Ready(message)) = self.slot.as_ref().map(|slot| slot.poll(context)) {
                     return Poll::Ready(First::Posted(message));
                 }

@@ -64,6 +64,12 @@ pub(super) struct Track {
     pub(super) opened: Cell<bool>,
     pub(super) resume: RefCell<Resume>,
     pub(super) pulse: RefCell<Pulse>,
+    /// It is only to bring what was missed, and silence ends it.
+    pub(super) brief: bool,
+    /// Such a one is under way before this one.
+    pub(super) catching_up: Cell<bool>,
+    /// The server said last that there is one already; and whether that was behind such a one.
+    pub(super) refused: Cell<(bool, bool)>,
 }
 
 impl Job<'_> {
@@ -220,7 +226,8 @@ impl<P: Platform> Inner<P> {
     ) -> Result<T, Halt> {
         let mut work = pin!(work);
         let mut silence = pin!(self.platform.sleep(job.timeout));
-        let longest = if job.track.is_some() { Millis::MAX_TIMER } else { longest(job.timeout) };
+        let stays = job.track.is_some_and(|track| !track.brief);
+        let longest = if stays { Millis::MAX_TIMER } else { longest(job.timeout) };
         let mut overlong = pin!(self.platform.sleep(longest));
         let mut cancelled = pin!(job.cancel.cancelled());
         let mut closed = pin!(self.closed.cancelled());

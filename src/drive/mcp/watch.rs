@@ -127,6 +127,7 @@ impl<P: Platform> Connection<P> {
                         refuted = false;
                     }
                     track.opened.set(false);
+                    track.catching_up.set(false);
                     track.pulse.take();
                     match ended {
                         Ok(()) => None,

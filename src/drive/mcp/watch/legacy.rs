@@ -30,6 +30,12 @@ const TRIES: u64 = 3;
 /// Servers need not say that the stream is there before they have something to say.
 const ASSUMED: Millis = Millis::from_secs(3);
 
+/// After that long without a word, a server has nothing more to say of what was missed.
+const REPLAYED: Millis = Millis::from_secs(2);
+
+/// In that time a server learns that we have left a stream; many let a session have one only.
+const PARTED: Millis = Millis(300);
+
 impl<P: Platform> Inner<P> {
     /// Listens on the stream of the session until it ends. A server that has none leaves us waiting for what comes
     /// on the streams of requests.
@@ -60,7 +66,7 @@ impl<P: Platform> Inner<P> {
         .await
     }
 
-    /// The stream of the session, taken up after the last event where there was one.
+    /// The stream of the session.
     async fn session_stream(&self, link: &Rc<Link>, track: &Track, absent: &Cell<bool>) -> Ended {
         let declared = || self.hub.union().declared(&link.capabilities, false);
         let idle = || declared().is_empty() && !self.hub.is_listened_to();
@@ -84,27 +90,22 @@ impl<P: Platform> Inner<P> {
             return pending().await;
         }
         let known = self.hub.is_known(link);
-        let point = track.resume.borrow().point().map(str::to_owned).filter(|_| known);
-        let build = |_, token: Option<&Secret>| resume::get(point.as_deref(), &link.session, &self.config, token);
-        let job = Job {
-            era: Era::Legacy,
-            what: ["the stream of ", &self.config.name].concat(),
-            expects: false,
-            safe: true,
-            session: Some(&link.session),
-            build: &build,
-            attendant: Some(&self.hub),
-            thinking: Cell::new(false),
-            // Some say nothing, not even a status, until there is something to tell.
-            timeout: Millis::MAX_TIMER,
-            cancel: &Cancel::new(),
-            track: Some(track),
-        };
-        let ended = self.run(&job, &mut |_| {}).await;
-        match ended {
+        let (refused, behind) = track.refused.take();
+        let point = track.resume.borrow().point().map(str::to_owned);
+        // Not twice in a row: the server may still have been at the end of the first one.
+        let point = point.filter(|_| known && !behind && (refused || self.hub.is_listened_to()));
+        if let Some(point) = &point {
+            track.catching_up.set(true);
+            self.catch_up(link, point, track).await;
+            self.platform.sleep(PARTED).await;
+            track.catching_up.set(false);
+        }
+        // Some say nothing, not even a status, until there is something to tell.
+        match self.session_get(link, None, track, Millis::MAX_TIMER).await {
             Ok(_) => Ok(()),
             Err(failure) => {
                 let error = &failure.error;
+                track.refused.set((error.status == Some(409), error.status == Some(409) && point.is_some()));
                 let none = error.status.is_some_and(has_none) || error.code == Code::Protocol;
                 // If it had a stream before, or says so in words, it is the session that is gone.
                 let had = known || self.is_shared(link) && self.hub.has_heard_of();
@@ -119,10 +120,48 @@ impl<P: Platform> Inner<P> {
         }
     }
 
+    /// Hears what was missed since that event, which a comparison does not find: questions, log entries, progress.
+    ///
+    /// The stream is not gone on with there ([MCP 2025-11-25, Transports, "Resumability and Redelivery"] leaves that to the
+    /// client): some servers register it under another name than that of the session's stream, and then tell nothing on it that
+    /// comes later. server-everything 2026.8.31 does, whose store gives the SDK an event's id for that of its stream. Where a
+    /// server holds a broken connection for the stream that it may have once, this one takes its place, and makes room.
+    ///
+    /// [MCP 2025-11-25, Transports, "Resumability and Redelivery"]: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery
+    async fn catch_up(&self, link: &Rc<Link>, point: &str, track: &Track) {
+        let missed = Track { brief: true, ..Track::default() };
+        // Whatever is wrong with the session, the stream tells as well.
+        let _ = self.session_get(link, Some(point), &missed, REPLAYED).await;
+        track.resume.borrow_mut().noted(missed.resume.borrow().point(), None, false);
+    }
+
+    /// Opens the stream by GET, or asks for what came after an event, and reads it to its end.
+    async fn session_get(&self, link: &Rc<Link>, last: Option<&str>, track: &Track, silence: Millis) -> Ended {
+        let build = |_, token: Option<&Secret>| resume::get(last, &link.session, &self.config, token);
+        let job = Job {
+            era: Era::Legacy,
+            what: ["the stream of ", &self.config.name].concat(),
+            expects: false,
+            safe: true,
+            session: Some(&link.session),
+            build: &build,
+            attendant: Some(&self.hub),
+            thinking: Cell::new(false),
+            timeout: silence,
+            cancel: &Cancel::new(),
+            track: Some(track),
+        };
+        self.run(&job, &mut |_| {}).await.map(|_| ())
+    }
+
     /// Keeps the session's subscriptions to resources what the watches want them to be.
     async fn subscriptions(&self, link: &Rc<Link>, track: &Track, absent: &Cell<bool>) -> Ended {
         let mut assumed = pin!(self.platform.sleep(ASSUMED));
         poll_fn(|context| {
+            if track.catching_up.get() {
+                assumed.set(self.platform.sleep(ASSUMED));
+                return Poll::Pending;
+            }
             let over = track.opened.get() || absent.get() || assumed.as_mut().poll(context).is_ready();
             if over { Poll::Ready(()) } else { Poll::Pending }
         })

@@ -422,7 +422,7 @@ fn a_legacy_server_is_subscribed_to_what_it_declares() {
     // What comes while the session is told anew what to watch comes before the gap is over.
     assert_eq!(told[1..], ["r:1", "r:1/x", "gap"], "{}", world.sim.report());
     assert_eq!(told[0], r#"watching {"resourceSubscriptions":["r:1"]}"#);
-    assert_eq!(world.opened(), [Value::Null, json!("1")], "taken up after the last event");
+    assert_eq!(world.opened(), [Value::Null, Value::Null], "a gap tells of all that was missed");
     let server = world.server.borrow();
     assert_eq!(server.opened[1].0 - server.opened[0].0, 30_700);
     assert_eq!(
@@ -434,6 +434,22 @@ fn a_legacy_server_is_subscribed_to_what_it_declares() {
             "resources/unsubscribe r:1"
         ]
     );
+}
+
+#[test]
+fn where_a_broken_stream_is_taken_for_the_one_that_there_may_be_it_is_taken_up() {
+    let id = |n: u32| Step::Bytes(format!("id: {n}\ndata:\n\n").into_bytes());
+    let streams = vec![vec![id(1), wait(30_000)], vec![Step::Hang], vec![updated("r:1"), Step::Hang]];
+    let world = World::new(1, Told::new(Era::Legacy, streams));
+    let (told, _) = world.run(async {
+        let stale = async {
+            world.sim.sleep(Millis(10_000)).await;
+            world.server.borrow_mut().instead = vec![Http::text(409, "", "")];
+        };
+        join(world.told(json!({ "uris": ["r:1"] }), 0, 60_000), stale).await.0
+    });
+    assert_eq!(world.opened(), [Value::Null, Value::Null, json!("1"), Value::Null], "{}", world.sim.report());
+    assert_eq!(told[1..], ["gap", "r:1"], "{}", world.sim.report());
 }
 
 #[test]
