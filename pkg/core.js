@@ -27,6 +27,12 @@ export class Core {
     this.#table = addTable(functions, store);
     this.#make = make;
     this.enter(() => {});
+    store?.note?.(this);
+  }
+
+  /** Stores what could not be stored before; best effort, since it goes along with the next change in any case. */
+  flush() {
+    this.call("waitingWrites", {}).catch(() => {});
   }
 
   /** Calls the core, in a new instance when the old one has crashed; gives what `call` gives. */

@@ -58,9 +58,16 @@ export class IndexedDbStore {
   #name;
   #opening;
   #database;
+  /** Who may hold in memory what could not be stored; weak, since this outlives them. */
+  #users = [];
 
   constructor(name = DATABASE) {
     this.#name = name;
+  }
+
+  /** Has `user.flush` called whenever the database opens after all that others went on without it. */
+  note(user) {
+    this.#users = [...this.#users.filter((known) => known.deref()), new WeakRef(user)];
   }
 
   async read(keys) {
@@ -122,13 +129,18 @@ export class IndexedDbStore {
   #open() {
     this.#opening ??= new Promise((resolve, reject) => {
       const request = globalThis.indexedDB.open(this.#name, VERSION);
-      const timer = setTimeout(reject, PATIENCE_MS, new Error("the database does not open"));
+      let late = false;
+      const giveUp = (words) => {
+        late = true;
+        reject(new Error(words));
+      };
+      const timer = setTimeout(giveUp, PATIENCE_MS, "the database does not open");
       request.onupgradeneeded = ({ oldVersion }) => {
         if (oldVersion < 1) request.result.createObjectStore(RECORDS);
         else request.transaction.objectStore("kv").name = RECORDS;
       };
       // Another tab holds an older version open and does not make way: memory has to do meanwhile.
-      request.onblocked = () => reject(new Error("another tab holds an older version open"));
+      request.onblocked = () => giveUp("another tab holds an older version open");
       request.onsuccess = () => {
         clearTimeout(timer);
         const database = request.result;
@@ -142,6 +154,7 @@ export class IndexedDbStore {
         this.#database = database;
         this.#opening = Promise.resolve(database);
         resolve(database);
+        if (late) for (const user of this.#users) user.deref()?.flush();
       };
       request.onerror = () => {
         clearTimeout(timer);
@@ -325,6 +338,10 @@ class Cautious {
       this.why = `IndexedDB was refused: ${error.message}`;
       return this.#memory[what](given);
     }
+  }
+
+  note(user) {
+    this.#place.note?.(user);
   }
 
   read(keys) {

@@ -5,21 +5,22 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
+import * as counting from "../servers/counting.mjs";
+import * as everything from "../servers/everything.mjs";
 import * as llm from "../servers/llm.mjs";
 import * as modern from "../servers/modern.mjs";
 import { start as serveFiles } from "../servers/static.mjs";
-import { launch, project, started } from "./lib.mjs";
+import { installed, launch, project, started, visit } from "./lib.mjs";
 
 const { path } = await project();
+const { Agent } = await installed(path);
 const site = await serveFiles({ mounts: { "/edgewise/": join(path, "node_modules/edgewise") }, files: { "/": ["text/html", "<!doctype html><title>persistence</title>"] } });
 after(() => site.close());
 const browser = await launch();
 
 /** A browser that nobody has used before; gives pages of it, each with an agent `world.agent`. */
 async function visitor(t, options) {
-  const context = await browser.newContext();
-  context.setDefaultTimeout(30_000);
-  t.after(() => context.close());
+  const context = await visit(t, browser);
   return async () => {
     const page = await context.newPage();
     await page.goto(site.url);
@@ -92,7 +93,8 @@ test("what real runs have kept goes along as one file, is gone on with elsewhere
   assert.deepEqual([sizes.conversations.map(({ id }) => id), open.length], [["other", "trip"], 1]);
   assert.equal(sizes.bytes, Object.values(sizes.spaces).reduce((sum, { bytes }) => sum + bytes, 0));
   const records = file.trim().split("\n").slice(1, -1).map((line) => JSON.parse(line));
-  assert.ok(records.some(({ space, key }) => space === "servers" && key.includes(encodeURI(notes.url).replaceAll("/", "%2F")) || key.includes(notes.url)), "the era of the server");
+  const era = records.find(({ space, key }) => space === "servers" && key === `${notes.url.replaceAll("/", "%2F")}/era`);
+  assert.equal(era?.text, "modern");
   assert.ok(!file.includes("never stored"));
   await second.context().close();
 
@@ -151,6 +153,30 @@ test("what real runs have kept goes along as one file, is gone on with elsewhere
   assert.deepEqual(databases, [], "nothing lies about in the database");
   assert.deepEqual(await bring(last), { records: sizes.entries });
   assert.deepEqual(await page.evaluate(() => world.said("trip")), [before[0]], "a prompt without an answer is in the log of its run");
+});
+
+test("whoever brings a file along does not ask a server again of which era it is", async (t) => {
+  const older = await started(t, everything);
+  const server = await started(t, counting, { target: older.url });
+  const agent = () => {
+    const agent = new Agent({ model: { provider: "offline" }, servers: [{ name: "everything", url: server.url }], cache: { store: "memory" } });
+    t.after(() => agent.close());
+    return agent;
+  };
+  const asked = () => [server.count("server/discover"), server.count("initialize")];
+  const first = agent();
+  await first.connect();
+  assert.deepEqual(asked(), [1, 1]);
+  const file = await (await first.storage.export({ spaces: ["servers"] })).text();
+  const era = file.split("\n").filter((line) => line.includes("/era\"")).map((line) => JSON.parse(line));
+  assert.deepEqual(era, [{ space: "servers", key: `${server.url.replaceAll("/", "%2F")}/era`, text: "legacy" }]);
+  const second = agent();
+  await second.storage.import(file);
+  await second.connect();
+  assert.deepEqual(asked(), [1, 2], "it knows");
+  assert.deepEqual(second.servers().map(({ state, era }) => [state, era]), [["ready", "legacy"]]);
+  await agent().connect();
+  assert.deepEqual(asked(), [2, 3], "one that knows nothing asks");
 });
 
 test("of one conversation the file holds what is its own", async (t) => {

@@ -3,10 +3,14 @@
 import { DurableObject } from "cloudflare:workers";
 import { Agent } from "edgewise";
 
+import { storeOf } from "../../pkg/store.js";
+import { brokenLaws } from "../package/records.mjs";
+
 class Keeper extends DurableObject {
   async fetch(request) {
     const { what, given = [], servers = [] } = await request.json();
     if (what === "abort") this.ctx.abort("the test wants a new instance");
+    if (what === "laws") return Response.json({ broken: await brokenLaws(storeOf(this.ctx.storage)) });
     if (what === "own") {
       await this.ctx.storage.put("own", given[0]);
       return Response.json({ keys: [...(await this.ctx.storage.list()).keys()].filter((key) => !key.startsWith("edgewise/")) });

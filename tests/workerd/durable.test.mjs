@@ -45,6 +45,10 @@ for (const kind of ["Lite", "Older"]) {
     assert.ok(value.entries >= 1 && value.servers[0].entries === value.entries);
   });
 
+  test(`${kind}: its storage keeps the laws of a place for records`, async () => {
+    assert.deepEqual(await ask("laws"), { broken: [] });
+  });
+
   test(`${kind}: long records come back whole, and what the object itself keeps stays`, async () => {
     const message = "x".repeat(700_000);
     assert.deepEqual(await ask("own", 7), { keys: ["own"] });
