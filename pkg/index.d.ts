@@ -2085,7 +2085,8 @@ export interface CacheOptions {
   /**
    * By the name of the tool, as `tools()` gives it: whether its results are cached, also where its annotations would forbid or
    * allow it, and how long. A tool that writes makes what its server's tools gave worthless, unless `invalidates` is false; that
-   * alone leaves it to the annotations whether it is cached itself.
+   * alone leaves it to the annotations whether it is cached itself. Where nobody saw the end of such a call, the server may still
+   * carry it out: what its tools give in the next five minutes is not taken as fresh.
    */
   tools?: { [name: string]: boolean | { ttlMs?: number; invalidates?: boolean } };
 }

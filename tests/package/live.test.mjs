@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 
+import * as counting from "../servers/counting.mjs";
 import * as everything from "../servers/everything.mjs";
 import * as modern from "../servers/modern.mjs";
 import { installed, project, rejected, started } from "./lib.mjs";
@@ -82,6 +83,33 @@ test("a resource of an older server is subscribed to and given up", async (t) =>
   assert.deepEqual(await chat.subscriptions(), [{ server: "library", uri: texts.uri, asked: true }]);
   assert.equal(await chat.unsubscribe("library", texts.uri), true);
   assert.equal(await chat.unsubscribe("library", texts.uri), false);
+});
+
+test("what an older server tells of is read, compared and told, also after its stream broke off", async (t) => {
+  const { url: target } = await started(t, everything);
+  const server = await started(t, counting, { target });
+  const { agent } = agentOf(t, server);
+  const chat = agent.conversation("c5");
+  // Its text says when it was read.
+  const source = "demo://resource/dynamic/text/1";
+  await chat.subscribe("library", source);
+  const stop = AbortSignal.timeout(60_000);
+  const changes = chat.changes({ signal: stop })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value } = await changes.next();
+    assert.deepEqual([value?.type, value?.uri, value?.same], ["context_changed", source, false]);
+    return value.difference;
+  };
+  await agent.callTool("library.toggle-subscriber-updates");
+  const first = await next();
+  assert.match(first, /\n\+ .*created at/);
+  assert.equal(server.count("resources/subscribe"), 1);
+  server.drop();
+  const [second, third] = [await next(), await next()];
+  assert.equal(new Set([first, second, third]).size, 3);
+  assert.equal(server.sessions.length, 1);
+  await changes.return();
+  await agent.close();
 });
 
 test("what cannot be followed says why", async (t) => {
