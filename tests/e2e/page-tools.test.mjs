@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { start as startModern } from "../servers/modern.mjs";
 import { body, cors, listen } from "../servers/lib.mjs";
+import { until } from "../package/lib.mjs";
 import { addServer, answered, ask, card, cardState, openTab, scene, serverState, shot, withServers } from "./page.mjs";
 
 const flags = ["--enable-features=WebMCP"];
@@ -34,7 +35,7 @@ scene("reading tools of servers are lent to the page and taken back", { flags },
     await serverState(page, "notes", "ready");
     await page.check("#lend");
     const names = () => page.evaluate(async () => (await document.modelContext.getTools()).map(({ name }) => name).sort());
-    await page.waitForFunction(async () => (await document.modelContext.getTools()).length === 4);
+    await until(page, async () => (await document.modelContext.getTools()).length === 4);
     assert.deepEqual(await names(), ["notes.add", "notes.echo", "notes.list_notes", "notes.slow"]);
     const sum = await page.evaluate(async () => {
       const tools = await document.modelContext.getTools();
@@ -42,7 +43,7 @@ scene("reading tools of servers are lent to the page and taken back", { flags },
     });
     assert.match(sum, /42/);
     await page.uncheck("#lend");
-    await page.waitForFunction(async () => (await document.modelContext.getTools()).length === 0);
+    await until(page, async () => (await document.modelContext.getTools()).length === 0);
   }),
 );
 

@@ -99,6 +99,17 @@ export async function visit(t, browser, { timeout = 30_000, before } = {}) {
   return context;
 }
 
+/**
+ * Waits until what `ask` gives in the page is true. `ask` may be async, unlike that of `page.waitForFunction`, which takes a promise
+ * for true.
+ */
+export async function until(page, ask, argument, { timeout = 30_000 } = {}) {
+  for (const end = Date.now() + timeout; !(await page.evaluate(ask, argument)); ) {
+    assert.ok(Date.now() < end, `it did not come to that within ${timeout} ms: ${ask}`);
+    await page.waitForTimeout(50);
+  }
+}
+
 /** Kills the process of a page, without a chance to say goodbye. */
 export async function kill(page) {
   const session = await page.context().newCDPSession(page);

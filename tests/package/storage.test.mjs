@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 
 import * as modern from "../servers/modern.mjs";
 import { start as serveFiles } from "../servers/static.mjs";
-import { assertScenario, installed, launch, manifest, project, rejected, Shelf, started, visit } from "./lib.mjs";
+import { assertScenario, installed, launch, manifest, project, rejected, Shelf, started, until, visit } from "./lib.mjs";
 
 const { path } = await project();
 const { Agent } = await installed(path);
@@ -240,7 +240,7 @@ test("an upgrade waits for an old tab in memory, and brings over what it has lef
     const page = await open();
     await prepare(page);
     // The old tab stays: whatever is answered, nobody has waited for it. One that makes way does so in its own time.
-    if (makesWay) await page.waitForFunction(async () => (await world.sizes()).spaces.servers.entries === 1);
+    if (makesWay) await until(page, async () => (await world.sizes()).spaces.servers.entries === 1);
     else assert.equal((await sizesOf(page)).spaces.servers.entries, 0);
     if (!makesWay) {
       await page.evaluate(() => world.agent.conversation("meanwhile").send("hello").result);
@@ -253,7 +253,7 @@ test("an upgrade waits for an old tab in memory, and brings over what it has lef
     const other = await open();
     await prepare(other);
     const ids = makesWay ? [] : ["meanwhile"];
-    await other.waitForFunction(async (ids) => {
+    await until(other, async (ids) => {
       const { spaces, conversations } = await world.sizes();
       return spaces.servers.entries === 1 && String(conversations.map(({ id }) => id)) === String(ids);
     }, ids);
