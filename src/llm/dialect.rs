@@ -84,7 +84,7 @@ impl Proof {
     pub(super) fn of(config: &ModelConfig) -> Proof {
         match host(&config.base_url) {
             Some("openrouter.ai") => Proof::Details,
-            None if config.id.contains('/') => Proof::Details,
+            None if config.provider == Provider::OpenAi && config.id.contains('/') => Proof::Details,
             Some(host) if host.ends_with(".googleapis.com") && config.id.contains("gemini-3") => Proof::Demanded,
             _ => Proof::None,
         }
