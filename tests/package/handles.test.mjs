@@ -108,6 +108,26 @@ test("of many tools those that fit are offered, and others are found", async (t)
   assert.deepEqual(all.filter(({ type }) => type === "tool_result").map(({ outcome }) => outcome), ["ok", "ok"]);
 });
 
+test("what was offered stays in front of a history, whoever goes on from it", async (t) => {
+  const options = { tools: manyTools(), limits: { maxToolTokens: 1000 } };
+  const here = await start(t, [call("find_tools", { query: "send an email" }), { text: "Done." }], options);
+  const { messages } = await here.agent.run("Do the things number 7 and 8").result;
+  const [mark] = messages[0].content;
+  assert.deepEqual([mark.type, mark.anew], ["tools", true]);
+  const there = await start(t, [{ text: "Done." }, { text: "Done." }], options);
+  const again = await there.agent.run("Do the things number 8 and 7", { messages }).result;
+  // Something that fits better than all that is there.
+  await there.agent.run("Does number 58", { messages: again.messages }).result;
+  // Breakpoints move on; to the cache they are no part of it.
+  const plain = ({ cache_control: _, ...tool }) => tool;
+  const asked = [...here.model.requests, ...there.model.requests].map(({ body }) => body.tools.map(plain));
+  assert.equal(JSON.stringify(asked[2]), JSON.stringify(asked[1]), "what was found and never called is there, and nothing else is new");
+  assert.deepEqual(asked[3].slice(0, asked[2].length), asked[2]);
+  const names = asked[3].map(({ name }) => name);
+  assert.ok(names.includes("send_mail") && names.includes("tool_58"), names.join());
+  assert.ok(!JSON.stringify(there.model.requests.at(-1).body.messages).includes('"anew"'), "no model is shown the mark");
+});
+
 test("Anthropic is told of found tools where they were found, and nothing in front of them changes", async (t) => {
   const turns = [call("find_tools", { query: "send an email" }), call("send_mail", {}), { text: "Done." }];
   const model = await llm.start({ turns });

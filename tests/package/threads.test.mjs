@@ -118,7 +118,7 @@ test("OpenAI Responses: what is stored there is gone on with, and sent again whe
     [undefined, 3],
     ["resp_4", 1],
   ]);
-  for (const { store, tools, instructions } of asked) assert.deepEqual([store, tools.length, instructions], [true, 1, "Be kind."]);
+  for (const { store, tools, instructions } of asked) assert.deepEqual([store, tools.length, instructions], [true, 2, "Be kind."]);
 });
 
 test("threads are off unless they are wanted, and only for providers that have them", async (t) => {

@@ -204,6 +204,12 @@ fn a_fallback_is_told_of_all_tools_in_front() {
 
 #[test]
 fn a_run_that_is_taken_up_again_has_what_it_found() {
+    for conversation in [None, Some("c")] {
+        taken_up_again(conversation);
+    }
+}
+
+fn taken_up_again(conversation: Option<&str>) {
     let sim = SimPlatform::new(1);
     let here = agent(&sim, claude(), json!({ "journal": true }));
     let asked = host_at(&sim, ANTHROPIC, |turn, request| match (wrong(request), turn) {
@@ -214,7 +220,7 @@ fn a_run_that_is_taken_up_again_has_what_it_found() {
         (None, 2) => Ok(call("send_mail")),
         _ => Ok(Vec::new()),
     });
-    let (handle, driven) = here.run("What will the weather be?".into(), RunOptions::default());
+    let (handle, driven) = here.send(conversation, "What will the weather be?".into(), RunOptions::default()).unwrap();
     handle.set_answerable(true);
     sim.spawn("page", driven);
     sim.spawn("reader", async move { drop(read(handle).await) });
@@ -226,6 +232,11 @@ fn a_run_that_is_taken_up_again_has_what_it_found() {
     let id = open[0]["runId"].as_str().unwrap().to_owned();
     let events = finish(&sim, there.resume(id, Vec::new()));
     assert!(events.iter().any(|event| kind(event) == "tool_result" && event["outcome"] == "ok"));
+    if let Some(id) = conversation {
+        // The next prompt goes on with the same.
+        run(&tab, there.send(Some(id), "And tomorrow?".into(), RunOptions::default()).unwrap());
+        assert_eq!(front(asked.borrow().last().unwrap()), front(&asked.borrow()[1]));
+    }
     let asked = asked.borrow();
     assert_eq!((late(&asked[1]), late(&asked[2])), (vec!["send_mail"], vec!["send_mail"]));
     assert_eq!(front(&asked[2]), front(&asked[1]));
