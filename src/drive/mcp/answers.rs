@@ -249,6 +249,7 @@ impl<P: Platform> Inner<P> {
 }
 
 /// A request of a legacy server.
+#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) id: RequestId,
     pub(super) method: String,
@@ -271,7 +272,7 @@ pub(super) struct Desk<'a> {
 }
 
 struct Serving<'a> {
-    id: RequestId,
+    asked: Asked,
     thinking: Rc<Cell<bool>>,
     work: Pin<Box<dyn Future<Output = ()> + 'a>>,
 }
@@ -290,11 +291,11 @@ impl<'a> Desk<'a> {
         if self.known.contains(&asked.id) {
             return;
         }
-        let id = asked.id.clone();
         if self.known.len() == MOST_KNOWN {
             self.known.remove(0);
         }
-        self.known.push(id.clone());
+        self.known.push(asked.id.clone());
+        let again = asked.clone();
         if streams && inner.config.answerers.declares(&asked.method) && inner.hub.hand_on(&asked.message()) {
             return;
         }
@@ -303,10 +304,10 @@ impl<'a> Desk<'a> {
         let work: Pin<Box<dyn Future<Output = ()> + 'a>> = if self.open.len() < MOST_AT_ONCE {
             Box::pin(async move { inner.serve(asked, session, attendant, &shared).await })
         } else {
-            let refusal = jsonrpc::error(&id, -32603, "too many requests at once");
+            let refusal = jsonrpc::error(&asked.id, -32603, "too many requests at once");
             Box::pin(inner.post(refusal, session, REPLY))
         };
-        self.open.push(Serving { id, thinking, work });
+        self.open.push(Serving { asked: again, thinking, work });
     }
 
     /// Drops what the server no longer wants to know, if that is what the notification says.
@@ -314,7 +315,7 @@ impl<'a> Desk<'a> {
         if let Some(id) =
             params.filter(|_| method == "notifications/cancelled").and_then(|params| params.get("requestId"))
         {
-            self.open.retain(|serving| !serving.id.equals(id));
+            self.open.retain(|serving| !serving.asked.id.equals(id));
         }
     }
 
@@ -333,13 +334,16 @@ impl<'a> Desk<'a> {
         !self.open.is_empty()
     }
 
-    /// Ends: what somebody still thinks about is dropped, what is on its way arrives.
-    pub(super) async fn close(&mut self) {
+    /// Ends: what somebody still thinks about is given up, and given back; what is on its way arrives.
+    pub(super) async fn close(&mut self) -> Vec<Asked> {
+        let mut left = Vec::new();
         poll_fn(|context| {
             self.poll(context);
-            self.open.retain(|serving| !serving.thinking.get());
+            let thought_about = self.open.extract_if(.., |serving| serving.thinking.get());
+            left.extend(thought_about.map(|serving| serving.asked));
             if self.open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        left
     }
 }

@@ -269,6 +269,46 @@ fn what_was_asked_while_the_stream_was_broken_is_answered_and_the_stream_is_a_ne
 }
 
 #[test]
+fn what_somebody_thinks_about_when_the_stream_breaks_is_asked_again() {
+    let form = json!({ "type": "object", "properties": {} });
+    let question = |id: &str| {
+        message(json!({
+            "jsonrpc": "2.0", "id": id, "method": "elicitation/create",
+            "params": { "message": "Where?", "requestedSchema": form }
+        }))
+    };
+    for forgotten in [false, true] {
+        let first = vec![question("e1"), Step::Wait(Millis(5_000))];
+        let second = vec![Step::Wait(Millis(50)), question("e2"), Step::Hang];
+        let mut scripts = vec![first, second];
+        if forgotten {
+            // For the request that begins a session anew.
+            scripts.insert(1, vec![Step::Hang]);
+        }
+        let world = World::new(Era::Legacy, scripts, json!({ "onInput": { "$function": 2 } }));
+        let asked = Rc::new(Cell::new(0));
+        let count = asked.clone();
+        world.sim.function(FunctionId(2), move |_, _| {
+            count.set(count.get() + 1);
+            AppAnswer::value(Millis(15_000), json!({ "action": "accept", "content": {} }))
+        });
+        let ending = async {
+            world.sim.sleep(Millis(1_000)).await;
+            if forgotten {
+                world.server.borrow_mut().valid_from = 2;
+                world.sim.sleep(Millis(10_000)).await;
+                world.ask().await;
+                world.connection.stand_by().await;
+            }
+        };
+        world.run(join(world.stand_by(120_000), ending));
+        let replies: Vec<Value> = world.server.borrow().replies.iter().map(|reply| reply["id"].clone()).collect();
+        let (expected, times) = if forgotten { (vec![json!("e2")], 2) } else { (vec![json!("e1"), json!("e2")], 3) };
+        assert_eq!((replies, asked.get()), (expected, times), "{}", world.sim.report());
+    }
+}
+
+#[test]
 fn nothing_is_opened_where_there_is_nothing_to_hear() {
     for (era, options) in [(Era::Modern, roots()), (Era::Legacy, json!({}))] {
         let world = World::new(era, vec![], options);

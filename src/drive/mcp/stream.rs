@@ -180,12 +180,7 @@ impl<P: Platform> Taker<'_, P> {
         for message in messages {
             match message {
                 Message::Answer(answer) => return Some(answer),
-                Message::Request { id, method, params } => {
-                    if let Some(session) = self.job.session {
-                        let streams = self.job.track.is_some();
-                        self.desk.take(self.inner, Asked { id, method, params }, session, self.job.attendant, streams);
-                    }
-                }
+                Message::Request { id, method, params } => self.ask(Asked { id, method, params }),
                 message => {
                     if let Message::Notification { method, params } = &message {
                         self.inner.note_log(method, params.as_ref());
@@ -203,6 +198,13 @@ impl<P: Platform> Taker<'_, P> {
             }
         }
         None
+    }
+
+    /// Has what the server asks answered.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        if let Some(session) = self.job.session {
+            self.desk.take(self.inner, asked, session, self.job.attendant, self.job.track.is_some());
+        }
     }
 
     /// Asks for what came after that event. If there is no stream to be had: with which status it was refused, if

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use serde_json::{Value, json};
 
-use super::answers::{Attendant, Desk};
+use super::answers::{Asked, Attendant, Desk};
 use super::single::beside;
 use super::stream::Taker;
 use super::{COURTESY, Inner};
@@ -64,6 +64,8 @@ pub(super) struct Track {
     pub(super) opened: Cell<bool>,
     pub(super) resume: RefCell<Resume>,
     pub(super) pulse: RefCell<Pulse>,
+    /// What the server asked on it and somebody thought about when it broke off: asked again on the next one.
+    pub(super) left: RefCell<Vec<Asked>>,
     /// It is only to bring what was missed, and silence ends it.
     pub(super) brief: bool,
     /// Such a one is under way before this one.
@@ -210,8 +212,14 @@ impl<P: Platform> Inner<P> {
         }
         let session = legacy::session_id(&response.head);
         let mut taker = Taker { inner: self, job, exchange, slot, heard, resume, desk, on_message };
+        for asked in job.track.filter(|track| track.opened.get()).map(|track| track.left.take()).unwrap_or_default() {
+            taker.ask(asked);
+        }
         let answer = taker.answer(response.body).await;
-        taker.desk.close().await;
+        let left = taker.desk.close().await;
+        if let Some(track) = job.track {
+            track.left.borrow_mut().extend(left);
+        }
         let answer = answer?;
         Ok(Reply { answer, session })
     }

@@ -24,8 +24,9 @@ impl Stage {
         // What a tab could not store, no other tab knows of.
         let sure = !self.disk;
         let of = tab.clone();
+        let name = format!("s{index}.{}", if is_write { "count" } else { "look" });
+        sim.note(format!("{} calls {name}", tab.name));
         tab.spawn("call", async move {
-            let name = format!("s{index}.{}", if is_write { "count" } else { "look" });
             let begun = sim.elapsed().0;
             let answer = of.agent.call_tool(&name, json!({}), &cancel, &mut |_| ()).await;
             let Ok(result) = answer else {

@@ -90,6 +90,9 @@ impl<P: Platform> Inner<P> {
             return pending().await;
         }
         let known = self.hub.is_known(link);
+        if !known {
+            track.left.take();
+        }
         let (refused, behind) = track.refused.take();
         let point = track.resume.borrow().point().map(str::to_owned);
         // Not twice in a row: the server may still have been at the end of the first one.
@@ -133,6 +136,7 @@ impl<P: Platform> Inner<P> {
         // Whatever is wrong with the session, the stream tells as well.
         let _ = self.session_get(link, Some(point), &missed, REPLAYED).await;
         track.resume.borrow_mut().noted(missed.resume.borrow().point(), None, false);
+        track.left.borrow_mut().append(&mut missed.left.borrow_mut());
     }
 
     /// Opens the stream by GET, or asks for what came after an event, and reads it to its end.
