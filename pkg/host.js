@@ -44,6 +44,7 @@ export class Host {
   #glue;
   #parts;
   #assets;
+  #rest;
   // What wasm waits for, by number: how to stop waiting.
   #open = new Map();
   // What JavaScript waits for, by number.
@@ -58,11 +59,13 @@ export class Host {
    * @param glue The exports `wake` and `settle`, and `cancel` if tickets are used.
    * @param parts Loads the other wasm and gives its living instance, `{ host, glue }`.
    * @param assets Gives the bytes of a file of the package by its name, undefined where there is none.
+   * @param rest Loads the other half of this wasm into the instance.
    */
-  constructor(glue, parts, assets) {
+  constructor(glue, { parts, assets, rest }) {
     this.#glue = glue;
     this.#parts = parts;
     this.#assets = assets;
+    this.#rest = rest;
   }
 
   /**
@@ -186,6 +189,13 @@ export class Host {
 
   asset(id, name) {
     this.wait(id, Promise.resolve(name).then(this.#assets));
+  }
+
+  rest(id) {
+    const fail = (thrown) => {
+      throw words(thrown);
+    };
+    this.wait(id, this.#rest().catch(fail));
   }
 
   loadSecret(id, table, name) {

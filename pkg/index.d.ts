@@ -8,6 +8,8 @@
  *
  * @param wasm Where the wasm is, or the wasm itself. Default: the file `wasm/edgewise_bg.wasm` of this package. Bundlers
  * that copy no assets (esbuild) need it; or import `edgewise/inline`, which holds the wasm.
+ * @param options.rest The same for `wasm/edgewise_rest.wasm`, the half of the core that is loaded when it is first used, such as
+ * to resume a run or to ask for statistics.
  * @param options.parts The same for `wasm/edgewise_parts_bg.wasm`, with what few apps need: it is loaded when first used,
  * such as by the offline model.
  * @param options.embeddings The same for `embeddings.bin`, which context is found with, or a function that gives it when it is
@@ -16,7 +18,11 @@
  */
 export function init(
   wasm?: WasmSource,
-  options?: { parts?: WasmSource; embeddings?: TableSource | false | (() => TableSource | Promise<TableSource | undefined> | undefined) },
+  options?: {
+    rest?: WasmSource;
+    parts?: WasmSource;
+    embeddings?: TableSource | false | (() => TableSource | Promise<TableSource | undefined> | undefined);
+  },
 ): Promise<void>;
 
 /** Where the table of meanings is, or its bytes. */

@@ -7,6 +7,7 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeA
 
 provide({
   core: { sync: () => bytes(base64) },
+  rest: { async: async () => bytes((await import("./wasm/inline-rest.js")).default) },
   parts: { async: async () => bytes((await import("./wasm/inline-parts.js")).default) },
 });
 

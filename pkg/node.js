@@ -5,6 +5,7 @@ import { provide } from "./shell.js";
 
 provide({
   core: { sync: () => readFileSync(new URL("./wasm/edgewise_bg.wasm", import.meta.url)) },
+  rest: { sync: () => readFileSync(new URL("./wasm/edgewise_rest.wasm", import.meta.url)) },
   parts: { sync: () => readFileSync(new URL("./wasm/edgewise_parts_bg.wasm", import.meta.url)) },
   embeddings: { sync: () => readFileSync(new URL("./embeddings.bin", import.meta.url)) },
 });

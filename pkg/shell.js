@@ -7,6 +7,7 @@ import { EdgewiseError, misuse } from "./error.js";
 import { Host } from "./host.js";
 import { later } from "./later.js";
 import { callOptions, encodePlain, text } from "./options.js";
+import { link } from "./rest.js";
 
 export { authorizeByRedirect, authorizeInPopup, completeAuthorization } from "./authorize.js";
 export { EdgewiseError } from "./error.js";
@@ -21,12 +22,12 @@ let loading;
 let host;
 
 /**
- * Tells how to get the two wasm files; only the entries call it. `sync` where the bytes are at hand, so that nobody has
+ * Tells how to get the wasm files; only the entries call it. `sync` where the bytes are at hand, so that nobody has
  * to call `init`; `async` gives whatever the glue's own loader takes.
  *
  * @typedef {{ sync?: () => BufferSource | WebAssembly.Module, async?: () => unknown }} Source
- * @param {{ core: Source, parts: Source, embeddings?: Source }} sources `core` is what every app needs, `parts` what is
- * loaded when first used, `embeddings` the table for finding by meaning; without it words alone count.
+ * @param {{ core: Source, rest: Source, parts: Source, embeddings?: Source }} sources `core` is what every app needs, `rest`
+ * what of it is loaded when first used, `parts` what is loaded so besides, `embeddings` the table for finding by meaning; without it words alone count.
  */
 export function provide(sources) {
   how = sources;
@@ -35,9 +36,10 @@ export function provide(sources) {
 /** See index.d.ts. */
 export function init(source, options) {
   // Taken as it comes: it is looked at only if a part is ever asked for.
-  if (options?.parts !== undefined) how = { ...how, parts: { async: () => options.parts } };
-  const table = options?.embeddings;
-  if (table !== undefined) how = { ...how, embeddings: { async: typeof table === "function" ? table : () => table } };
+  for (const name of ["rest", "parts", "embeddings"]) {
+    const given = options?.[name];
+    if (given !== undefined) how = { ...how, [name]: { async: typeof given === "function" ? given : () => given } };
+  }
   if (loaded) return Promise.resolve();
   loading ??= load(source).finally(() => {
     loading = undefined;
@@ -66,30 +68,46 @@ function live() {
     glue.initSync({ module: how.core.sync() });
     loaded = true;
   }
-  host = revive(glue, host, parts);
+  host = revive(glue, host, () => ({ parts, rest: once(rest) }));
   return { host, glue };
 }
 
-/** The host, or a new one on a new instance if that one has crashed. */
-function revive(glue, host, parts, assets) {
+/** The same promise for all who ask, until it fails. */
+function once(load) {
+  let loading;
+  return () => (loading ??= load().catch((error) => {
+    loading = undefined;
+    throw error;
+  }));
+}
+
+const restModule = once(async () => {
+  const given = await (how.rest.sync ?? how.rest.async)();
+  return given instanceof WebAssembly.Module ? given : WebAssembly.compile(await bytes("rest", given));
+});
+
+/** Loads the other half of the core into the living instance. */
+async function rest() {
+  const exports = glue.initSync();
+  await link(exports, await restModule(), () => glue.initSync() === exports);
+}
+
+/** The host, or a new one on a new instance if that one has crashed; `links` gives what it gets from here. */
+function revive(glue, host, links) {
   if (host && !host.error) return host;
   if (host) glue.__wbg_reset_state();
-  const next = new Host(glue, parts, assets);
+  const next = new Host(glue, links());
   glue.start(next);
   return next;
 }
 
-let partsGlue;
+const partsGlue = once(loadParts);
 let partsHost;
 
 /** The living instance of the other wasm; loaded by the first call, again after one that failed. */
 async function parts() {
-  partsGlue ??= loadParts().catch((error) => {
-    partsGlue = undefined;
-    throw error;
-  });
-  const glue = await partsGlue;
-  partsHost = revive(glue, partsHost, undefined, asset);
+  const glue = await partsGlue();
+  partsHost = revive(glue, partsHost, () => ({ assets: asset }));
   return { host: partsHost, glue };
 }
 
@@ -102,7 +120,11 @@ async function loadParts() {
 /** The bytes of a file of the package. */
 async function asset(name) {
   const source = await (how[name]?.sync ?? how[name]?.async)?.();
-  if (source === undefined || source === false) return undefined;
+  return source === undefined || source === false ? undefined : bytes(name, source);
+}
+
+/** The bytes of a file, from them or from where they are. */
+async function bytes(name, source) {
   const isPlace = typeof source === "string" || source instanceof URL;
   const given = isPlace ? await fetch(source) : source;
   if (given instanceof ArrayBuffer) return new Uint8Array(given);

@@ -35,40 +35,44 @@ struct Resumed<P: Platform> {
     keeper: Keeper<P>,
 }
 
+/// Ends a run that cannot be taken up.
+pub fn refuse(handle: &RunHandle, error: Error) {
+    let (run_id, messages, usage) = (String::new(), Vec::new(), Usage::default());
+    let start = Event::RunStart { run_id: run_id.clone(), resumed: true };
+    handle.publish(vec![start, Event::Error { run_id, error, messages, usage }]);
+}
+
 impl<P: Platform> Agent<P> {
     /// Takes up a run: one that was put away, from its snapshot, or one whose page is gone, by its id from the store. Calls that
     /// were at work are made again where twice is once; of others nobody knows. The caller polls the future as with
     /// [`Agent::run`]; what keeps the run from going on is its `error` event.
     pub fn resume(&self, from: String, decisions: Vec<Decision>) -> (RunHandle, impl Future<Output = ()> + 'static) {
+        let handle = RunHandle::default();
+        (handle.clone(), self.clone().resume_into(from, decisions, handle))
+    }
+
+    /// The same, for a handle that the app has already.
+    pub async fn resume_into(self, from: String, decisions: Vec<Decision>, handle: RunHandle) {
         let from = if from.starts_with("run_") && !from.contains('\n') { From::Store(from) } else { From::Text(from) };
-        let (agent, handle) = (self.clone(), RunHandle::default());
         if self.is_closed() {
             handle.cancel();
         }
-        let run_handle = handle.clone();
-        let driven = async move {
-            let taken = {
-                // Another tab may have the run, for however long.
-                let mut taken = pin!(agent.take_up(from, decisions, &run_handle));
-                poll_fn(|task| {
-                    if run_handle.is_cancelled() {
-                        return Poll::Ready(Err(Error::cancelled("resume")));
-                    }
-                    run_handle.wait(task.waker());
-                    taken.as_mut().poll(task)
-                })
-                .await
-            };
-            match taken {
-                Ok(Resumed { run, model, keeper }) => drive(agent, run, model, run_handle, Map::new(), keeper).await,
-                Err(error) => {
-                    let (run_id, messages, usage) = (String::new(), Vec::new(), Usage::default());
-                    let start = Event::RunStart { run_id: run_id.clone(), resumed: true };
-                    run_handle.publish(vec![start, Event::Error { run_id, error, messages, usage }]);
+        let taken = {
+            // Another tab may have the run, for however long.
+            let mut taken = pin!(self.take_up(from, decisions, &handle));
+            poll_fn(|task| {
+                if handle.is_cancelled() {
+                    return Poll::Ready(Err(Error::cancelled("resume")));
                 }
-            }
+                handle.wait(task.waker());
+                taken.as_mut().poll(task)
+            })
+            .await
         };
-        (handle, driven)
+        match taken {
+            Ok(Resumed { run, model, keeper }) => drive(self, run, model, handle, Map::new(), keeper).await,
+            Err(error) => refuse(&handle, error),
+        }
     }
 
     async fn take_up(&self, from: From, decisions: Vec<Decision>, handle: &RunHandle) -> Result<Resumed<P>> {

@@ -11,16 +11,16 @@ use wasm_bindgen::prelude::*;
 use super::WebPlatform;
 use super::arguments::Arguments;
 use super::door;
-use super::face::{no_method, parse, progress_json};
+use super::face::{parse, progress_json};
+use super::rest::rest;
 use super::work::{thrown, work};
 use crate::drive::client::Client;
 use crate::drive::mcp::Attendant;
 use crate::drive::wait::Cancel;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::json;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::input::Ask;
-use crate::mcp::listen::{Change, Filter};
 use crate::mcp::lists::List;
 use crate::mcp::types::Progress;
 
@@ -64,7 +64,7 @@ impl ClientCore {
     }
 }
 
-/// What [`ClientCore::call`] does.
+/// What [`ClientCore::call`] does: what every client wants here, the other methods where they are.
 async fn perform(
     client: Client<WebPlatform>,
     ear: Ear,
@@ -73,64 +73,27 @@ async fn perform(
     mut given: Arguments,
     cancel: Cancel,
 ) -> Result<String> {
-    let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-    let options = given.options()?;
     if matches!(&*method, "connect" | "list" | "ask" | "resumeTask" | "ping" | "setLogLevel") {
         ear.open(&cancel).await?;
     }
     let answer = match &*method {
         "connect" => client.connect(&cancel).await?,
-        "finishAuthorization" => client.finish_authorization(&given.text("callback")?, &cancel).await?,
         "list" => match List::of(&given.text("key")?) {
-            Some(list) => client.list(list, &options, &cancel).await?.into_value(),
+            Some(list) => client.list(list, &given.options()?, &cancel).await?.into_value(),
             None => return Err(Error::config("key", "there is no such list")),
         },
         "ask" => {
+            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+            let options = given.options()?;
             let (asked, params) = (given.text("method")?, given.object("params")?);
             let client = client.attended(Rc::new(Teller(ticket, options.meta.clone())));
             Value::Object(client.ask(&asked, &params, &options, &cancel, &mut report).await?)
-        }
-        "rootsChanged" => {
-            client.roots_changed().await;
-            Value::Null
-        }
-        "tasks" => client.tasks().await,
-        "resumeTask" => Value::Object(client.resume_task(&given.text("id")?, &options, &cancel, &mut report).await?),
-        "cancelTask" => {
-            client.cancel_task(&given.text("id")?, &cancel).await?;
-            Value::Null
-        }
-        "acceptTool" => {
-            client.accept_tool(&given.text("name")?).await?;
-            Value::Null
-        }
-        "cacheStats" => client.cache_stats().await,
-        "clearCache" => {
-            client.clear_cache().await;
-            Value::Null
-        }
-        "ping" => {
-            client.ping(&options, &cancel).await?;
-            Value::Null
-        }
-        // Tells of changes as progress, until it is cancelled.
-        "watch" => {
-            let filter = Filter::read(&given.take("filter"), "filter")?;
-            let mut tell = |change: Change| door::progress(ticket, &json::text(&change.to_value()));
-            match client.watch(filter, &cancel, &mut tell).await {
-                Err(error) if error.code != Code::Cancelled => return Err(error),
-                _ => Value::Null,
-            }
-        }
-        "setLogLevel" => {
-            client.set_log_level(&given.text("level")?, &cancel).await?;
-            Value::Null
         }
         "close" => {
             client.close().await;
             Value::Null
         }
-        _ => return Err(no_method(&method)),
+        _ => return (rest().await?.client)(client, ticket, method, given, cancel).await,
     };
     Ok(json::text(&answer))
 }

@@ -50,6 +50,11 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn part(this: &Host, id: u32, name: &str, table: u32, request: &str);
 
+    /// Loads what is loaded when first wanted, into this instance, and calls [`settle`], or with words for people.
+    #[cfg(feature = "split")]
+    #[wasm_bindgen(method)]
+    fn rest(this: &Host, id: u32);
+
     /// Reads, lists or changes the records of the agent with that table, and calls [`settle`] with an array, or with
     /// `full` or other words.
     #[wasm_bindgen(method)]
@@ -310,6 +315,12 @@ pub(crate) fn call(table: u32, function: u32, argument: &str) -> Wait {
 #[cfg(not(feature = "parts"))]
 pub(crate) fn part(name: &str, table: u32, request: &str) -> Wait {
     Wait::new(|host, id| host.part(id, name, table, request))
+}
+
+/// Waits until what is loaded when first wanted is there.
+#[cfg(feature = "split")]
+pub(crate) async fn rest() -> Result<(), JsValue> {
+    Wait::new(|host, id| host.rest(id)).await.map(drop)
 }
 
 /// Reads, lists or changes records; `given` and the answer are as in `pkg/store.js`.

@@ -11,22 +11,20 @@ use super::WebPlatform;
 use super::arguments::Arguments;
 use super::client::Teller;
 use super::door;
+use super::rest::rest;
 use super::work::{thrown, work};
 use crate::agent::config::{AgentConfig, RunOptions};
-use crate::drive;
 use crate::drive::agent::Agent;
 use crate::drive::diagnose::Patient;
 use crate::drive::handle::RunHandle;
 use crate::drive::mcp::Attendant;
-use crate::drive::resume::read_decisions;
+use crate::drive::resume::{read_decisions, refuse};
 use crate::drive::wait::Cancel;
 use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::llm::config::Provider;
 use crate::mcp::config::ServerConfig;
-use crate::mcp::lists::List;
 use crate::mcp::types::{CallToolResult, Progress};
-use crate::options::Fields;
 
 /// Options as the shell sends them.
 pub(super) fn parse(json: &str, path: &str) -> std::result::Result<Value, String> {
@@ -101,8 +99,14 @@ impl AgentCore {
     /// Takes up a run, from its snapshot or, by its id, from the store.
     pub fn resume(&self, from: String, decisions: &str) -> std::result::Result<RunCore, String> {
         let decisions = read_decisions(&parse(decisions, "decisions")?).map_err(|error| thrown(&error))?;
-        let (handle, driven) = self.agent.resume(from, decisions);
-        door::spawn(driven);
+        let (agent, handle) = (self.agent.clone(), RunHandle::default());
+        let driven = handle.clone();
+        door::spawn(async move {
+            match rest().await {
+                Ok(rest) => (rest.resume)(agent, from, decisions, driven).await,
+                Err(error) => refuse(&driven, error),
+            }
+        });
         Ok(RunCore { handle })
     }
 
@@ -122,7 +126,7 @@ impl AgentCore {
     }
 }
 
-/// What [`AgentCore::call`] does.
+/// What [`AgentCore::call`] does: what every agent wants here, the other methods where they are.
 async fn perform(
     agent: Agent<WebPlatform>,
     ticket: u32,
@@ -130,122 +134,23 @@ async fn perform(
     mut given: Arguments,
     cancel: Cancel,
 ) -> Result<String> {
-    let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
-    let options = given.options()?;
     let answer = match &*method {
         "connect" => {
             agent.connect(&cancel).await?;
             agent.servers()
         }
-        "finishAuthorization" => agent.finish_authorization(&given.text("callback")?, &cancel).await?,
-        "removeServer" => {
-            agent.remove_server(&given.text("name")?).await?;
-            Value::Null
-        }
         "callTool" => {
+            let mut report = |progress: Progress| door::progress(ticket, &json::text(&progress_json(progress)));
+            let options = given.options()?;
             let (name, input) = (given.text("name")?, given.take("input"));
             let attendant = Some(Rc::new(Teller(ticket, options.meta)) as Rc<dyn Attendant>);
             result_json(agent.call_cached(&name, input, options.cache, &cancel, &mut report, attendant).await?)
         }
-        "cacheStats" => agent.cache_stats().await,
-        "clearCache" => {
-            agent.clear_cache(given.take("server").as_str()).await?;
-            Value::Null
-        }
-        "waitingWrites" => agent.waiting_writes().await,
-        "forgetKept" => {
-            let (conversation, spaces) = (given.take("conversation"), given.take("spaces"));
-            let spaces = spaces.as_array().map(|names| names.iter().filter_map(Value::as_str).collect::<Vec<_>>());
-            agent.forget_kept(conversation.as_str(), spaces.as_deref()).await;
-            Value::Null
-        }
-        "buildContext" => {
-            let (query, wish) = (given.text("query")?, given.take("context"));
-            let mut config = agent.context_config();
-            if !wish.is_null() {
-                let mut fields = Fields::open(&wish, "")?;
-                config.read_choice(&mut fields)?;
-                fields.finish()?;
-            }
-            agent.build_context(&query, &config, &cancel).await?
-        }
-        "countTokens" => {
-            let (prompt, run, id) = (given.text("prompt")?, RunOptions::read(&given.take("run"))?, given.take("id"));
-            agent.count_tokens(id.as_str(), prompt, run, &cancel).await?
-        }
-        "findTools" => {
-            let (query, limit) = (given.text("query")?, given.take("limit"));
-            let limit = limit.as_u64().filter(|limit| *limit > 0 && *limit <= 1000);
-            let limit = limit.ok_or_else(|| Error::config("limit", "expected a whole number from 1 to 1000"))?;
-            Value::from(agent.find_tools(&query, limit as usize, &cancel).await?)
-        }
-        "forgetApprovals" => {
-            agent.forget_approvals().await;
-            Value::Null
-        }
-        "readResult" => agent.kept_result(&given.text("handle")?, &cancel).await?,
-        "rootsChanged" => {
-            agent.roots_changed().await;
-            Value::Null
-        }
-        "tasks" => agent.tasks().await,
-        "resumeTask" => {
-            let (server, task) = (given.text("server")?, given.text("task")?);
-            result_json(agent.resume_task(&server, &task, &cancel, &mut report).await?)
-        }
-        "acceptTool" => {
-            agent.accept_tool(&given.text("name")?).await?;
-            Value::Null
-        }
-        "openRuns" => agent.open_runs().await,
-        "forgetRun" => {
-            agent.forget_run(&given.text("id")?).await;
-            Value::Null
-        }
-        "messages" => json::tree(&agent.messages(&given.text("id")?).await?),
-        "clearConversation" => {
-            agent.clear_conversation(&given.text("id")?, &cancel).await?;
-            Value::Null
-        }
-        "subscribe" => {
-            let (server, uri) = (given.text("server")?, given.text("uri")?);
-            agent.subscribe(&given.text("id")?, &server, &uri, &cancel).await?;
-            Value::Null
-        }
-        "unsubscribe" => {
-            let (server, uri) = (given.text("server")?, given.text("uri")?);
-            Value::Bool(agent.unsubscribe(&given.text("id")?, &server, &uri).await?)
-        }
-        "subscriptions" => agent.subscriptions(&given.text("id")?).await?,
-        // Tells of changes as progress, until it is cancelled.
-        "changes" => {
-            let tell = |change: Value| door::progress(ticket, &json::text(&change));
-            match agent.changes(&given.text("id")?, &cancel, &tell).await {
-                Err(error) if error.code != Code::Cancelled => return Err(error),
-                _ => Value::Null,
-            }
-        }
-        "toolChanges" => {
-            let tell = |change: Value| door::progress(ticket, &json::text(&change));
-            match agent.tool_changes(given.text("server").ok().as_deref(), &cancel, &tell).await {
-                Err(error) if error.code != Code::Cancelled => return Err(error),
-                _ => Value::Null,
-            }
-        }
-        "list" => match List::of(&given.text("key")?) {
-            Some(list) => agent.list(list, options.cache, &cancel).await?,
-            None => return Err(Error::config("key", "there is no such list")),
-        },
-        "ask" => {
-            let (server, asked, params) = (given.text("server")?, given.text("method")?, given.object("params")?);
-            Value::Object(agent.ask(&server, &asked, &params, &options, &cancel, &mut report).await?)
-        }
-        "previewPlan" => agent.preview_plan(&given.take("plan"), &cancel).await?,
         "close" => {
             agent.close().await;
             Value::Null
         }
-        _ => return Err(no_method(&method)),
+        _ => return (rest().await?.agent)(agent, ticket, method, given, cancel).await,
     };
     Ok(json::text(&answer))
 }
@@ -259,10 +164,7 @@ pub(super) fn no_method(method: &str) -> Error {
 #[wasm_bindgen]
 pub fn diagnose(ticket: u32, options: &str) -> std::result::Result<(), String> {
     let patient = Patient::read(&parse(options, "options")?).map_err(|error| thrown(&error))?;
-    work(ticket, |cancel| async move {
-        let platform = WebPlatform::new(0);
-        Ok(json::text(&drive::diagnose::diagnose(&platform, &patient, &cancel).await?))
-    });
+    work(ticket, |cancel| async move { (rest().await?.diagnose)(patient, cancel).await });
     Ok(())
 }
 
@@ -277,7 +179,7 @@ pub(super) fn progress_json(Progress { progress, total, message }: Progress) -> 
     json
 }
 
-fn result_json(result: CallToolResult) -> Value {
+pub(super) fn result_json(result: CallToolResult) -> Value {
     let mut json = Map::new();
     json.insert("content".into(), Value::Array(result.content));
     if let Some(structured) = result.structured_content {

@@ -12,6 +12,8 @@ mod fetch;
 #[cfg(feature = "parts")]
 mod part;
 mod platform;
+#[cfg(feature = "face")]
+mod rest;
 mod store;
 mod work;
 

@@ -16,7 +16,7 @@ const app = (entry, init = "edgewise.init") =>
 const { path } = await project({
   "index.html": html("./main.js"),
   "main.js": app("edgewise"),
-  "given.js": app("edgewise", '() => edgewise.init(new URL("./edgewise_bg.wasm", import.meta.url), { parts: new URL("./edgewise_parts_bg.wasm", import.meta.url) })'),
+  "given.js": app("edgewise", '() => edgewise.init(new URL("./edgewise_bg.wasm", import.meta.url), { rest: new URL("./edgewise_rest.wasm", import.meta.url), parts: new URL("./edgewise_parts_bg.wasm", import.meta.url) })'),
   "inline.js": app("edgewise/inline"),
   "out/given.html": html("./given.js"),
   "out/inline.html": html("./inline.js"),
@@ -27,7 +27,7 @@ const open = await browse();
 test("Vite", async () => {
   await vite({ root: path, base: "./", logLevel: "error", build: { outDir: "dist" } });
   const assets = await readdir(join(path, "dist/assets"));
-  assert.equal(assets.filter((name) => name.endsWith(".wasm")).length, 2, `both wasm files among ${assets}`);
+  assert.equal(assets.filter((name) => name.endsWith(".wasm")).length, 3, `the wasm files among ${assets}`);
   const server = await serve(join(path, "dist"));
   const { outcome } = await open(server.url);
   assertScenario(await outcome(), version);
@@ -59,7 +59,7 @@ for (const [name, note] of [["given", "with the wasm's URL given to init()"], ["
     });
     assert.deepEqual(warnings, []);
     if (name === "given") {
-      for (const file of ["edgewise_bg.wasm", "edgewise_parts_bg.wasm"]) {
+      for (const file of ["edgewise_bg.wasm", "edgewise_rest.wasm", "edgewise_parts_bg.wasm"]) {
         await copyFile(join(path, "node_modules/edgewise/wasm", file), join(path, "out", file));
       }
     }

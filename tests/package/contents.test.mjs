@@ -14,8 +14,8 @@ const { path, contents } = await project();
 test("the package holds what it needs and nothing else", () => {
   const wanted = [
     "LICENSE-APACHE", "LICENSE-MIT", "README.md", "agent.js", "authorize.js", "browser.js", "client.js", "core.js", "embeddings.bin", "embeddings.md", "error.js", "host.js", "index.d.ts", "inline.js", "later.js", "models.js",
-    "node.js", "options.js", "otlp.d.ts", "otlp.js", "package.json", "page.d.ts", "page.js", "run.js", "secrets.js", "service-worker.js", "shell.js", "storage.js", "store.js", "transport.js", "transports.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
-    "wasm/edgewise_parts.js", "wasm/edgewise_parts_bg.wasm", "wasm/inline-parts.js", "wasm/inline.js", "workerd.js",
+    "node.js", "options.js", "otlp.d.ts", "otlp.js", "package.json", "page.d.ts", "page.js", "rest.js", "run.js", "secrets.js", "service-worker.js", "shell.js", "storage.js", "store.js", "transport.js", "transports.js", "wasm.d.ts", "wasm/edgewise.js", "wasm/edgewise_bg.wasm",
+    "wasm/edgewise_parts.js", "wasm/edgewise_parts_bg.wasm", "wasm/edgewise_rest.wasm", "wasm/inline-parts.js", "wasm/inline-rest.js", "wasm/inline.js", "workerd.js",
   ];
   assert.deepEqual(contents.toSorted(), wanted);
 });

@@ -5,7 +5,7 @@ import { IndexedDbStore, MemoryStore } from "/pkg/store.js";
 
 /** The shell's own host over the test's two entries. */
 export function connect(wake, settle) {
-  return new Host({ wake, settle });
+  return new Host({ wake, settle }, {});
 }
 
 const functions = [

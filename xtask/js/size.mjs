@@ -66,5 +66,6 @@ function bundle() {
 measure("app.js", bundle());
 for (const path of scripts(browserEntry())) print(path);
 print(join(pkg, "wasm/edgewise_bg.wasm"));
+print(join(pkg, "wasm/edgewise_rest.wasm"));
 print(join(pkg, "wasm/edgewise_parts.js"));
 print(join(pkg, "wasm/edgewise_parts_bg.wasm"));

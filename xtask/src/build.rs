@@ -18,14 +18,22 @@ struct Module {
     /// Name of its files in `pkg/wasm/`: `NAME.js`, `NAME.d.ts`, `NAME_bg.wasm`.
     name: &'static str,
     features: &'static str,
+    /// What is marked to be loaded when first wanted lies in a wasm of its own, for the same instance: its file and the file with its
+    /// bytes as text.
+    rest: Option<[&'static str; 2]>,
     /// The same bytes as text, for `edgewise/inline`.
     inline: &'static str,
 }
 
 /// What every page loads, and what is loaded when first used; see `[features]` in `Cargo.toml`.
 const MODULES: [Module; 2] = [
-    Module { name: "edgewise", features: "face", inline: "inline.js" },
-    Module { name: "edgewise_parts", features: "parts", inline: "inline-parts.js" },
+    Module {
+        name: "edgewise",
+        features: "face,split",
+        rest: Some(["edgewise_rest.wasm", "inline-rest.js"]),
+        inline: "inline.js",
+    },
+    Module { name: "edgewise_parts", features: "parts", rest: None, inline: "inline-parts.js" },
 ];
 
 /// How the files of a module end.
@@ -88,7 +96,7 @@ pub(crate) fn package(dev: bool) -> Outcome {
     let package = root().join("pkg/wasm");
     let outputs = MODULES.iter().flat_map(|module| {
         let files = ENDINGS.map(|ending| package.join([module.name, ending].concat()));
-        files.into_iter().chain([package.join(module.inline)])
+        files.into_iter().chain(module.rest.into_iter().flatten().chain([module.inline]).map(|name| package.join(name)))
     });
     let outputs = outputs.collect();
     let stamp = Stamp::new("pkg-wasm", input, outputs)?;
@@ -99,7 +107,18 @@ pub(crate) fn package(dev: bool) -> Outcome {
 
     fs::create_dir_all(&package).map_err(|error| format!("cannot create pkg/wasm: {error}"))?;
     for module in &MODULES {
-        let generated = generate(&compile(dev, module)?, module.name, dev)?;
+        let mut compiled = compile(dev, module)?;
+        if let Some([name, text]) = module.rest {
+            let halves = split(&compiled)?;
+            let rest = halves.join("split_rest.wasm");
+            if !dev {
+                optimise(&rest)?;
+            }
+            fs::copy(&rest, package.join(name)).map_err(|error| format!("cannot write pkg/wasm/{name}: {error}"))?;
+            inline(&rest, &package.join(text))?;
+            compiled = halves.join("edgewise.wasm");
+        }
+        let generated = generate(&compiled, module, dev)?;
         let wasm = generated.join("edgewise_bg.wasm");
         if !dev {
             optimise(&wasm)?;
@@ -164,7 +183,7 @@ pub(crate) fn bindgen() -> Outcome<PathBuf> {
 
 /// Compiles a module and returns a copy of the wasm, since both builds end in one place.
 fn compile(dev: bool, module: &Module) -> Outcome<PathBuf> {
-    let mut command = cargo(&["build", "--package", "edgewise", "--lib", "--target", TARGET]);
+    let mut command = cargo(&["rustc", "--package", "edgewise", "--lib", "--target", TARGET]);
     command.args(["--no-default-features", "--features", module.features]);
     if !dev {
         let mut flags = remapped_paths();
@@ -175,6 +194,10 @@ fn compile(dev: bool, module: &Module) -> Outcome<PathBuf> {
             command.args(SMALL_ARGS).env("RUSTC_BOOTSTRAP", "1");
         }
         command.arg("--config").arg(format!("target.{TARGET}.rustflags={flags:?}"));
+    }
+    if module.rest.is_some() {
+        // Who asks for what, which decides where it goes.
+        command.args(["--", "-Clink-arg=--emit-relocs"]);
     }
     timed(&format!("compiling {} for wasm32", module.name), || run(&mut command))?;
     let profile = if dev { "debug" } else { "release" };
@@ -219,13 +242,28 @@ fn remapped_paths() -> Vec<String> {
     flags
 }
 
-fn generate(wasm: &Path, name: &str, dev: bool) -> Outcome<PathBuf> {
-    let out = scratch_dir()?.join("generated").join(name);
+/// Splits what is marked to be loaded when first wanted off a wasm; returns the folder of both halves.
+fn split(wasm: &Path) -> Outcome<PathBuf> {
+    let out = scratch_dir()?.join("split").join("halves");
+    let _ = fs::remove_dir_all(&out);
+    let mut command = Command::new(bindgen()?);
+    // Relative to the glue: what the core asks for the other half.
+    command.current_dir(root()).arg("split").arg(wasm).arg("../rest.js").arg(&out);
+    timed("splitting", || run(&mut command))?;
+    Ok(out)
+}
+
+fn generate(wasm: &Path, module: &Module, dev: bool) -> Outcome<PathBuf> {
+    let out = scratch_dir()?.join("generated").join(module.name);
     let _ = fs::remove_dir_all(&out);
     let mut command = Command::new(bindgen()?);
     command.current_dir(root()).arg("generate").arg(wasm).arg("--out-dir").arg(&out);
     // The package's entries find the wasm themselves, and make a new instance after a panic.
     command.args(["--target", "web", "--omit-default-module-path", "--experimental-reset-state-function"]);
+    if module.rest.is_some() {
+        // The other half calls through the table of functions.
+        command.arg("--keep-lld-exports");
+    }
     command.args(if dev { &["--debug"][..] } else { &["--remove-producers-section"] });
     timed("generating bindings", || run(&mut command))?;
     Ok(out)

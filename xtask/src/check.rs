@@ -20,7 +20,7 @@ pub(crate) fn everything() -> Outcome {
         ("layers", layer_rules),
         ("clippy", || clippy(&["--workspace", "--all-targets"])),
         ("clippy wasm32", clippy_wasm),
-        ("clippy core", || clippy_module("face")),
+        ("clippy core", || clippy_module("face,split")),
         ("clippy parts", || clippy_module("parts")),
         ("docs", || quietly(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))),
         ("types", types),
