@@ -480,6 +480,8 @@ export interface WorkersAiModel extends Windowed {
   id: string;
   /** `env.AI`. */
   binding: { run(model: string, input: any, options?: any): Promise<unknown> };
+  /** Further fields of what the binding is given; they win over ours. */
+  body?: { [field: string]: Json };
   maxTokens?: number;
   temperature?: number;
   prices?: Prices;
@@ -503,6 +505,12 @@ export interface RemoteModel extends Windowed {
   baseUrl?: string;
   /** Further headers; they win over ours. */
   headers?: { [name: string]: string };
+  /**
+   * Further fields of each request, as the provider names them, such as `{ thinking: { type: "adaptive" } }` (Anthropic),
+   * `{ reasoning: { effort: "high", summary: "auto" } }` (Responses), or `{ generationConfig: { thinkingConfig: { includeThoughts: true } } }`
+   * (Gemini). They win over ours, and objects are merged. Messages, tools, system prompt and `stream` are the agent's.
+   */
+  body?: { [field: string]: Json };
   /** Most tokens of one answer. Default: the provider's; 8,192 for Anthropic, which demands one. */
   maxTokens?: number;
   /** Sampling temperature. Default: the provider's. */

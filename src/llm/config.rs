@@ -1,11 +1,11 @@
 //! Which model to ask, and how to reach it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::http::TRANSPORT;
 use crate::llm::types::Prices;
-use crate::options::{Fields, FunctionId};
+use crate::options::{Fields, FunctionId, expected};
 use crate::secret::Secret;
 
 /// The wires that this version speaks.
@@ -60,6 +60,8 @@ pub struct ModelConfig {
     pub base_url: String,
     /// Further headers; they win over ours. Values may be credentials.
     pub headers: Vec<(String, Secret)>,
+    /// Further fields of each request's body, as the provider names them; they win over ours.
+    pub body: Map<String, Value>,
     /// Most tokens of one answer. Sent when given; Anthropic demands one and gets 8,192 by default.
     pub max_tokens: Option<u64>,
     /// Tokens that the model takes at once, with its answer; `None` where the app does not say.
@@ -85,6 +87,7 @@ impl ModelConfig {
             api_key: None,
             base_url: String::new(),
             headers: Vec::new(),
+            body: Map::new(),
             max_tokens: None,
             context_window: None,
             temperature: None,
@@ -160,6 +163,7 @@ impl ModelConfig {
             api_key: fields.string("apiKey")?.filter(|key| !key.is_empty()).map(Secret::new),
             base_url,
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
+            body: fields.value("body").map_or(Ok(Map::new()), |value| body(value, provider, &fields.path("body")))?,
             max_tokens: fields.whole("maxTokens", 1..=10_000_000)?,
             context_window: fields.whole("contextWindow", 1..=100_000_000)?,
             temperature: fields.number("temperature")?,
@@ -181,6 +185,32 @@ impl ModelConfig {
         }
         fields.finish()?;
         Ok(config)
+    }
+}
+
+/// What an encoder writes, and nobody else.
+const OURS: [&str; 11] = [
+    "model",
+    "messages",
+    "input",
+    "contents",
+    "tools",
+    "system",
+    "systemInstruction",
+    "instructions",
+    "stream",
+    "thread",
+    "previous_response_id",
+];
+
+fn body(value: &Value, provider: Provider, path: &str) -> Result<Map<String, Value>> {
+    if matches!(provider, Provider::App | Provider::Browser | Provider::Offline) {
+        return Err(Error::config(path, "is only for a model behind a provider's wire"));
+    }
+    let Value::Object(fields) = value else { return Err(expected(path, "an object", value)) };
+    match fields.keys().find(|name| OURS.contains(&name.as_str())) {
+        Some(name) => Err(Error::config([path, ".", name].concat(), "is what the agent writes itself")),
+        None => Ok(fields.clone()),
     }
 }
 
@@ -211,6 +241,29 @@ mod tests {
         assert_eq!(config.context_window, Some(8000));
         assert_eq!((config.base_url.as_str(), config.max_tokens), ("/llm/v1", Some(100)));
         assert!(!format!("{config:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn further_fields_are_those_that_nobody_else_writes() {
+        let read = |provider: &str, body: Value| {
+            let value = json!({ "provider": provider, "id": "m", "body": body });
+            ModelConfig::read(&value, "model").map(|config| config.body)
+        };
+        let thinks = json!({ "thinking": { "type": "adaptive" } });
+        assert_eq!(read("anthropic", thinks.clone()).unwrap(), *thinks.as_object().unwrap());
+        assert_eq!(read("openai", Value::Null).unwrap(), Map::new());
+        for (provider, body, path) in [
+            ("anthropic", json!({ "messages": [] }), "model.body.messages"),
+            ("openai-responses", json!({ "a": 1, "tools": [] }), "model.body.tools"),
+            ("openai", json!("no"), "model.body"),
+            ("browser", thinks, "model.body"),
+        ] {
+            let mut value = json!({ "provider": provider, "id": "m", "body": body });
+            if provider == "browser" {
+                value["generate"] = json!({ "$function": 1 });
+            }
+            assert_eq!(ModelConfig::read(&value, "model").unwrap_err().path.as_deref(), Some(path));
+        }
     }
 
     #[test]

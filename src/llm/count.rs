@@ -33,6 +33,9 @@ const NO_INPUT: [&str; 8] = [
     "include",
 ];
 
+/// What an app may have added that is counted, or changes the count.
+const INPUT: [&str; 4] = ["thinking", "reasoning", "tool_choice", "text"];
+
 /// The request that counts the tokens of `asked`, which an encoder of that model has written. `None` where nobody counts.
 ///
 /// For the browser's model, `asked` has to be in its own words already (`prompt_api`).
@@ -63,9 +66,12 @@ pub fn request(config: &ModelConfig, mut asked: Request) -> Option<Request> {
         Provider::Browser => {
             body.insert("count".to_owned(), true.into());
         }
-        _ => NO_INPUT.iter().for_each(|name| {
-            body.remove(*name);
-        }),
+        _ => {
+            let more = config.body.keys().map(String::as_str).filter(|name| !INPUT.contains(name));
+            for name in NO_INPUT.into_iter().chain(more) {
+                body.remove(name);
+            }
+        }
     }
     asked.url.push_str(path);
     asked.body = Some(crate::json::text(&Value::Object(body)));

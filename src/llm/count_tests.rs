@@ -25,6 +25,17 @@ fn body(request: &Request) -> Value {
 }
 
 #[test]
+fn of_what_the_app_adds_only_what_is_input_is_counted() {
+    let fields = json!({ "thinking": { "type": "adaptive" }, "service_tier": "auto" });
+    let config =
+        ModelConfig { body: fields.as_object().unwrap().clone(), ..config(Provider::Anthropic, "https://a.test") };
+    let asked = asked(&config);
+    let counted = body(&request(&config, asked.clone()).unwrap());
+    assert_eq!((&counted["thinking"], counted.get("service_tier")), (&fields["thinking"], None));
+    assert_eq!(body(&asked)["service_tier"], "auto");
+}
+
+#[test]
 fn each_wire_is_asked_where_it_counts_with_all_of_the_input_and_nothing_else() {
     let endpoints = [
         (Provider::Anthropic, "https://a.test", "https://a.test/v1/messages/count_tokens"),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use super::config::{ModelConfig, Provider};
 use super::dialect::{Dialect, prefill};
@@ -188,6 +188,7 @@ impl Encoder {
                 head.push_str(&crate::json::text(&tool_definitions(config.provider, first)));
             }
         }
+        merge_in(&mut head, &config.body);
         let list = match writer {
             Writer::Anthropic(_) | Writer::OpenAi(_) | Writer::App => "messages",
             Writer::Responses { .. } => "input",
@@ -330,6 +331,27 @@ impl Encoder {
         }
         body.push_str("]}");
         Request { method: Method::Post, url: self.url.clone(), headers: self.headers.clone(), body: Some(body) }
+    }
+}
+
+/// Puts further fields into an object that is not closed yet, in place of those that are there; objects are merged.
+fn merge_in(head: &mut String, body: &Map<String, Value>) {
+    if body.is_empty() {
+        return;
+    }
+    head.push('}');
+    let mut whole = crate::json::read(head).unwrap_or_default();
+    merge(&mut whole, body);
+    *head = crate::json::text(&whole);
+    head.pop();
+}
+
+fn merge(into: &mut Value, fields: &Map<String, Value>) {
+    for (name, value) in fields {
+        match (into.get_mut(name), value) {
+            (Some(known @ Value::Object(_)), Value::Object(more)) => merge(known, more),
+            (_, value) => into[name.as_str()] = value.clone(),
+        }
     }
 }
 

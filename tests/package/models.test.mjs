@@ -108,6 +108,18 @@ test("a stream that is cut is gone on with", async (t) => {
   assert.equal((await server.requests[1].body.messages[1].content[0].text).length > 0, true);
 });
 
+test("further fields of the app go with each request", async (t) => {
+  const server = await llm.start({ turns: [{ text: "Hello." }] });
+  t.after(server.close);
+  const model = { provider: "anthropic", id: "m", baseUrl: server.url, body: { thinking: { type: "adaptive" }, max_tokens: 77 } };
+  const agent = new Agent({ model });
+  t.after(() => agent.close());
+  await agent.run("hi").result;
+  const [{ body }] = server.requests;
+  assert.deepEqual([body.thinking, body.max_tokens, body.stream], [{ type: "adaptive" }, 77, true]);
+  assert.throws(() => new Agent({ model: { ...model, body: { messages: [] } } }), { code: "config", path: "model.body.messages" });
+});
+
 test("an answer is checked against its schema, with one repair", async () => {
   const output = { type: "object", properties: { city: { type: "string" }, mm: { type: "number" } }, required: ["city", "mm"], additionalProperties: false };
   const answers = ["Gladly!", '{"city":"Oslo"}', "```json\n{\"city\":\"Oslo\",\"mm\":4}\n```"];

@@ -504,3 +504,46 @@ fn a_schema_is_demanded_in_the_words_of_each_wire() {
     let list = json!({ "type": "array" });
     assert_eq!(sent(Provider::App, "transport:1", "mine", &[add()], &list)["output"], list);
 }
+
+#[test]
+fn further_fields_of_the_app_win_and_leave_the_rest_as_it_is() {
+    for (provider, fields, path, given) in [
+        (
+            Provider::Anthropic,
+            json!({ "thinking": { "type": "adaptive" }, "max_tokens": 77777 }),
+            "/thinking/type",
+            "adaptive",
+        ),
+        (Provider::OpenAi, json!({ "reasoning_effort": "low", "max_tokens": 77777 }), "/reasoning_effort", "low"),
+        (
+            Provider::OpenAiResponses,
+            json!({ "reasoning": { "effort": "low" }, "max_output_tokens": 77777 }),
+            "/reasoning/effort",
+            "low",
+        ),
+        (
+            Provider::Gemini,
+            json!({ "generationConfig": { "thinkingConfig": { "thinkingLevel": "LOW" }, "maxOutputTokens": 77777 } }),
+            "/generationConfig/thinkingConfig/thinkingLevel",
+            "LOW",
+        ),
+    ] {
+        let plain = ModelConfig { max_tokens: Some(5), temperature: Some(0.5), ..config(provider) };
+        let more = ModelConfig { body: fields.as_object().unwrap().clone(), ..plain.clone() };
+        let written = |config: &ModelConfig| {
+            let body = request(config, Some("Be brief."), &[add()], &history()).body.unwrap();
+            (serde_json::from_str::<Value>(&body).unwrap(), body)
+        };
+        let ((with, text), (mut without, before)) = (written(&more), written(&plain));
+        assert_eq!(with.pointer(path), Some(&json!(given)), "{text}");
+        assert_eq!(text.matches("\"temperature\":0.5").count(), 1, "{text}");
+        // What was said is the same to the byte, and so is all that the app did not name.
+        let list =
+            ["\"messages\":[", "\"input\":[", "\"contents\":["].into_iter().find(|list| before.contains(list)).unwrap();
+        assert_eq!(text[text.find(list).unwrap()..], before[before.find(list).unwrap()..]);
+        for (name, value) in with.as_object().unwrap() {
+            without[name.as_str()] = value.clone();
+        }
+        assert_eq!((without, text.matches(":77777").count()), (with, 1), "{text}");
+    }
+}

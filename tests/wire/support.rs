@@ -17,6 +17,7 @@ pub(crate) fn config(provider: Provider) -> ModelConfig {
         api_key: Some(Secret::new(KEY)),
         base_url: "https://user:pw@llm.test/base".into(),
         headers: Vec::new(),
+        body: serde_json::Map::new(),
         max_tokens: None,
         context_window: None,
         temperature: None,

@@ -322,6 +322,8 @@ test("a mistake in the configuration names the variable and never its value", as
     [{ MAX_TURNS: "0" }, "MAX_TURNS"],
     [{ MODEL_CONTEXT_WINDOW: "hidden-value" }, "MODEL_CONTEXT_WINDOW"],
     [{ MODEL_CONTEXT_WINDOW: "0" }, "MODEL_CONTEXT_WINDOW"],
+    [{ MODEL_BODY: "hidden-value" }, "MODEL_BODY"],
+    [{ MODEL_PROVIDER: "openai", MODEL_ID: "m", MODEL_API_KEY: "k", MODEL_BODY: '{"messages":["hidden-value"]}' }, "MODEL_BODY.messages"],
     [{ APPROVAL: "hidden-value" }, "APPROVAL"],
     [{ CONTEXT: "hidden-value" }, "CONTEXT"],
     [{ MCP_SERVERS: "hidden-value" }, "MCP_SERVERS"],
