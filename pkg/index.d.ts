@@ -279,10 +279,12 @@ export interface Span {
 /** Resources of the servers that go before the model by themselves. */
 export interface ContextOptions {
   /**
-   * The URIs of the resources to use, or `"auto"` (the default) for those that fit the prompt: the twelve best and what up to three
-   * templates are filled to.
+   * The URIs of the resources to use, or `"auto"` (the default) for those that fit the prompt: the best `maxResources` and what up to
+   * three templates are filled to.
    */
   resources?: "auto" | string[];
+  /** Most resources that are read for one prompt, 1 to 200: each is a request, unless it is in the cache. Default: 12. */
+  maxResources?: number;
   /**
    * Most tokens of it. Default: 100,000; never more than four fifths of the model's `contextWindow`, as far as it is known, leave
    * beside the answer, the system prompt, the tools and the history.
@@ -1045,11 +1047,11 @@ export class Agent {
    * chosen from all servers by words and by meaning, read, cut into passages, and the best passages fill the budget. Arguments
    * of resource templates are found in the query with what their server completes them to.
    *
-   * @param options `maxTokens` and `resources` in place of those of the agent's option `context`.
+   * @param options `maxTokens`, `maxResources` and `resources` in place of those of the agent's option `context`.
    * @throws {EdgewiseError} `config`, `cancelled`, and `network` when the part that chooses cannot be loaded. What a server
    * fails to give is named in `dropped`.
    */
-  buildContext(query: string, options?: { maxTokens?: number; resources?: "auto" | string[]; signal?: AbortSignal }): Promise<BuiltContext>;
+  buildContext(query: string, options?: { maxTokens?: number; maxResources?: number; resources?: "auto" | string[]; signal?: AbortSignal }): Promise<BuiltContext>;
 
   /**
    * The names of the tools that fit a query best, the best first, by words and by meaning.

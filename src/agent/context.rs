@@ -10,6 +10,8 @@ use crate::options::{Fields, FunctionId, expected};
 pub struct ContextConfig {
     /// Most tokens of one block of context; default 100,000.
     pub max_tokens: u64,
+    /// Most resources that are read for one query, 1 to 200; default 12.
+    pub max_resources: u64,
     /// The resources to use, by URI; `None` for those that fit the query.
     pub resources: Option<Vec<String>>,
     /// Where meanings come from, as `crate::parts` reads it: null for the table of the package, false for nowhere, a function,
@@ -21,7 +23,7 @@ pub struct ContextConfig {
 
 impl Default for ContextConfig {
     fn default() -> ContextConfig {
-        ContextConfig { max_tokens: 100_000, resources: None, embed: Value::Null, live: true }
+        ContextConfig { max_tokens: 100_000, max_resources: 12, resources: None, embed: Value::Null, live: true }
     }
 }
 
@@ -43,7 +45,7 @@ impl ContextConfig {
         Ok(config)
     }
 
-    /// Reads `maxTokens` and `resources`, which one query may be told besides.
+    /// Reads `maxTokens`, `maxResources` and `resources`, which one query may be told besides.
     ///
     /// # Errors
     ///
@@ -51,6 +53,9 @@ impl ContextConfig {
     pub fn read_choice(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         if let Some(most) = fields.whole("maxTokens", 1..=10_000_000)? {
             self.max_tokens = most;
+        }
+        if let Some(most) = fields.whole("maxResources", 1..=200)? {
+            self.max_resources = most;
         }
         match fields.value("resources") {
             None => {}
@@ -97,12 +102,16 @@ mod tests {
     fn options_of_context() {
         let read = |value: Value| ContextConfig::read(&value, "context");
         assert_eq!(read(json!({})).unwrap(), ContextConfig::default());
-        let config = read(json!({ "maxTokens": 500, "resources": ["a://b"], "embed": { "$function": 3 } })).unwrap();
-        assert_eq!((config.max_tokens, config.resources), (500, Some(vec!["a://b".to_owned()])));
+        let config =
+            read(json!({ "maxTokens": 500, "maxResources": 40, "resources": ["a://b"], "embed": { "$function": 3 } }))
+                .unwrap();
+        assert_eq!((config.max_tokens, config.max_resources), (500, 40));
+        assert_eq!(config.resources, Some(vec!["a://b".to_owned()]));
         assert_eq!(read(json!({ "resources": "auto", "embed": false })).unwrap().embed, json!(false));
         assert!(read(json!({ "embed": { "baseUrl": "https://a.test/v1", "id": "m", "apiKey": "k" } })).is_ok());
         for (value, path) in [
             (json!({ "maxTokens": 0 }), "context.maxTokens"),
+            (json!({ "maxResources": 201 }), "context.maxResources"),
             (json!({ "resources": "all" }), "context.resources"),
             (json!({ "resources": ["a", 7] }), "context.resources[1]"),
             (json!({ "embed": "openai" }), "context.embed"),

@@ -24,9 +24,6 @@ use super::query::Query;
 use super::shelf::{Item, Shelf};
 use super::template::{Variable, expand, variables};
 
-/// Most resources that are read for one query.
-const MOST_READ: usize = 12;
-
 /// Most templates that are tried for one query.
 const MOST_TEMPLATES: usize = 3;
 
@@ -52,6 +49,8 @@ pub struct Wish {
     pub query: String,
     /// Most tokens of it.
     pub most: usize,
+    /// Most resources that are read for it.
+    pub most_read: usize,
     /// The URIs of the resources that are to be used, whatever is asked; `None` for those that fit the query.
     pub uris: Option<Vec<String>>,
     /// The servers that have resources, and whether they complete arguments.
@@ -61,7 +60,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// Reads `{ query, maxTokens, resources?, shown?, servers: [{ name, completions }] }`; `None` when it is none.
+    /// Reads `{ query, maxTokens, maxResources, resources?, shown?, servers: [{ name, completions }] }`; `None` when it is none.
     pub fn read(value: &Value) -> Option<Wish> {
         let uris = value.get("resources").and_then(Value::as_array);
         let texts = |array: &Vec<Value>| array.iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -72,6 +71,7 @@ impl Wish {
         Some(Wish {
             query: value.get("query")?.as_str()?.to_owned(),
             most: usize::try_from(value.get("maxTokens")?.as_u64()?).ok()?,
+            most_read: usize::try_from(value.get("maxResources")?.as_u64()?).ok()?,
             uris: uris.map(texts),
             shown: value.get("shown").and_then(Value::as_array).map(texts).unwrap_or_default(),
             servers: value.get("servers")?.as_array()?.iter().map(server).collect::<Option<_>>()?,
@@ -293,10 +293,10 @@ impl Builder {
             }
             None => {
                 // A server that requires everything requires nothing.
-                let required = all().filter(|(_, item)| item.required && !item.hidden).take(MOST_READ);
+                let required = all().filter(|(_, item)| item.required && !item.hidden).take(self.wish.most_read);
                 required.for_each(|(server, item)| add(server, item, true));
                 let library = shelf.library();
-                for found in library.search(query, 3 * MOST_READ) {
+                for found in library.search(query, 3 * self.wish.most_read) {
                     let list = library.group(found.group);
                     let server = list.rsplit_once('/').map_or(list, |(server, _)| server);
                     if let Some(item) = shelf.items(list).get(found.place) {
@@ -341,7 +341,7 @@ impl Builder {
                 }
             } else if item.size.is_some_and(|size| size > MOST_BYTES as u64) {
                 "size"
-            } else if read < MOST_READ || explicit || wanted {
+            } else if read < self.wish.most_read || explicit || wanted {
                 read += 1;
                 steps.push(self.read_step(place, server, item, wanted));
                 continue;
@@ -460,9 +460,13 @@ impl Builder {
 mod tests {
     use super::*;
 
+    /// As many as by default.
+    const MOST_READ: usize = 12;
+
     fn wish(query: &str, servers: &[&str]) -> Wish {
         let servers: Vec<Value> = servers.iter().map(|name| json!({ "name": name, "completions": true })).collect();
-        Wish::read(&json!({ "query": query, "maxTokens": 5000, "servers": servers })).unwrap()
+        Wish::read(&json!({ "query": query, "maxTokens": 5000, "maxResources": MOST_READ, "servers": servers }))
+            .unwrap()
     }
 
     /// Plays a query to its end against a server that is a function from steps to facts.
@@ -527,7 +531,9 @@ mod tests {
         assert_eq!(context["sources"][0]["readAt"], 7);
         assert!(context["dropped"].as_array().unwrap().iter().all(|dropped| dropped["reason"] == "not_read"));
         play(wish("Does it rain?", &["a"]), &mut shelf, &mut server);
-        assert_eq!((read.len(), lists), (2 * MOST_READ, 1), "a known list is not sent again");
+        let more = Wish { most_read: 25, ..wish("Does it rain?", &["a"]) };
+        assert_eq!(uris(&play(more, &mut shelf, &mut server), "sources").len(), 25, "as many as the app wants");
+        assert_eq!((read.len(), lists), (2 * MOST_READ + 25, 1), "a known list is not sent again");
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl<P: Platform> Agent<P> {
         let started = self.platform().now();
         let begin = json::text(&json!({
             "do": "begin", "owner": self.lists().owner.to_string(), "query": prompt.query, "servers": servers,
-            "maxTokens": config.max_tokens, "resources": config.resources, "embed": config.embed, "shown": prompt.shown,
+            "maxTokens": config.max_tokens, "maxResources": config.max_resources, "resources": config.resources, "embed": config.embed, "shown": prompt.shown,
             "run": prompt.run,
         }));
         let mut request = begin.clone();

@@ -1,7 +1,7 @@
 //! Context as a part: what [`Builder`] decides and [`Library`] ranks, asked and answered as text.
 //!
 //! ```text
-//! {"do":"begin","owner":...,"embed":...,"query":...,"maxTokens":...,"servers":[...]}   {"session":3,"steps":[...]}
+//! {"do":"begin","owner":...,"embed":...,"query":...,"maxTokens":...,"maxResources":...,"servers":[...]}   {"session":3,"steps":[...]}
 //! {"do":"facts","session":3,"facts":[...]}                                           {"done":{...}}, or more steps
 //! {"do":"rank","owner":...,"embed":...,"query":...,"limit":5,"lists":[{"name","version","documents"?}]}
 //!                                        {"stale":["name"]}, or {"found":[{"list","place","score"}],"meaning":true}
