@@ -37,7 +37,7 @@ use crate::http::Request;
 /// The field of a content block's `_meta` that names the tools found.
 const MARK: &str = "edgewise/tools";
 
-/// Tools that are told of behind results and before prompts: the id of each call, and what it has found, or a [`key`].
+/// Tools that are told of behind results and before prompts: the id of each call, or the key of a prompt, and what was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found(Vec<(String, Vec<ToolDefinition>)>);
 
