@@ -3,21 +3,21 @@
 import { Refusal } from "./answers.js";
 
 const MAX_BYTES = 1024 * 1024;
-/** A run may be put away with results of tools in it. */
-const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024;
+/** A prompt may come with pictures and recordings, and a run may be put away with results of tools in it. */
+const MOST_BYTES = 16 * 1024 * 1024;
 const MOST_FOLLOW_UPS = 20;
-const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend", "output"];
+const FIELDS = ["prompt", "messages", "maxTurns", "mode", "followUps", "suspend", "output", "attachments"];
 
 /**
- * The checked body of a run. The core checks the inside of `messages` and `output`.
+ * The checked body of a run. The core checks the inside of `messages`, `output` and `attachments`.
  *
  * @param {number} mostTurns What the deployment allows.
  * @param {string[]} [fields] Those that it may have.
- * @throws {Refusal} 400, 413 over 1 MiB, 415 for anything but JSON.
+ * @throws {Refusal} 400, 413 over 16 MiB, 415 for anything but JSON.
  */
 export async function readBody(request, mostTurns, fields = FIELDS) {
-  const body = await readObject(request, fields, MAX_BYTES);
-  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [], suspend = false, output } = body;
+  const body = await readObject(request, fields, MOST_BYTES);
+  const { prompt, messages, maxTurns = mostTurns, mode, followUps = [], suspend = false, output, attachments } = body;
   if (!isText(prompt)) throw wrong("prompt", "expected text that is not empty");
   if (messages !== undefined && !Array.isArray(messages)) throw wrong("messages", "expected an array");
   if (!Number.isInteger(maxTurns) || maxTurns < 1 || maxTurns > mostTurns) {
@@ -29,7 +29,8 @@ export async function readBody(request, mostTurns, fields = FIELDS) {
   if (!few || !followUps.every(isText)) throw wrong("followUps", `expected an array of at most ${MOST_FOLLOW_UPS} texts that are not empty`);
   if (typeof suspend !== "boolean") throw wrong("suspend", "expected true or false");
   if (output !== undefined && !isObject(output)) throw wrong("output", "expected a JSON Schema");
-  return { prompt, messages, maxTurns, mode, followUps, suspend, output };
+  if (attachments !== undefined && !Array.isArray(attachments)) throw wrong("attachments", "expected an array");
+  return { prompt, messages, maxTurns, mode, followUps, suspend, output, attachments };
 }
 
 /** The same for a plan; the core checks the plan. */
@@ -54,7 +55,7 @@ export async function readSteer(request) {
  * @param scopes How long a yes can be remembered: outside a conversation nobody's memory is there for longer than the run.
  */
 export async function readResume(request, scopes) {
-  const { snapshot, decisions } = await readObject(request, ["snapshot", "decisions"], MAX_SNAPSHOT_BYTES);
+  const { snapshot, decisions } = await readObject(request, ["snapshot", "decisions"], MOST_BYTES);
   if (typeof snapshot !== "string" || snapshot === "") throw wrong("snapshot", "expected that of a `suspended` event");
   for (const [id, decision] of Object.entries(isObject(decisions) ? decisions : {})) {
     if (isObject(decision) && !scopes.includes(decision.remember)) {

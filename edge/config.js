@@ -11,6 +11,8 @@ const VARIABLES = {
   "model.apiKey": "MODEL_API_KEY",
   "model.contextWindow": "MODEL_CONTEXT_WINDOW",
   "model.body": "MODEL_BODY",
+  "model.fallbacks": "MODEL_FALLBACKS",
+  "model.prices": "MODEL_PRICES",
   "model.binding": "AI",
   "model.threads": "THREADS",
   servers: "MCP_SERVERS",
@@ -61,6 +63,8 @@ export function options(env) {
       binding: provider === "workers-ai" ? env.AI : undefined,
       contextWindow: number(env, "MODEL_CONTEXT_WINDOW"),
       body: parsed(env, "MODEL_BODY", undefined),
+      prices: parsed(env, "MODEL_PRICES", undefined),
+      fallbacks: fallbacks(env),
       threads: auto(env, "THREADS") || undefined,
     },
     servers: servers(env),
@@ -71,6 +75,25 @@ export function options(env) {
     limits: { ...limits(env), maxTurns: turns ?? 10 },
     snapshotSecret: text(env, "SNAPSHOT_SECRET"),
   };
+}
+
+/**
+ * `MODEL_FALLBACKS`: an array of models as the option `model` takes them, as JSON text or as an array in `wrangler.toml`. The key of
+ * the first is the secret `MODEL_API_KEY_2`, since it is the second model that is asked.
+ */
+function fallbacks(env) {
+  const list = parsed(env, "MODEL_FALLBACKS", undefined);
+  if (list === undefined) return undefined;
+  if (!Array.isArray(list)) throw mistake("MODEL_FALLBACKS", "expected an array of models");
+  return list.map((model, index) => {
+    const path = `MODEL_FALLBACKS[${index}]`;
+    const secret = `MODEL_API_KEY_${index + 2}`;
+    if (model === null || typeof model !== "object") throw mistake(path, "expected an object { provider, id }");
+    if ("apiKey" in model || "headers" in model) throw mistake(path, `credentials do not belong in a variable; put the key into the secret ${secret}`);
+    const whole = { ...model, apiKey: text(env, secret), binding: model.provider === "workers-ai" ? env.AI : undefined };
+    demandKey(whole, secret);
+    return whole;
+  });
 }
 
 function auto(env, name) {
@@ -130,9 +153,9 @@ function servers(env) {
  *
  * @throws {Refusal} 500 that says which command to run.
  */
-export function demandKey({ provider, baseUrl, apiKey }) {
+export function demandKey({ provider, baseUrl, apiKey }, secret = "MODEL_API_KEY") {
   if (provider === "offline" || provider === "workers-ai" || baseUrl !== undefined || apiKey !== undefined) return;
-  throw mistake("MODEL_API_KEY", "is not set; run `npx wrangler secret put MODEL_API_KEY`");
+  throw mistake(secret, `is not set; run \`npx wrangler secret put ${secret}\``);
 }
 
 /** An error of `new Agent` in the deployer's words: the variable instead of the option. */

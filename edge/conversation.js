@@ -5,7 +5,7 @@ import { readBody, readResume, readSteer } from "./body.js";
 import { agentOf, COUNTED, demandSecret, given, stream } from "./runs.js";
 
 /** Fields of a prompt; the history is here. */
-const SAID = ["prompt", "maxTurns", "mode", "followUps", "suspend", "output"];
+const SAID = ["prompt", "maxTurns", "mode", "followUps", "suspend", "output", "attachments"];
 
 const PATH = /^\/v1\/conversations\/([^/]{1,256})(?:\/(resume|steer|count)|\/(results)\/([^/]{1,256}))?$/;
 
@@ -64,8 +64,8 @@ export class Conversation {
       return this.#steer(text, followUp);
     }
     if (part === "count") {
-      const { prompt, mode, output } = await readBody(request, config.limits.maxTurns, COUNTED);
-      return json(await chat.countTokens(prompt, { mode, output, signal: request.signal }));
+      const { prompt, mode, output, attachments } = await readBody(request, config.limits.maxTurns, COUNTED);
+      return json(await chat.countTokens(prompt, { mode, output, attachments, signal: request.signal }));
     }
     if (part === "results") return json(await agent.readResult(decoded(handle)));
     if (request.method === "GET") return json({ messages: await chat.messages() });

@@ -33,7 +33,7 @@ export function agentFor(env) {
 }
 
 /** What may be said of a run whose tokens are counted. */
-export const COUNTED = ["prompt", "mode", "output"];
+export const COUNTED = ["prompt", "mode", "output", "attachments"];
 
 /** Options of each run. Whoever reads the stream has no way back into it: a call that needs approval is denied, it does not wait. */
 export const given = (request) => ({ signal: request.signal, unattended: true, meta: traceOf(request) });

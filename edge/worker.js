@@ -89,9 +89,9 @@ async function plan(request, env, ctx) {
 
 async function count(request, env, ctx) {
   const { agent, config, end } = agentFor(env);
-  const { prompt, messages, mode, output } = await readBody(request, config.limits.maxTurns, ["messages", ...COUNTED]);
+  const { prompt, messages, mode, output, attachments } = await readBody(request, config.limits.maxTurns, ["messages", ...COUNTED]);
   try {
-    return json(await agent.countTokens(prompt, { messages, mode, output, signal: request.signal }));
+    return json(await agent.countTokens(prompt, { messages, mode, output, attachments, signal: request.signal }));
   } finally {
     ctx.waitUntil(end());
   }

@@ -88,7 +88,7 @@ describe("with the offline model", () => {
   });
 
   test("a bad body is refused with the field's path", async () => {
-    const big = JSON.stringify({ prompt: "x".repeat(1024 * 1024) });
+    const big = JSON.stringify({ prompt: "x".repeat(16 * 1024 * 1024) });
     const cases = [
       ["", 400, "protocol"],
       ["{", 400, "protocol"],
@@ -105,6 +105,8 @@ describe("with the offline model", () => {
       [{ prompt: "x", maxTurns: 11 }, 400, "config", "maxTurns"],
       [{ prompt: "x", messages: {} }, 400, "config", "messages"],
       [{ prompt: "x", messages: [{ role: "wizard", content: [] }] }, 400, "config", "messages[0]"],
+      [{ prompt: "x", attachments: "no" }, 400, "config", "attachments"],
+      [{ prompt: "x", attachments: [{ type: "film" }] }, 400, "config", "attachments[0]"],
       [big, 413, "limit"],
     ];
     for (const [body, status, code, path] of cases) {
@@ -312,6 +314,34 @@ test("CONTEXT puts resources before the model, and what changes meanwhile behind
   assert.match(JSON.stringify(model.requests.at(-1).body.messages), /\+ Grüße aus gamma/);
 });
 
+test("the next model takes over, with its own key; a picture reaches it, and its tokens have a price", async (t) => {
+  const [one, two] = await Promise.all([llm.start({ turns: [{ status: 401, body: { error: { message: "no" } } }, { status: 401, body: { error: { message: "no" } } }] }), llm.start({ turns: [{ text: "A cat." }, { text: "A dog." }] })]);
+  t.after(() => Promise.all([one.close(), two.close()]));
+  const worker = await startWorker({
+    DEV: "1",
+    MODEL_PROVIDER: "anthropic",
+    MODEL_ID: "first",
+    MODEL_BASE_URL: one.url,
+    MODEL_API_KEY: KEY,
+    MODEL_PRICES: '{"input":1}',
+    MODEL_FALLBACKS: JSON.stringify([{ provider: "openai", id: "second", baseUrl: `${two.url}/v1`, prices: { input: 1_000_000 } }]),
+    MODEL_API_KEY_2: "key of the second",
+  });
+  t.after(worker.close);
+  const image = { type: "image", data: "iVBORw0KGgo=", mimeType: "image/png" };
+  for (const [path, answer] of [["/v1/run", "A cat."], ["/v1/conversations/pictures", "A dog."]]) {
+    const response = await worker.fetch(path, runInit({ prompt: "What is this?", attachments: [image] }));
+    const end = laws(await allEvents(response));
+    assert.deepEqual([end.type, end.text], ["done", answer], JSON.stringify(end));
+    const { headers, body } = two.requests.at(-1);
+    assert.equal(headers.authorization, "Bearer key of the second");
+    assert.ok(JSON.stringify(body.messages).includes("data:image/png;base64,iVBORw0KGgo="), JSON.stringify(body.messages));
+    assert.equal(end.usage.cost, end.usage.inputTokens);
+  }
+  assert.equal(one.requests[0].headers["x-api-key"], KEY);
+  assert.ok(!worker.log().includes("key of the second"));
+});
+
 test("a mistake in the configuration names the variable and never its value", async (t) => {
   const servers = (...list) => ({ MCP_SERVERS: JSON.stringify(list) });
   const cases = [
@@ -324,6 +354,10 @@ test("a mistake in the configuration names the variable and never its value", as
     [{ MODEL_CONTEXT_WINDOW: "0" }, "MODEL_CONTEXT_WINDOW"],
     [{ MODEL_BODY: "hidden-value" }, "MODEL_BODY"],
     [{ MODEL_PROVIDER: "openai", MODEL_ID: "m", MODEL_API_KEY: "k", MODEL_BODY: '{"messages":["hidden-value"]}' }, "MODEL_BODY.messages"],
+    [{ MODEL_FALLBACKS: "hidden-value" }, "MODEL_FALLBACKS"],
+    [{ MODEL_FALLBACKS: '[{"provider":"openai","id":"m","apiKey":"hidden-value"}]' }, "MODEL_FALLBACKS[0]"],
+    [{ MODEL_FALLBACKS: '[{"provider":"offline"},{"provider":"openai","id":"hidden-value"}]' }, "MODEL_API_KEY_3"],
+    [{ MODEL_PROVIDER: "openai", MODEL_ID: "m", MODEL_API_KEY: "k", MODEL_PRICES: '{"input":"hidden-value"}' }, "MODEL_PRICES.input"],
     [{ APPROVAL: "hidden-value" }, "APPROVAL"],
     [{ CONTEXT: "hidden-value" }, "CONTEXT"],
     [{ MCP_SERVERS: "hidden-value" }, "MCP_SERVERS"],
