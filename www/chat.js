@@ -1,6 +1,7 @@
 // The conversation: composer, messages, and the run that is under way.
 
 import { Answer } from "./answer.js";
+import { Attachments, shown } from "./attach.js";
 import { announce, h, icon, isDark } from "./dom.js";
 import { ADDRESSES } from "./settings.js";
 import { exchanges } from "./past.js";
@@ -29,6 +30,7 @@ export class Chat {
   #goal = document.getElementById("goal");
   #count = document.getElementById("count");
   #latest = document.getElementById("latest");
+  #attached;
   #run = null;
   #answer = null;
   #following = true;
@@ -38,6 +40,7 @@ export class Chat {
   constructor(session, open) {
     this.#session = session;
     this.#open = open;
+    this.#attached = new Attachments(this.#form, this.#field);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -118,7 +121,7 @@ export class Chat {
     this.#field.value = "";
     this.#grow();
     if (this.running) this.#add(prompt, later);
-    else this.#ask(prompt);
+    else this.#ask(prompt, { attachments: this.#attached.take() });
   }
 
   /** Says how many tokens the model would be asked with. */
@@ -159,8 +162,8 @@ export class Chat {
     if (this.running || this.#list.childElementCount) return;
     const past = exchanges(messages, (wire) => this.#session.toolOf(wire));
     const begun = open && past.at(-1)?.open ? past.pop() : undefined;
-    for (const { prompt, events } of past) {
-      const { question, answer } = this.#exchange(prompt, {});
+    for (const { prompt, attachments, events } of past) {
+      const { question, answer } = this.#exchange(prompt, {}, undefined, attachments);
       this.#list.append(question, answer.element);
       answer.recall(events, true);
     }
@@ -195,8 +198,8 @@ export class Chat {
   }
 
   /** A question with an answer to come; `state.run` is what decides about calls, `again` asks once more. */
-  #exchange(prompt, state, again) {
-    const question = h("div", { class: "question" }, h("span", { class: "unseen" }, "You: "), prompt);
+  #exchange(prompt, state, again, attachments = []) {
+    const question = h("div", { class: "question" }, h("span", { class: "unseen" }, "You: "), attachments.map((block) => shown(block)), prompt);
     const decide = (tell) => {
       try {
         tell();
@@ -227,7 +230,7 @@ export class Chat {
 
   /**
    * @param instead A run that is gone on with (`runId`), behind the turns that it has `begun` with, or a `plan`, instead of
-   * asking anew.
+   * asking anew; `attachments` go with the prompt.
    */
   async #ask(prompt, instead = {}) {
     if (this.running) return;
@@ -240,9 +243,9 @@ export class Chat {
         question.remove();
         answer.element.remove();
       }
-      this.#ask(prompt, { plan: instead.plan });
+      this.#ask(prompt, { plan: instead.plan, attachments: instead.attachments });
     };
-    const { question, answer } = this.#exchange(prompt, state, again);
+    const { question, answer } = this.#exchange(prompt, state, again, instead.attachments);
     this.#list.append(question, answer.element);
     if (instead.begun) answer.recall(instead.begun, false);
     this.#follow();
@@ -251,7 +254,7 @@ export class Chat {
       const onSpan = (span) => answer.span(span);
       if (instead.runId) run = this.#session.resume(instead.runId, onSpan);
       else if (instead.plan) run = this.#session.runPlan(instead.plan, onSpan);
-      else run = this.#session.start(prompt, onSpan, this.#pursues ? "goal" : "chat");
+      else run = this.#session.start(prompt, onSpan, this.#pursues ? "goal" : "chat", instead.attachments);
     } catch (error) {
       answer.fail(error);
       return;
@@ -329,6 +332,7 @@ export class Chat {
 
 /** The icons of the composer's buttons. */
 export function dressComposer() {
+  document.getElementById("attach").append(icon("attach"));
   document.getElementById("send").append(icon("up"));
   document.getElementById("stop").append(icon("stop"));
   document.getElementById("latest").prepend(icon("down"));

@@ -1,7 +1,9 @@
 // A conversation of an earlier visit, told again: its messages as the events that they came from.
 
+import { given } from "./attach.js";
+
 /**
- * Questions with the events of their answers: `{ prompt, events, open }`. `open` where the last answer stopped between two turns.
+ * Questions with the events of their answers: `{ prompt, attachments, events, open }`. `open` where the last answer stopped between two turns.
  * `known` gives `{ name, server }` of a tool by the name that the model used for it.
  */
 export function exchanges(messages, known) {
@@ -21,7 +23,7 @@ export function exchanges(messages, known) {
       all.at(-1).events.push(...texts.map((text) => ({ type: "said", text })));
     } else if (texts.length) {
       turn = 0;
-      all.push({ prompt: texts.join("\n\n"), events: [], open: false });
+      all.push({ prompt: texts.join("\n\n"), attachments: given(content), events: [], open: false });
     }
   }
   for (const { events, open } of all) if (!open) events.push({ type: "done" });

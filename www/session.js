@@ -257,8 +257,8 @@ export class Session extends EventTarget {
   }
 
   /** Says something in the chat; throws EdgewiseError when it cannot. `onSpan` is told what the run spends its time on. */
-  start(prompt, onSpan, mode = "chat") {
-    return this.#began(this.#chat.send(prompt, { mode }), onSpan);
+  start(prompt, onSpan, mode = "chat", attachments = []) {
+    return this.#began(this.#chat.send(prompt, { mode, attachments }), onSpan);
   }
 
   /** Goes on with a run whose page is gone. */
