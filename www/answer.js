@@ -133,6 +133,7 @@ export class Answer {
         this.#changed(event);
         break;
       case "done":
+        if (event.output !== undefined) this.#data(event.output);
         if (event.goal) this.#goal(event.goal);
         this.#finish(event.usage);
         this.#announce(`Answer: ${shorten(this.#texts.at(-1) ?? "")}`);
@@ -225,6 +226,15 @@ export class Answer {
     this.#parts.append(h("div", { class: "notice" }, `${what}: ${size}.`, more));
   }
 
+  /** The answer as data, in place of the text that it came as. */
+  #data(output) {
+    this.#endText();
+    const data = h("pre", { class: "data", tabindex: "0", "aria-label": "Answer as data" }, JSON.stringify(output, null, 2));
+    const text = [...this.#parts.querySelectorAll(".prose")].at(-1);
+    if (text) text.replaceWith(data);
+    else this.#parts.append(data);
+  }
+
   #goal({ met, summary, left }) {
     this.#endText();
     const known = this.#texts.at(-1);
@@ -266,6 +276,8 @@ export class Answer {
     if (usage?.inputTokens || usage?.outputTokens) {
       facts.push(`${count(usage.inputTokens, "token")} in, ${usage.outputTokens.toLocaleString("en")} out`);
     }
+    // In the currency of the prices that were given.
+    if (usage?.cost !== undefined) facts.push(`costs ${usage.cost.toLocaleString("en", { maximumSignificantDigits: 3 })}`);
     this.#foot.append(h("span", null, facts.join(" · ")));
     const text = this.#texts.join("\n\n");
     if (text && navigator.clipboard) this.#foot.append(copyButton(text));

@@ -33,17 +33,32 @@ export class Session extends EventTarget {
   }
 
   #make(settings) {
-    const { provider, id, baseUrl, apiKey, contextWindow, maxTurns, approval, context, plans } = settings;
+    const { provider, id, baseUrl, apiKey, contextWindow, maxTurns, approval, context, plans, more } = settings;
     const model = { provider };
+    this.#read(settings, "output");
     if (provider !== "offline") {
       if (id) model.id = id;
       if (baseUrl) model.baseUrl = baseUrl;
       if (apiKey) model.apiKey = apiKey;
       if (contextWindow) model.contextWindow = contextWindow;
+      if (more) Object.assign(model, this.#read(settings, "more"));
     }
     const servers = [...this.#servers.values()].map(serverOptions);
     if (this.#page && !this.#servers.has("page")) servers.push(this.#page.pageServer());
     return new this.#library.Agent({ model, servers, tools: pageTools(this.#setTheme), approval, context: context ? {} : undefined, plans, limits: { maxTurns }, journal: true, onSpan: (span) => this.#onSpan?.(span) });
+  }
+
+  /** A field of the settings that is JSON, of an object; undefined for an empty one. */
+  #read(settings, name) {
+    if (!settings[name]) return undefined;
+    const wrong = new this.#library.EdgewiseError({ code: "config", path: name, message: `${name}: expected an object in JSON` });
+    try {
+      const value = JSON.parse(settings[name]);
+      if (value !== null && typeof value === "object" && !Array.isArray(value)) return value;
+    } catch {
+      throw wrong;
+    }
+    throw wrong;
   }
 
   get settings() {
@@ -258,7 +273,8 @@ export class Session extends EventTarget {
 
   /** Says something in the chat; throws EdgewiseError when it cannot. `onSpan` is told what the run spends its time on. */
   start(prompt, onSpan, mode = "chat", attachments = []) {
-    return this.#began(this.#chat.send(prompt, { mode, attachments }), onSpan);
+    const output = this.#read(this.#settings, "output");
+    return this.#began(this.#chat.send(prompt, { mode, attachments, output }), onSpan);
   }
 
   /** Goes on with a run whose page is gone. */
@@ -316,7 +332,7 @@ export class Session extends EventTarget {
 
   /** Tokens of what such a run would begin with, in words. */
   async count(prompt, mode) {
-    const { inputTokens, estimated } = await this.#chat.countTokens(prompt, { mode });
+    const { inputTokens, estimated } = await this.#chat.countTokens(prompt, { mode, output: this.#read(this.#settings, "output") });
     return `${estimated ? "about " : ""}${inputTokens.toLocaleString("en")} tokens`;
   }
 

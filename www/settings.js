@@ -92,12 +92,12 @@ export class SettingsPanel {
 
   /** Takes a model that was found; it needs no key. */
   #use({ preset, provider, baseUrl }, model) {
-    this.#take({ ...this.#session.settings, preset, provider, id: model, baseUrl, apiKey: "", rememberKey: false, contextWindow: 0 });
+    this.#take({ ...this.#session.settings, preset, provider, id: model, baseUrl, apiKey: "", rememberKey: false, contextWindow: 0, more: "" });
     this.#fill(this.#session.settings);
   }
 
   #fill(settings) {
-    const { provider, id, baseUrl, apiKey, rememberKey, contextWindow, maxTurns, context, plans } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, contextWindow, maxTurns, context, plans, more, output } = this.#form.elements;
     this.#preset = PRESETS[settings.preset]?.provider === settings.provider ? settings.preset : settings.provider;
     provider.value = settings.provider;
     id.value = settings.id;
@@ -108,6 +108,8 @@ export class SettingsPanel {
     maxTurns.value = settings.maxTurns;
     context.checked = settings.context;
     plans.checked = settings.plans;
+    more.value = settings.more;
+    output.value = settings.output;
     this.#approval.value = settings.approval;
     this.#dress();
   }
@@ -125,6 +127,7 @@ export class SettingsPanel {
       apiKey.value = "";
       id.value = "";
       this.#form.elements.contextWindow.value = "";
+      this.#form.elements.more.value = "";
     }
     clearFieldErrors(this.#form);
     setText(this.#saved, "");
@@ -148,7 +151,7 @@ export class SettingsPanel {
   }
 
   #save() {
-    const { provider, id, baseUrl, apiKey, rememberKey, contextWindow, maxTurns, context, plans } = this.#form.elements;
+    const { provider, id, baseUrl, apiKey, rememberKey, contextWindow, maxTurns, context, plans, more, output } = this.#form.elements;
     const offline = provider.value === "offline";
     const settings = {
       ...DEFAULTS,
@@ -163,12 +166,16 @@ export class SettingsPanel {
       approval: this.#session.settings.approval,
       context: context.checked,
       plans: plans.checked,
+      more: offline ? "" : more.value.trim(),
+      output: output.value.trim(),
     };
     clearFieldErrors(this.#form);
     try {
       this.#take(settings);
     } catch (error) {
-      showFieldError(this.#form, error, "id");
+      // What is wrong within the further options has no field of its own.
+      const own = /^model\.(?!(?:provider|id|baseUrl|apiKey|contextWindow)$)/.test(error.path ?? "");
+      showFieldError(this.#form, own ? { path: "more", message: error.message } : error, "id");
     }
   }
 

@@ -18,6 +18,10 @@ export const DEFAULTS = {
   approval: "writes",
   context: false,
   plans: false,
+  /** Further options of the model, as JSON. */
+  more: "",
+  /** The JSON Schema of answers, as JSON. */
+  output: "",
 };
 
 // Storage may be switched off, full, or hold what an older page wrote: the page works all the same.
@@ -88,9 +92,10 @@ export function loadSettings() {
   return settings;
 }
 
-/** Keeps the settings; the key only with `rememberKey`. False when the browser does not let us. */
+/** Keeps the settings; keys only with `rememberKey`. False when the browser does not let us. */
 export function saveSettings(settings) {
-  return write(SETTINGS, settings.rememberKey ? settings : { ...settings, apiKey: "" });
+  const more = /"(apiKey|headers)"/.test(settings.more) ? "" : settings.more;
+  return write(SETTINGS, settings.rememberKey ? settings : { ...settings, apiKey: "", more });
 }
 
 /** Servers that the person asked to have remembered: `{ name, url, token? }`. */
