@@ -51,14 +51,14 @@ export class Session extends EventTarget {
   /** A field of the settings that is JSON, of an object; undefined for an empty one. */
   #read(settings, name) {
     if (!settings[name]) return undefined;
-    const wrong = new this.#library.EdgewiseError({ code: "config", path: name, message: `${name}: expected an object in JSON` });
+    let value;
     try {
-      const value = JSON.parse(settings[name]);
-      if (value !== null && typeof value === "object" && !Array.isArray(value)) return value;
+      value = JSON.parse(settings[name]);
     } catch {
-      throw wrong;
+      // No JSON is no object either.
     }
-    throw wrong;
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) return value;
+    throw new this.#library.EdgewiseError({ code: "config", path: name, message: `${name}: expected an object in JSON` });
   }
 
   get settings() {
